@@ -1,0 +1,295 @@
+"""The reference route: a column matrix, tile by tile, times the kernel matrix, through np.dot.
+
+A tile is some output positions of one image and group. Its column matrix is built in a workspace
+that stays in the L2 cache, and is multiplied there by one thread, so that neither the whole column
+matrix nor a BLAS with threads of its own ever exists. Long patches and many output channels are
+blocked too, which bounds the workspace. All block sizes depend on one image's geometry and on the
+dtype only, so that no result depends on the batch or on the number of threads.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+
+from numbaconv import blas, threads
+from numbaconv.algorithms import pointwise
+from numbaconv.arrays import Array, flatten, spatial_walk
+from numbaconv.gather import gather_position, gather_tap
+from numbaconv.geometry import ConvGeometry
+from numbaconv.indexing import spatial_strides, split_axes, split_index, unpack_window
+from numbaconv.jit import device, kernel
+from numbaconv.matmul import multiply
+from numbaconv.problem import Problem
+from numbaconv.runs import add_run, copy_run
+
+# Bytes of one block of the column matrix, and of one block of its product: together with the copy
+# that the BLAS makes of the former, they fit in 2 MiB of L2.
+_COLUMN_BYTES = 1 << 20
+_PRODUCT_BYTES = 1 << 19
+# Positions a tile where patches are short, and where they are long.
+_MOST_POSITIONS = 512
+_LEAST_POSITIONS = 96
+# Elements of a patch in one GEMM.
+_LONGEST_BLOCK = 2304
+# Output channels a task where the tiles are too few to share among threads.
+_SHARED_OUTPUTS = 64
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """How a problem is cut: positions, patch elements and output channels of one GEMM."""
+
+    positions: int
+    elements: int
+    outputs: int
+
+    @classmethod
+    def of(cls, geometry: ConvGeometry, dtype: np.dtype[Any]) -> "Blocks":
+        """Return the cut for a problem, from one image's geometry and the dtype."""
+        total = geometry.window.positions
+        elements = even_block(geometry.patch_size, _LONGEST_BLOCK)
+        fitting = _COLUMN_BYTES // (elements * dtype.itemsize)
+        positions = even_block(total, max(_LEAST_POSITIONS, min(_MOST_POSITIONS, fitting)))
+        most = _PRODUCT_BYTES // (positions * dtype.itemsize)
+        if total <= 4 * positions and geometry.groups == 1:
+            most = min(most, _SHARED_OUTPUTS)
+        return cls(positions, elements, even_block(geometry.out_channels // geometry.groups, most))
+
+
+def even_block(total: int, most: int) -> int:
+    """Return the block size, at most `most`, that cuts `total` into the fewest, even blocks."""
+    blocks = -(-total // max(1, most))
+    return -(-total // blocks)
+
+
+def refusal(geometry: ConvGeometry, dtype: np.dtype[Any]) -> str | None:
+    """Return why this route cannot run the problem: it always can."""
+    return None
+
+
+def run(problem: Problem, parallel: bool) -> None:
+    """Write the convolution to ``problem.out``."""
+    with blas.single_threaded():
+        if pointwise.fits(problem):
+            pointwise.run(problem, parallel)
+        else:
+            _run_tiles(problem, parallel)
+
+
+def _run_tiles(problem: Problem, parallel: bool) -> None:
+    geometry = problem.geometry
+    blocks = Blocks.of(geometry, problem.dtype)
+    groups = geometry.groups
+    outputs = geometry.out_channels // groups
+    tiles = problem.images * groups * -(-geometry.window.positions // blocks.positions)
+    tasks = tiles * -(-outputs // blocks.outputs)
+    workers = threads.worker_count(tasks, work=problem.products, parallel=parallel)
+    workspace = blocks.positions * (blocks.elements + blocks.outputs)
+    x = flatten(problem.x, channels_last=geometry.channels_last)
+    out = flatten(problem.out, channels_last=geometry.channels_last)
+    threads.run(
+        _tiles_last if geometry.channels_last else _tiles_first,
+        workers,
+        workers,
+        x.data,
+        x.place,
+        geometry.window.packed,
+        np.array([problem.images, geometry.in_channels // groups, groups, outputs], np.int64),
+        np.array([blocks.positions, blocks.elements, blocks.outputs], np.int64),
+        _packed_weight(problem, blocks),
+        problem.bias_or_neutral,
+        np.empty((workers, workspace), problem.dtype),
+        out.data,
+        out.place,
+        spatial_walk(problem.out, channels_last=geometry.channels_last),
+    )
+
+
+def _packed_weight(problem: Problem, blocks: Blocks) -> Array:
+    """Return the kernel matrix with each block of it contiguous, as one flat array.
+
+    Channels first, a block is (all outputs, some elements); channels last, it is (some elements,
+    some outputs). A kernel matrix that is one such block already is taken as it is.
+    """
+    matrix = problem.kernel_matrix
+    channels_last = problem.geometry.channels_last
+    outputs_step = blocks.outputs if channels_last else matrix.shape[1]
+    one_block = blocks.elements == problem.geometry.patch_size and (
+        not channels_last or blocks.outputs == matrix.shape[2]
+    )
+    if one_block and matrix.flags.c_contiguous:
+        return matrix.reshape(-1)
+    packed = np.empty(matrix.size, matrix.dtype)
+    done = 0
+    for group in matrix if not channels_last else matrix.swapaxes(1, 2):
+        for o in range(0, group.shape[0], outputs_step):
+            for k in range(0, group.shape[1], blocks.elements):
+                block = group[o : o + outputs_step, k : k + blocks.elements]
+                if channels_last:
+                    block = block.T
+                packed[done : done + block.size].reshape(block.shape)[...] = block
+                done += block.size
+    return packed
+
+
+@kernel
+def _tiles_first(
+    workers, x, x_place, packed, sizes, blocks, weight, bias, workspace, out, out_place, walk
+):
+    positions = packed[6] * packed[7] * packed[8]
+    tiles = sizes[0] * sizes[2] * ((positions + blocks[0] - 1) // blocks[0])
+    cuts = (sizes[3] + blocks[2] - 1) // blocks[2]
+    for worker in numba.prange(workers):
+        task = worker * tiles * cuts // workers
+        end = (worker + 1) * tiles * cuts // workers
+        while task < end:
+            cut = task % cuts
+            cut_end = min(cuts, cut + end - task)
+            _tile_first(
+                task // cuts, cut, cut_end, x, x_place, packed, sizes, blocks, weight, bias,
+                workspace[worker], out, out_place, walk,
+            )  # fmt: skip
+            task += cut_end - cut
+
+
+@device
+def _tile_first(
+    tile, cut, cut_end, x, x_place, packed, sizes, blocks, weight, bias, workspace, out, out_place,
+    walk,
+):  # fmt: skip
+    """Multiply (outputs, elements) by (elements, positions) for some output blocks of a tile."""
+    window = unpack_window(packed)
+    channels, groups, outputs = sizes[1], sizes[2], sizes[3]
+    taps = window.kernel[0] * window.kernel[1] * window.kernel[2]
+    image, group, l0, l1 = _locate(tile, window.output, groups, blocks[0])
+    length = channels * taps
+    source = x_place[0] + image * x_place[1] + group * channels * x_place[2]
+    target = out_place[0] + image * out_place[1] + group * outputs * out_place[2]
+    n = l1 - l0
+    for k0 in range(0, length, blocks[1]):
+        k1 = min(k0 + blocks[1], length)
+        for k in range(k0, k1):
+            c, tap = split_index(k, channels, taps, True)
+            gather_tap(
+                x, source + c * x_place[2], spatial_strides(x_place), window, tap, l0, l1,
+                workspace, (k - k0) * n, 1,
+            )  # fmt: skip
+        columns = workspace[: (k1 - k0) * n].reshape(k1 - k0, n)
+        for o0 in range(cut * blocks[2], min(cut_end * blocks[2], outputs), blocks[2]):
+            m = min(blocks[2], outputs - o0)
+            first = group * outputs * length + outputs * k0 + o0 * (k1 - k0)
+            rows = weight[first : first + m * (k1 - k0)].reshape(m, k1 - k0)
+            product = workspace[(k1 - k0) * n : (k1 - k0 + m) * n].reshape(m, n)
+            multiply(rows, columns, product)
+            for o in range(m):
+                offset = bias[group * outputs + o0 + o]
+                start = target + (o0 + o) * out_place[2]
+                _store_row(product[o], offset, k0 > 0, l0, out, start, walk)
+
+
+@device
+def _store_row(product, offset, accumulate, l0, out, start, walk):
+    """Write or add one channel's products at output positions from `l0` on."""
+    shape = (walk[0], walk[1], walk[2])
+    d, h, w = split_axes(l0, shape)
+    done = 0
+    while done < product.size:
+        n = min(product.size - done, shape[2] - w)
+        first = start + d * walk[3] + h * walk[4] + w * walk[5]
+        row = product[done : done + n]
+        if not accumulate:
+            for j in range(n):
+                row[j] += offset
+        _store_run(row, accumulate, out, first, walk[5])
+        done += n
+        w = 0
+        h += 1
+        if h == shape[1]:
+            h = 0
+            d += 1
+
+
+@device
+def _store_run(row, accumulate, out, first, step):
+    """Write or add a row at `step`."""
+    if accumulate:
+        add_run(row, 0, 1, out, first, step, row.size)
+    else:
+        copy_run(row, 0, 1, out, first, step, row.size)
+
+
+@kernel
+def _tiles_last(
+    workers, x, x_place, packed, sizes, blocks, weight, bias, workspace, out, out_place, walk
+):
+    positions = packed[6] * packed[7] * packed[8]
+    tiles = sizes[0] * sizes[2] * ((positions + blocks[0] - 1) // blocks[0])
+    cuts = (sizes[3] + blocks[2] - 1) // blocks[2]
+    for worker in numba.prange(workers):
+        task = worker * tiles * cuts // workers
+        end = (worker + 1) * tiles * cuts // workers
+        while task < end:
+            cut = task % cuts
+            cut_end = min(cuts, cut + end - task)
+            _tile_last(
+                task // cuts, cut, cut_end, x, x_place, packed, sizes, blocks, weight, bias,
+                workspace[worker], out, out_place, walk,
+            )  # fmt: skip
+            task += cut_end - cut
+
+
+@device
+def _tile_last(
+    tile, cut, cut_end, x, x_place, packed, sizes, blocks, weight, bias, workspace, out, out_place,
+    walk,
+):  # fmt: skip
+    """Multiply (positions, elements) by (elements, outputs) for some output blocks of a tile."""
+    window = unpack_window(packed)
+    channels, groups, outputs = sizes[1], sizes[2], sizes[3]
+    length = channels * window.kernel[0] * window.kernel[1] * window.kernel[2]
+    image, group, l0, l1 = _locate(tile, window.output, groups, blocks[0])
+    source = x_place[0] + image * x_place[1] + group * channels * x_place[2]
+    target = out_place[0] + image * out_place[1] + group * outputs * out_place[2]
+    n = l1 - l0
+    for k0 in range(0, length, blocks[1]):
+        k1 = min(k0 + blocks[1], length)
+        for l in range(l0, l1):
+            gather_position(
+                x, source, x_place[2], spatial_strides(x_place), window, l, channels, k0, k1,
+                workspace, (l - l0) * (k1 - k0),
+            )  # fmt: skip
+        rows = workspace[: n * (k1 - k0)].reshape(n, k1 - k0)
+        for o0 in range(cut * blocks[2], min(cut_end * blocks[2], outputs), blocks[2]):
+            m = min(blocks[2], outputs - o0)
+            first = group * outputs * length + o0 * length + m * k0
+            matrix = weight[first : first + m * (k1 - k0)].reshape(k1 - k0, m)
+            product = workspace[n * (k1 - k0) : n * (k1 - k0 + m)].reshape(n, m)
+            multiply(rows, matrix, product)
+            _store_positions(
+                product, bias, group * outputs + o0, k0 > 0, l0, out,
+                target + o0 * out_place[2], out_place[2], walk,
+            )  # fmt: skip
+
+
+@device
+def _store_positions(product, bias, first_output, accumulate, l0, out, start, step, walk):
+    """Write or add all products of output positions from `l0` on."""
+    for i in range(product.shape[0]):
+        d, h, w = split_axes(l0 + i, (walk[0], walk[1], walk[2]))
+        first = start + d * walk[3] + h * walk[4] + w * walk[5]
+        row = product[i]
+        if not accumulate:
+            for o in range(row.size):
+                row[o] += bias[first_output + o]
+        _store_run(row, accumulate, out, first, step)
+
+
+@device
+def _locate(tile, output, groups, block):
+    """Return (image, group, first position, end position) of a tile."""
+    positions = output[0] * output[1] * output[2]
+    tiles = (positions + block - 1) // block
+    l0 = tile % tiles * block
+    return tile // tiles // groups, tile // tiles % groups, l0, min(l0 + block, positions)

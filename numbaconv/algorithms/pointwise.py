@@ -1,0 +1,92 @@
+"""The reference route where a patch is a pixel: the input is the column matrix already.
+
+A 1x1 convolution of stride 1 without padding multiplies the image in place and writes the product
+in place, so nothing is copied.
+"""
+
+import numba
+import numpy as np
+
+from numbaconv import threads
+from numbaconv.arrays import writeable
+from numbaconv.jit import kernel
+from numbaconv.matmul import multiply
+from numbaconv.problem import Problem
+
+# Positions a task where positions are rows, and the least output channels a task where they are
+# columns: the BLAS packs the image again for each block of outputs.
+_POSITIONS = 512
+_LEAST_OUTPUTS = 32
+_OUTPUT_CUTS = 8
+
+
+def fits(problem: Problem) -> bool:
+    """Return whether a problem is a product of matrices that lie in memory as they are needed."""
+    geometry = problem.geometry
+    return (
+        geometry.window.is_pointwise
+        and not (geometry.channels_last and geometry.groups > 1)
+        and problem.x.flags.c_contiguous
+        and problem.out.flags.c_contiguous
+    )
+
+
+def run(problem: Problem, parallel: bool) -> None:
+    """Write the convolution to ``problem.out``."""
+    geometry = problem.geometry
+    groups, images = geometry.groups, problem.images
+    positions = geometry.window.positions
+    matrix = writeable(np.ascontiguousarray(problem.kernel_matrix))
+    x, out = writeable(problem.x), problem.out
+    outputs = geometry.out_channels // groups
+    channels = geometry.in_channels // groups
+    if geometry.channels_last:
+        block = _POSITIONS
+        tasks = images * -(-positions // block)
+        function, matrix = _positions_by_outputs, matrix[0]
+        x = x.reshape(images, positions, channels)
+        out = out.reshape(images, positions, outputs)
+    else:
+        block = max(_LEAST_OUTPUTS, -(-outputs // _OUTPUT_CUTS))
+        tasks = images * groups * -(-outputs // block)
+        function = _outputs_by_positions
+        x = x.reshape(images * groups, channels, positions)
+        out = out.reshape(images * groups, outputs, positions)
+    bias = np.empty(0, problem.dtype) if problem.bias is None else problem.bias
+    workers = threads.worker_count(tasks, work=problem.products, parallel=parallel)
+    threads.run(function, workers, x, matrix, bias, block, out)
+
+
+@kernel
+def _outputs_by_positions(x, matrix, bias, block, out):
+    groups, outputs = matrix.shape[0], matrix.shape[1]
+    blocks = (outputs + block - 1) // block
+    for task in numba.prange(x.shape[0] * blocks):
+        image = task // blocks
+        group = image % groups
+        o0 = task % blocks * block
+        o1 = min(o0 + block, outputs)
+        target = out[image, o0:o1]
+        multiply(matrix[group, o0:o1], x[image], target)
+        if bias.size:
+            for o in range(o0, o1):
+                row = out[image, o]
+                for j in range(row.size):
+                    row[j] += bias[group * outputs + o]
+
+
+@kernel
+def _positions_by_outputs(x, matrix, bias, block, out):
+    positions = x.shape[1]
+    blocks = (positions + block - 1) // block
+    for task in numba.prange(x.shape[0] * blocks):
+        image = task // blocks
+        l0 = task % blocks * block
+        l1 = min(l0 + block, positions)
+        target = out[image, l0:l1]
+        multiply(x[image, l0:l1], matrix, target)
+        if bias.size:
+            for l in range(l1 - l0):
+                row = target[l]
+                for o in range(row.size):
+                    row[o] += bias[o]

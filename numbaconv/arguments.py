@@ -1,0 +1,192 @@
+"""From what a caller passes to plain ints, tuples and dtypes, with the errors of the contract."""
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from numbaconv.formulas import PADDING_MODES, dilated_size, same_padding
+
+LAYOUTS = ("channels_first", "channels_last")
+PATCHES = ("columns", "rows")
+PADDINGS = ("valid", "same", "same_lower")
+
+#: Strides, dilations, paddings and sizes are at most this, so that no int64 product of two
+#: of them and no index of a kernel overflows.
+LARGEST = 2**31 - 1
+
+_DTYPES = tuple(np.dtype(c) for c in "bBhHiIlLqQefdFD")
+
+Pairs = tuple[tuple[int, int], ...]
+
+
+def choice(value: Any, name: str, allowed: Sequence[str]) -> str:
+    """Return `value`, which must be one of the strings `allowed`."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be one of {_listed(allowed)}, got {value!r}")
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {_listed(allowed)}, got {value!r}")
+    return value
+
+
+def flag(value: Any, name: str) -> bool:
+    """Return `value`, which must be a bool."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def integer(value: Any, name: str, low: int) -> int:
+    """Return `value` as an int of at least `low`; floats and bools are no ints here."""
+    if isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be an int, got {value!r}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an int, got {value!r}") from None
+    if not low <= number <= LARGEST:
+        raise ValueError(f"{name} must be from {low} to {LARGEST}, got {number}")
+    return number
+
+
+def per_axis(value: Any, name: str, ndim: int, low: int = 1) -> tuple[int, ...]:
+    """Return one int per spatial axis, from an int or a sequence of `ndim` ints."""
+    if not _is_sequence(value):
+        return (integer(value, name, low),) * ndim
+    values = list(value)
+    if len(values) != ndim:
+        raise ValueError(
+            f"{name} must be an int or have one int per spatial axis ({ndim}), got {value!r}"
+        )
+    return tuple(integer(v, name, low) for v in values)
+
+
+def padding_pairs(
+    value: Any,
+    size: tuple[int, ...],
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+) -> Pairs:
+    """Return a ``(low, high)`` pair per spatial axis from any form of ``padding``."""
+    ndim = len(size)
+    if isinstance(value, str):
+        choice(value, "padding", PADDINGS)
+        if value == "valid":
+            return ((0, 0),) * ndim
+        totals = [
+            same_padding(n, k, s, d)
+            for n, k, s, d in zip(size, kernel, stride, dilation, strict=True)
+        ]
+        small_first = value == "same"
+        return tuple((t // 2, t - t // 2) if small_first else (t - t // 2, t // 2) for t in totals)
+    if _is_sequence(value) and len(value) and all(_is_sequence(v) for v in value):
+        if len(value) != ndim or any(len(v) != 2 for v in value):
+            raise ValueError(
+                f"padding must have one (low, high) pair per spatial axis ({ndim}), got {value!r}"
+            )
+        return tuple((integer(a, "padding", 0), integer(b, "padding", 0)) for a, b in value)
+    return tuple((p, p) for p in per_axis(value, "padding", ndim, low=0))
+
+
+def check_fit(
+    size: tuple[int, ...],
+    kernel: tuple[int, ...],
+    dilation: tuple[int, ...],
+    padding: Pairs,
+    padding_mode: str,
+) -> None:
+    """Raise ValueError unless the dilated kernel fits the padded input along every axis."""
+    choice(padding_mode, "padding_mode", tuple(PADDING_MODES))
+    for axis, (n, k, d, (low, high)) in enumerate(
+        zip(size, kernel, dilation, padding, strict=True)
+    ):
+        if n == 0 and padding_mode != "zeros":
+            raise ValueError(
+                f"padding_mode={padding_mode!r} needs input values, "
+                f"but spatial axis {axis} of x is empty"
+            )
+        if dilated_size(k, d) > n + low + high:
+            raise ValueError(
+                f"the kernel does not fit: along spatial axis {axis} its size {k} with dilation "
+                f"{d} spans {dilated_size(k, d)}, but x has {n} and padding ({low}, {high})"
+            )
+
+
+def supported(dtype: npt.DTypeLike, name: str) -> np.dtype[Any]:
+    """Return `dtype` in native byte order, or raise TypeError if it is none of ours."""
+    try:
+        result = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"{name} must be a dtype, got {dtype!r}") from None
+    if result.newbyteorder("=") not in _DTYPES:
+        raise TypeError(
+            f"{name} must be float16, float32, float64, complex64, complex128 or an integer "
+            f"type, got {result}"
+        )
+    return result.newbyteorder("=")
+
+
+def result_dtype(dtype: npt.DTypeLike | None, **operands: npt.NDArray[Any]) -> np.dtype[Any]:
+    """Return the dtype of the result, to which every operand can be converted."""
+    if dtype is None:
+        try:
+            common = np.result_type(*(a.dtype for a in operands.values()))
+        except TypeError:
+            kinds = " and ".join(f"{name} {a.dtype}" for name, a in operands.items())
+            raise TypeError(f"no common dtype for {kinds}") from None
+        result = supported(common, f"the dtype of {' and '.join(operands)}")
+    else:
+        result = supported(dtype, "dtype")
+    for name, array in operands.items():
+        convertible(array, result, name)
+    return result
+
+
+def convertible(array: npt.NDArray[Any], dtype: np.dtype[Any], name: str) -> None:
+    """Raise TypeError unless NumPy's same_kind rule (or integer wrapping) allows the conversion."""
+    wraps = array.dtype.kind in "iu" and dtype.kind in "iu"
+    if not (wraps or np.can_cast(array.dtype, dtype, "same_kind")):
+        raise TypeError(f"{name} of dtype {array.dtype} cannot be converted to {dtype}")
+
+
+def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Return `out`, which must be a writeable array of exactly this shape and dtype."""
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be a NumPy array, got {type(out).__name__}")
+    if out.dtype != dtype:
+        raise TypeError(f"out must have dtype {dtype}, got {out.dtype}")
+    if out.shape != shape:
+        raise ValueError(f"out must have shape {shape}, got {out.shape}")
+    if not out.flags.writeable:
+        raise ValueError("out must be writeable, got a read-only array")
+    return out
+
+
+def check_addressable(shape: tuple[int, ...], dtype: np.dtype[Any], cause: str) -> None:
+    """Raise ValueError if an array of this shape cannot exist on any machine."""
+    count = dtype.itemsize
+    for n in shape:
+        count *= max(n, 1)
+    if count > 2**63 - 1:
+        raise ValueError(f"{cause} would make a result of shape {shape}, too large to address")
+
+
+def as_array(value: Any, name: str) -> npt.NDArray[Any]:
+    """Return `value` as a plain array."""
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array: {error}") from None
+
+
+def _is_sequence(value: Any) -> bool:
+    return isinstance(value, Sequence | np.ndarray) and not (
+        isinstance(value, str | bytes) or (isinstance(value, np.ndarray) and value.ndim == 0)
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names))

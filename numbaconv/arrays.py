@@ -1,0 +1,115 @@
+"""Any NumPy array as kernels read it: one flat, writeable, contiguous view, an offset and strides.
+
+All kernels take arrays in this one form, so C, Fortran, strided, negative-stride and read-only
+arrays share their machine code and nothing is copied. Only what is unaligned, byte-swapped or of
+another dtype must be converted, and the callers do that image by image.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+class Flat(NamedTuple):
+    """The memory of an array.
+
+    Attributes
+    ----------
+    data : ndarray, 1-D
+        All elements between the array's first and last in memory.
+    place : ndarray of int64
+        The offset of element ``(0, 0, ...)`` in `data`, then the strides, in elements: of batch
+        and channel, then of the three spatial axes.
+    """
+
+    data: Array
+    place: npt.NDArray[np.int64]
+
+
+class _Memory:
+    """The array interface of a stretch of memory, and what keeps that memory alive."""
+
+    def __init__(self, owner: Array, address: int, count: int) -> None:
+        self.owner = owner
+        self.__array_interface__ = {
+            # Kernels never write to an input; marking it writeable here saves a second
+            # machine-code version for read-only arrays.
+            "data": (address, False),
+            "typestr": owner.dtype.str,
+            "shape": (count,),
+            "version": 3,
+        }
+
+
+def as_batch(array: Array, batched: bool) -> Array:
+    """Return `array` with its batch axis."""
+    return array if batched else array[None]
+
+
+def is_direct(array: Array, dtype: np.dtype[Any]) -> bool:
+    """Return whether kernels of `dtype` can read the array where it is."""
+    return (
+        array.dtype == dtype
+        and array.flags.aligned
+        and all(s % array.itemsize == 0 for s in array.strides)
+    )
+
+
+def overlaps_itself(array: Array) -> bool:
+    """Return whether two indices might share memory (never False where they do)."""
+    axes = sorted((abs(s), n) for s, n in zip(array.strides, array.shape, strict=True) if n > 1)
+    end = array.itemsize
+    for stride, n in axes:
+        if stride < end:
+            return True
+        end = stride * (n - 1) + end
+    return False
+
+
+def flatten(array: Array, *, channels_last: bool) -> Flat:
+    """Return the `Flat` of a non-empty batched array that `is_direct`."""
+    size = array.itemsize
+    low = high = 0
+    for n, stride in zip(array.shape, array.strides, strict=True):
+        reach = (n - 1) * stride
+        if reach < 0:
+            low += reach
+        else:
+            high += reach
+    count = (high - low) // size + 1
+    data = np.asarray(_Memory(array, array.ctypes.data + low, count))
+    batch, *rest = (s // size for s in array.strides)
+    if channels_last:
+        *spatial, channel = rest
+    else:
+        channel, *spatial = rest
+    missing = [0] * (3 - len(spatial))
+    place = np.array([-low // size, batch, channel, *missing, *spatial], np.int64)
+    return Flat(data, place)
+
+
+def spatial_walk(array: Array, *, channels_last: bool) -> npt.NDArray[np.int64]:
+    """Return the spatial sizes and strides of a batched array: as one long row where it is one.
+
+    Three sizes, then three strides in elements.
+    """
+    stop = array.ndim - 1 if channels_last else array.ndim
+    axes = range(1 if channels_last else 2, stop)
+    steps = [(array.shape[a], array.strides[a] // array.itemsize) for a in axes]
+    long = [(n, step) for n, step in steps if n > 1] or [(1, 1)]
+    if all(outer == inner * n for (_, outer), (n, inner) in zip(long, long[1:], strict=False)):
+        steps = [(math.prod(n for n, _ in long), long[-1][1])]
+    steps = [(1, 0)] * (3 - len(steps)) + steps
+    return np.array([n for n, _ in steps] + [step for _, step in steps], np.int64)
+
+
+def writeable(array: Array) -> Array:
+    """Return a C-contiguous array, marked writeable so that kernels need no second version."""
+    if array.flags.writeable:
+        return array
+    alias = np.asarray(_Memory(array, array.ctypes.data, array.size))
+    return alias.reshape(array.shape)

@@ -1,0 +1,182 @@
+"""A compilation cache that several processes can fill at once.
+
+Numba's own ``cache=True`` keeps an index a function that two processes can overwrite for each
+other, and does not see an edit in another file. Here each compiled signature is one file, named by
+a hash of all that its machine code depends on. It is written whole and moved into place under a
+lock, and is believed only if it carries its own key and the checksum of its contents. The folder is
+named by a hash of the package's sources, so an upgrade never finds old code.
+"""
+
+import contextlib
+import functools
+import hashlib
+import os
+import pickle
+import platform
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import numba
+from numba.core.caching import _Cache
+from numba.core.compiler import CompileResult
+from numba.core.serialize import dumps
+
+_DIGEST = hashlib.sha256
+_DIGEST_SIZE = _DIGEST().digest_size
+# Settings of Numba that change machine code and that Numba's own cache key does not know.
+_SETTINGS = ("BOUNDSCHECK", "OPT", "DEBUGINFO_DEFAULT", "LOOP_VECTORIZE", "SLP_VECTORIZE")
+
+
+class KernelCache(_Cache):  # type: ignore[misc]
+    """The cache of one dispatcher, in the form that Numba's dispatchers call.
+
+    Parameters
+    ----------
+    function : callable
+        The Python function that the dispatcher compiles.
+    options : dict
+        Its jit options: the twins of a kernel differ by nothing else.
+    """
+
+    def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
+        self._function = function
+        self._options = options
+        self._enabled = True
+
+    @property
+    def cache_path(self) -> str:
+        """The folder of the entries."""
+        return str(cache_directory())
+
+    def enable(self) -> None:
+        """Read and write entries (the default)."""
+        self._enabled = True
+
+    def disable(self) -> None:
+        """Neither read nor write entries."""
+        self._enabled = False
+
+    def flush(self) -> None:
+        """Do nothing: an entry is never stale, its name says what it is."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return the compiled signature from the disk, or None to have it compiled."""
+        target_context.refresh()
+        if not self._enabled:
+            return None
+        key = self._key(sig, target_context.codegen())
+        payload = _read(_entry(key), key)
+        if payload is None:
+            return None
+        return CompileResult._rebuild(target_context, *pickle.loads(payload))
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Write a compiled signature to the disk, where that is possible."""
+        if not self._enabled or data.library.has_dynamic_globals or data.lifted:
+            return
+        key = self._key(sig, data.codegen)
+        _write(_entry(key), key, dumps(data._reduce()))
+
+    def _key(self, sig: Any, codegen: Any) -> bytes:
+        function = self._function
+        cells = tuple(cell.cell_contents for cell in function.__closure__ or ())
+        parts = (
+            function.__module__,
+            function.__qualname__,
+            _DIGEST(function.__code__.co_code).hexdigest(),
+            _DIGEST(dumps(cells)).hexdigest(),
+            str(sig),
+            sorted(self._options.items()),
+            codegen.magic_tuple(),
+            [(name, getattr(numba.config, name, None)) for name in _SETTINGS],
+        )
+        return repr(parts).encode()
+
+
+@functools.cache
+def source_hash() -> str:
+    """Return a hash of this package's sources and of the compiler they go through."""
+    digest = _DIGEST()
+    for part in (numba.__version__, llvmlite.__version__, sys.version, platform.machine()):
+        digest.update(part.encode() + b"\0")
+    for name, text in sorted(_sources(resources.files("numbaconv"), "")):
+        digest.update(name.encode() + b"\0" + text + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def _sources(folder: Any, prefix: str) -> Iterator[tuple[str, bytes]]:
+    for item in folder.iterdir():
+        if item.is_dir():
+            yield from _sources(item, f"{prefix}{item.name}/")
+        elif item.name.endswith(".py"):
+            yield prefix + item.name, item.read_bytes()
+
+
+def cache_directory() -> Path:
+    """Return where this version's compiled kernels lie.
+
+    A folder of our own under Numba's ``NUMBA_CACHE_DIR`` where the user has set that, else in the
+    user's cache folder. It can be removed at any time.
+    """
+    if numba.config.CACHE_DIR:
+        root = Path(numba.config.CACHE_DIR)
+    else:
+        import platformdirs
+
+        root = Path(platformdirs.user_cache_dir("numbaconv", appauthor=False))
+    return root / f"numbaconv-{source_hash()}"
+
+
+def _entry(key: bytes) -> Path:
+    return cache_directory() / f"{_DIGEST(key).hexdigest()[:40]}.bin"
+
+
+def _read(path: Path, key: bytes) -> bytes | None:
+    """Return what was saved under `key`, or None if it is missing, cut short or of another key."""
+    try:
+        with _locked(path.parent):
+            data = path.read_bytes()
+    except OSError:
+        return None
+    digest, body = data[:_DIGEST_SIZE], data[_DIGEST_SIZE:]
+    if _DIGEST(body).digest() != digest or not body.startswith(key):
+        return None
+    return body[len(key) :]
+
+
+def _write(path: Path, key: bytes, payload: bytes) -> None:
+    """Save an entry; a place that cannot be written only costs the next process a compilation."""
+    body = key + payload
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with _locked(path.parent):
+            try:
+                temporary.write_bytes(_DIGEST(body).digest() + body)
+                os.replace(temporary, path)
+            finally:
+                temporary.unlink(missing_ok=True)
+    except OSError:
+        return
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, or nothing where there is no lock to be had (a read-only cache)."""
+    import filelock
+
+    lock = filelock.FileLock(folder / "lock", timeout=60)
+    try:
+        lock.acquire()
+    except (OSError, NotImplementedError, filelock.Timeout):
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,66 @@
+"""A problem ready to run: its geometry, and arrays that kernels can take as they are."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from numbaconv.arrays import Array
+from numbaconv.geometry import ConvGeometry
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Arrays of one dtype, batched, aligned, and of any strides.
+
+    Parameters
+    ----------
+    geometry : ConvGeometry
+        Its ``batch`` is the caller's; `x` and `out` may hold fewer images.
+    x, weight, out : ndarray
+        In the geometry's layout.
+    bias : ndarray or None
+        ``(O,)``, contiguous and writeable.
+    """
+
+    geometry: ConvGeometry
+    x: Array
+    weight: Array
+    bias: Array | None
+    out: Array
+
+    @property
+    def images(self) -> int:
+        """The number of images to run."""
+        return len(self.x)
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[type-arg]
+        """The dtype of all arrays."""
+        return self.x.dtype
+
+    @property
+    def products(self) -> int:
+        """The number of multiplications."""
+        geometry = self.geometry
+        outputs = self.images * geometry.out_channels * geometry.window.positions
+        return outputs * geometry.patch_size
+
+    @property
+    def bias_or_neutral(self) -> Array:
+        """The bias, or what changes no sum: -0.0 keeps even the sign of a zero."""
+        if self.bias is not None:
+            return self.bias
+        return np.full(
+            self.geometry.out_channels, -0.0 if self.dtype.kind in "fc" else 0, self.dtype
+        )
+
+    @cached_property
+    def kernel_matrix(self) -> Array:
+        """The weights as ``(groups, O/groups, K)``, or ``(groups, K, O/groups)`` channels last."""
+        geometry = self.geometry
+        outputs = geometry.out_channels // geometry.groups
+        if geometry.channels_last:
+            matrix = self.weight.reshape(geometry.patch_size, geometry.groups, outputs)
+            return matrix.transpose(1, 0, 2)
+        return self.weight.reshape(geometry.groups, outputs, geometry.patch_size)

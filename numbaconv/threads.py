@@ -1,0 +1,59 @@
+"""Who runs a kernel: the calling thread or Numba's threads, and never in a way that aborts.
+
+Under the workqueue layer, two Python threads in parallel kernels at once abort the process: they
+take turns here. A child forked after the omp layer has started is killed in its first parallel
+kernel: it runs the serial twins.
+"""
+
+import contextlib
+import os
+import threading
+from typing import Any
+
+import numba
+from numba.np.ufunc import parallel as numba_parallel
+
+from numbaconv.jit import Kernel
+
+_turns = threading.Lock()
+_forked_from_omp = False
+
+
+def _after_fork() -> None:
+    """Replace a lock that another thread of the parent may hold, and remember a lost layer."""
+    global _turns, _forked_from_omp
+    _turns = threading.Lock()
+    if numba_parallel._is_initialized and numba.threading_layer() == "omp":
+        _forked_from_omp = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+# Multiplications, or elements moved, below which waking the threads costs more than they save.
+_SERIAL_WORK = 1 << 16
+
+
+def worker_count(tasks: int, *, work: int, parallel: bool) -> int:
+    """Return how many threads may share `tasks`; with ``parallel=False`` no layer is touched.
+
+    `work` counts the multiplications, or the elements moved.
+    """
+    if not parallel or tasks <= 1 or work < _SERIAL_WORK or _forked_from_omp:
+        return 1
+    return min(tasks, int(numba.get_num_threads()))
+
+
+def run(kernel: Kernel, workers: int, *args: Any) -> None:
+    """Run a kernel, with Numba's threads if there is to be more than one worker."""
+    if workers == 1:
+        kernel.serial(*args)
+        return
+    with _turn():
+        kernel.threaded(*args)
+
+
+def _turn() -> contextlib.AbstractContextManager[Any]:
+    numba_parallel._launch_threads()
+    return _turns if numba.threading_layer() == "workqueue" else contextlib.nullcontext()

@@ -175,11 +175,16 @@ def check_addressable(shape: tuple[int, ...], dtype: np.dtype[Any], cause: str) 
 
 
 def as_array(value: Any, name: str) -> npt.NDArray[Any]:
-    """Return `value` as a plain array."""
+    """Return `value` as a plain array of numbers."""
     try:
-        return np.asarray(value)
+        array = np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{name} must be an array: {error}") from None
+    if array.dtype.kind not in "biufc":
+        raise TypeError(
+            f"{name} must be an array of numbers, got {type(value).__name__} of dtype {array.dtype}"
+        )
+    return array
 
 
 def _is_sequence(value: Any) -> bool:

@@ -5,6 +5,7 @@ arrays share their machine code and nothing is copied. Only what is unaligned, b
 another dtype must be converted, and the callers do that image by image.
 """
 
+import itertools
 import math
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+Place = npt.NDArray[np.int64]
 
 
 class Flat(NamedTuple):
@@ -27,7 +29,7 @@ class Flat(NamedTuple):
     """
 
     data: Array
-    place: npt.NDArray[np.int64]
+    place: Place
 
 
 class _Memory:
@@ -92,7 +94,7 @@ def flatten(array: Array, *, channels_last: bool) -> Flat:
     return Flat(data, place)
 
 
-def spatial_walk(array: Array, *, channels_last: bool) -> npt.NDArray[np.int64]:
+def spatial_walk(array: Array, *, channels_last: bool) -> Place:
     """Return the spatial sizes and strides of a batched array: as one long row where it is one.
 
     Three sizes, then three strides in elements.
@@ -101,7 +103,7 @@ def spatial_walk(array: Array, *, channels_last: bool) -> npt.NDArray[np.int64]:
     axes = range(1 if channels_last else 2, stop)
     steps = [(array.shape[a], array.strides[a] // array.itemsize) for a in axes]
     long = [(n, step) for n, step in steps if n > 1] or [(1, 1)]
-    if all(outer == inner * n for (_, outer), (n, inner) in zip(long, long[1:], strict=False)):
+    if all(outer == inner * n for (_, outer), (n, inner) in itertools.pairwise(long)):
         steps = [(math.prod(n for n, _ in long), long[-1][1])]
     steps = [(1, 0)] * (3 - len(steps)) + steps
     return np.array([n for n, _ in steps] + [step for _, step in steps], np.int64)

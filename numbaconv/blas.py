@@ -21,21 +21,26 @@ _before: list[tuple[Any, int]] = []
 @contextlib.contextmanager
 def single_threaded() -> Iterator[None]:
     """Limit SciPy's BLAS to one thread until the last caller leaves, however it leaves."""
+    own = [(c, c.get_num_threads()) for c in _libraries() if _is_limited_per_thread(c)]
+    for library, _ in own:
+        _set(library, 1)
     _enter()
     try:
         yield
     finally:
         _leave()
+        for library, threads in own:
+            _set(library, threads)
 
 
 def _enter() -> None:
     global _running
-    libraries = _libraries()
+    libraries = [c for c in _libraries() if not _is_limited_per_thread(c)]
     with _lock:
         if _running == 0:
             for library in libraries:
                 _before.append((library, library.get_num_threads()))
-                library.set_num_threads(1)
+                _set(library, 1)
         _running += 1
 
 
@@ -50,7 +55,24 @@ def _leave() -> None:
 def _restore() -> None:
     while _before:
         library, threads = _before.pop()
+        _set(library, threads)
+
+
+def _is_limited_per_thread(library: Any) -> bool:
+    """Return whether a limit holds for the Python thread that sets it, not for the process."""
+    return bool(library.internal_api == "openblas" and library.threading_layer == "openmp")
+
+
+def _set(library: Any, threads: int) -> None:
+    # threadpoolctl 3.8 lets only the first Python thread that sets OpenBLAS's limit change it, and
+    # ignores all others. Here the first caller limits and the last restores, in any threads.
+    forget = getattr(library, "clear_controlling_thread", None)
+    if forget is None:
         library.set_num_threads(threads)
+    else:
+        forget(force=True)
+        library.set_num_threads(threads)
+        forget(force=True)
 
 
 @functools.cache

@@ -1,10 +1,8 @@
 """Folding patches back: the kernels of col2im. Each row of the result has one writer."""
 
-from typing import Any
-
 import numba
-import numpy.typing as npt
 
+from numbaconv.arrays import Array, Place
 from numbaconv.indexing import (
     WindowAxes,
     end_inside,
@@ -15,8 +13,6 @@ from numbaconv.indexing import (
 )
 from numbaconv.jit import device, kernel
 from numbaconv.runs import add_run, fill_run
-
-Array = npt.NDArray[Any]
 
 
 @device
@@ -123,7 +119,16 @@ def fold_row_by_channel(
 
 
 @kernel
-def col2im_columns(cols, cols_place, packed, batch, channels, channel_major, out, out_place):
+def col2im_columns(
+    cols: Array,
+    cols_place: Place,
+    packed: Place,
+    batch: int,
+    channels: int,
+    channel_major: bool,
+    out: Array,
+    out_place: Place,
+) -> None:
     """Fold patches that are columns."""
     depth, height = packed[0], packed[1]
     # A task is one row of the result, which no other task writes.
@@ -154,7 +159,16 @@ def col2im_columns(cols, cols_place, packed, batch, channels, channel_major, out
 
 
 @kernel
-def col2im_rows(cols, cols_place, packed, batch, channels, channel_major, out, out_place):
+def col2im_rows(
+    cols: Array,
+    cols_place: Place,
+    packed: Place,
+    batch: int,
+    channels: int,
+    channel_major: bool,
+    out: Array,
+    out_place: Place,
+) -> None:
     """Fold patches that are rows."""
     depth, height = packed[0], packed[1]
     # A task is one row of the result with all its channels, which no other task writes.

@@ -4,11 +4,9 @@ A patch matrix is addressed as flat memory with two steps: from one patch elemen
 from one output position to the next.
 """
 
-from typing import Any
-
 import numba
-import numpy.typing as npt
 
+from numbaconv.arrays import Array, Place
 from numbaconv.formulas import ZEROS
 from numbaconv.indexing import (
     WindowAxes,
@@ -22,8 +20,6 @@ from numbaconv.indexing import (
 )
 from numbaconv.jit import device, kernel
 from numbaconv.runs import copy_run, fill_run
-
-Array = npt.NDArray[Any]
 
 
 @device
@@ -199,7 +195,17 @@ def gather_position(
 
 
 @kernel
-def im2col_columns(x, x_place, packed, batch, channels, channel_major, block, cols, cols_place):
+def im2col_columns(
+    x: Array,
+    x_place: Place,
+    packed: Place,
+    batch: int,
+    channels: int,
+    channel_major: bool,
+    block: int,
+    cols: Array,
+    cols_place: Place,
+) -> None:
     """Write patches as columns; a task is `block` output positions of one channel."""
     positions = packed[6] * packed[7] * packed[8]
     taps = packed[3] * packed[4] * packed[5]
@@ -227,7 +233,17 @@ def im2col_columns(x, x_place, packed, batch, channels, channel_major, block, co
 
 
 @kernel
-def im2col_rows(x, x_place, packed, batch, channels, channel_major, block, cols, cols_place):
+def im2col_rows(
+    x: Array,
+    x_place: Place,
+    packed: Place,
+    batch: int,
+    channels: int,
+    channel_major: bool,
+    block: int,
+    cols: Array,
+    cols_place: Place,
+) -> None:
     """Write patches as rows; a task is `block` output positions of all channels."""
     positions = packed[6] * packed[7] * packed[8]
     taps = packed[3] * packed[4] * packed[5]

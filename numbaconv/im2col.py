@@ -291,7 +291,7 @@ def _fold(
     from numbaconv import fold  # here: the kernels are not needed to import the package
 
     flat = flatten(cols, channels_last=False)
-    target = flatten(out, channels_last=channels_last)
+    result = flatten(out, channels_last=channels_last)
     rows = len(out) * math.prod(window.size[:-1]) * (1 if as_rows else channels)
     workers = threads.worker_count(rows, work=cols.size, parallel=parallel)
     threads.run(
@@ -303,8 +303,8 @@ def _fold(
         len(out),
         channels,
         not channels_last,
-        target.data,
-        target.place,
+        result.data,
+        result.place,
     )
 
 

@@ -3,15 +3,12 @@
 In a patch the order is channel, tap (`channel_major`) or tap, channel.
 """
 
-from typing import Any, NamedTuple
-
-import numpy as np
-import numpy.typing as npt
+from typing import NamedTuple
 
 from numbaconv import formulas
+from numbaconv.arrays import Place
 from numbaconv.jit import device
 
-Array = npt.NDArray[Any]
 Axes = tuple[int, int, int]
 
 source_index = device(formulas.source_index)
@@ -32,7 +29,7 @@ class WindowAxes(NamedTuple):
 
 
 @device
-def unpack_window(packed: npt.NDArray[np.int64]) -> WindowAxes:
+def unpack_window(packed: Place) -> WindowAxes:
     """Return the fields of `Window.packed`."""
     return WindowAxes(
         (packed[0], packed[1], packed[2]),
@@ -77,6 +74,6 @@ def reached_from(i: int, tap: int, stride: int, outputs: int) -> int:
 
 
 @device
-def spatial_strides(place: npt.NDArray[np.int64]) -> tuple[int, int, int]:
+def spatial_strides(place: Place) -> tuple[int, int, int]:
     """Return the strides of the three spatial axes from a `Flat.place`."""
     return place[3], place[4], place[5]

@@ -3,13 +3,11 @@
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numba import types
 from numba.extending import overload
 
+from numbaconv.arrays import Array
 from numbaconv.jit import OPTIONS, device
-
-Array = npt.NDArray[Any]
 
 
 def multiply(a: Array, b: Array, out: Array) -> None:
@@ -17,7 +15,7 @@ def multiply(a: Array, b: Array, out: Array) -> None:
     np.dot(a, b, out)
 
 
-@overload(multiply, jit_options=OPTIONS)
+@overload(multiply, jit_options=OPTIONS)  # type: ignore[untyped-decorator]
 def _multiply(a: Any, b: Any, out: Any) -> Any:
     if isinstance(a.dtype, types.Integer):
         return _multiply_integers

@@ -1,16 +1,13 @@
 """Copying, filling and adding stretches of flat memory, at any step: the kernels' inner loops."""
 
-from typing import Any
-
-import numpy.typing as npt
-
+from numbaconv.arrays import Array
 from numbaconv.jit import device
-
-Array = npt.NDArray[Any]
 
 
 @device
-def copy_run(source: Array, start: int, stride: int, target: Array, first: int, step: int, n: int):
+def copy_run(
+    source: Array, start: int, stride: int, target: Array, first: int, step: int, n: int
+) -> None:
     """Copy `n` elements of `source` at `stride` to `target` at `step`."""
     if stride == 1 and step == 1:
         # Through views that begin at 0, so that Numba drops its test for negative indices and
@@ -41,7 +38,9 @@ def fill_run(target: Array, first: int, step: int, n: int) -> None:
 
 
 @device
-def add_run(source: Array, start: int, stride: int, target: Array, first: int, step: int, n: int):
+def add_run(
+    source: Array, start: int, stride: int, target: Array, first: int, step: int, n: int
+) -> None:
     """Add `n` elements of `source` at `stride` to those of `target` at `step`."""
     if stride == 1 and step == 1:
         s = source[start : start + n]

@@ -19,8 +19,7 @@ def patches(padded, kernel, stride, dilation):
     """Yield (output position, the window of the padded input that it reads)."""
     spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
     sizes = [
-        (n - span) // s + 1
-        for n, span, s in zip(padded.shape[2:], spans, stride, strict=True)
+        (n - span) // s + 1 for n, span, s in zip(padded.shape[2:], spans, stride, strict=True)
     ]
     for position in itertools.product(*map(range, sizes)):
         window = [

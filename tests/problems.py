@@ -57,7 +57,7 @@ class Case:
         )
 
     def run(self, x, weight, bias, layout="channels_first", **keywords):
-        """Run numbaconv on channels-first arrays, in either layout; the result is channels first."""
+        """Run numbaconv in either layout; arrays and result are channels first."""
         if layout == "channels_last":
             x, weight = naive.channels_last(x), naive.weight_channels_last(weight)
         y = CONVS[self.ndim](

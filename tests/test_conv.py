@@ -220,7 +220,12 @@ def test_blocked_patches_and_outputs(layout, dtype, parallel, rng, monkeypatch):
         ("_SHARED_OUTPUTS", 3),
     ):
         monkeypatch.setattr(route, name, value)
-    for case in (SKEW, VOLUME, SIGNAL, Case(3, 5, 11, 1, (7, 6), (3, 3), (1, 1), ((1, 1),) * 2, (1, 1))):
+    for case in (
+        SKEW,
+        VOLUME,
+        SIGNAL,
+        Case(3, 5, 11, 1, (7, 6), (3, 3), (1, 1), ((1, 1),) * 2, (1, 1)),
+    ):
         x, weight, bias = arrays(case, dtype, rng)
         y = case.run(x, weight, bias, layout, algorithm="im2col", parallel=parallel)
         np.testing.assert_array_equal(y, case.naive(x, weight, bias))

@@ -66,7 +66,7 @@ WRONG_KINDS = [
     ({"dtype": "float33"}, "dtype"),
     ({"dtype": bool}, "dtype"),
     ({"x": X.astype(np.longdouble)}, "dtype of x"),
-    ({"x": X.astype(object)}, "dtype of x"),
+    ({"x": X.astype(object)}, "x must be an array of numbers"),
     ({"x": X.astype("S4")}, "x"),
     ({"x": None}, "x"),
     ({"bias": "bias"}, "bias"),
@@ -101,15 +101,15 @@ def test_wrong_kinds(changes, name):
 @pytest.mark.parametrize("value", [HUGE, -HUGE, 2**100, 0.5, "x", None, [], [[]]])
 @pytest.mark.parametrize("function", ["conv", "im2col", "col2im"])
 def test_nothing_is_allocated_first(name, value, function):
+    calls = {
+        "conv": lambda: call({name: value}),
+        "im2col": lambda: nbc.im2col(X, 3, **{name: value}),
+        "col2im": lambda: nbc.col2im(np.ones((1, 4, 4)), (3, 3), 2, **{name: value}),
+    }
     tracemalloc.start()
     try:
         with pytest.raises((TypeError, ValueError), match=name):
-            if function == "conv":
-                call({name: value})
-            elif function == "im2col":
-                nbc.im2col(X, 3, **{name: value})
-            else:
-                nbc.col2im(np.ones((1, 4, 4)), (3, 3), 2, **{name: value})
+            calls[function]()
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
     finally:
         tracemalloc.stop()
@@ -130,7 +130,9 @@ def test_read_only_out():
 def test_messages_say_what_was_passed_and_expected():
     with pytest.raises(ValueError, match=r"C/groups = 4 .* 4 channels and groups=1, got 2"):
         call({"groups": 1})
-    with pytest.raises(ValueError, match=r"axis 0 its size 3 with dilation 9 spans 19, but x has 6"):
+    with pytest.raises(
+        ValueError, match=r"axis 0 its size 3 with dilation 9 spans 19, but x has 6"
+    ):
         call({"dilation": 9})
     with pytest.raises(ValueError, match=r"out must have shape \(2, 6, 4, 6\), got \(2, 6, 4, 5\)"):
         call({"out": np.empty((2, 6, 4, 5), np.float32)})

@@ -15,10 +15,10 @@ import numpy as np
 
 from numbaconv import blas, threads
 from numbaconv.algorithms import pointwise
-from numbaconv.arrays import Array, flatten, spatial_walk
+from numbaconv.arrays import Array, Place, flatten, spatial_walk
 from numbaconv.gather import gather_position, gather_tap
 from numbaconv.geometry import ConvGeometry
-from numbaconv.indexing import spatial_strides, split_axes, split_index, unpack_window
+from numbaconv.indexing import Axes, spatial_strides, split_axes, split_index, unpack_window
 from numbaconv.jit import device, kernel
 from numbaconv.matmul import multiply
 from numbaconv.problem import Problem
@@ -136,8 +136,19 @@ def _packed_weight(problem: Problem, blocks: Blocks) -> Array:
 
 @kernel
 def _tiles_first(
-    workers, x, x_place, packed, sizes, blocks, weight, bias, workspace, out, out_place, walk
-):
+    workers: int,
+    x: Array,
+    x_place: Place,
+    packed: Place,
+    sizes: Place,
+    blocks: Place,
+    weight: Array,
+    bias: Array,
+    workspace: Array,
+    out: Array,
+    out_place: Place,
+    walk: Place,
+) -> None:
     positions = packed[6] * packed[7] * packed[8]
     tiles = sizes[0] * sizes[2] * ((positions + blocks[0] - 1) // blocks[0])
     cuts = (sizes[3] + blocks[2] - 1) // blocks[2]
@@ -156,9 +167,21 @@ def _tiles_first(
 
 @device
 def _tile_first(
-    tile, cut, cut_end, x, x_place, packed, sizes, blocks, weight, bias, workspace, out, out_place,
-    walk,
-):  # fmt: skip
+    tile: int,
+    cut: int,
+    cut_end: int,
+    x: Array,
+    x_place: Place,
+    packed: Place,
+    sizes: Place,
+    blocks: Place,
+    weight: Array,
+    bias: Array,
+    workspace: Array,
+    out: Array,
+    out_place: Place,
+    walk: Place,
+) -> None:
     """Multiply (outputs, elements) by (elements, positions) for some output blocks of a tile."""
     window = unpack_window(packed)
     channels, groups, outputs = sizes[1], sizes[2], sizes[3]
@@ -190,7 +213,9 @@ def _tile_first(
 
 
 @device
-def _store_row(product, offset, accumulate, l0, out, start, walk):
+def _store_row(
+    product: Array, offset: Any, accumulate: bool, l0: int, out: Array, start: int, walk: Place
+) -> None:
     """Write or add one channel's products at output positions from `l0` on."""
     shape = (walk[0], walk[1], walk[2])
     d, h, w = split_axes(l0, shape)
@@ -212,7 +237,7 @@ def _store_row(product, offset, accumulate, l0, out, start, walk):
 
 
 @device
-def _store_run(row, accumulate, out, first, step):
+def _store_run(row: Array, accumulate: bool, out: Array, first: int, step: int) -> None:
     """Write or add a row at `step`."""
     if accumulate:
         add_run(row, 0, 1, out, first, step, row.size)
@@ -222,8 +247,19 @@ def _store_run(row, accumulate, out, first, step):
 
 @kernel
 def _tiles_last(
-    workers, x, x_place, packed, sizes, blocks, weight, bias, workspace, out, out_place, walk
-):
+    workers: int,
+    x: Array,
+    x_place: Place,
+    packed: Place,
+    sizes: Place,
+    blocks: Place,
+    weight: Array,
+    bias: Array,
+    workspace: Array,
+    out: Array,
+    out_place: Place,
+    walk: Place,
+) -> None:
     positions = packed[6] * packed[7] * packed[8]
     tiles = sizes[0] * sizes[2] * ((positions + blocks[0] - 1) // blocks[0])
     cuts = (sizes[3] + blocks[2] - 1) // blocks[2]
@@ -242,9 +278,21 @@ def _tiles_last(
 
 @device
 def _tile_last(
-    tile, cut, cut_end, x, x_place, packed, sizes, blocks, weight, bias, workspace, out, out_place,
-    walk,
-):  # fmt: skip
+    tile: int,
+    cut: int,
+    cut_end: int,
+    x: Array,
+    x_place: Place,
+    packed: Place,
+    sizes: Place,
+    blocks: Place,
+    weight: Array,
+    bias: Array,
+    workspace: Array,
+    out: Array,
+    out_place: Place,
+    walk: Place,
+) -> None:
     """Multiply (positions, elements) by (elements, outputs) for some output blocks of a tile."""
     window = unpack_window(packed)
     channels, groups, outputs = sizes[1], sizes[2], sizes[3]
@@ -255,10 +303,10 @@ def _tile_last(
     n = l1 - l0
     for k0 in range(0, length, blocks[1]):
         k1 = min(k0 + blocks[1], length)
-        for l in range(l0, l1):
+        for position in range(l0, l1):
             gather_position(
-                x, source, x_place[2], spatial_strides(x_place), window, l, channels, k0, k1,
-                workspace, (l - l0) * (k1 - k0),
+                x, source, x_place[2], spatial_strides(x_place), window, position, channels, k0, k1,
+                workspace, (position - l0) * (k1 - k0),
             )  # fmt: skip
         rows = workspace[: n * (k1 - k0)].reshape(n, k1 - k0)
         for o0 in range(cut * blocks[2], min(cut_end * blocks[2], outputs), blocks[2]):
@@ -274,7 +322,17 @@ def _tile_last(
 
 
 @device
-def _store_positions(product, bias, first_output, accumulate, l0, out, start, step, walk):
+def _store_positions(
+    product: Array,
+    bias: Array,
+    first_output: int,
+    accumulate: bool,
+    l0: int,
+    out: Array,
+    start: int,
+    step: int,
+    walk: Place,
+) -> None:
     """Write or add all products of output positions from `l0` on."""
     for i in range(product.shape[0]):
         d, h, w = split_axes(l0 + i, (walk[0], walk[1], walk[2]))
@@ -287,7 +345,7 @@ def _store_positions(product, bias, first_output, accumulate, l0, out, start, st
 
 
 @device
-def _locate(tile, output, groups, block):
+def _locate(tile: int, output: Axes, groups: int, block: int) -> tuple[int, int, int, int]:
     """Return (image, group, first position, end position) of a tile."""
     positions = output[0] * output[1] * output[2]
     tiles = (positions + block - 1) // block

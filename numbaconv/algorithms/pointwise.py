@@ -8,7 +8,7 @@ import numba
 import numpy as np
 
 from numbaconv import threads
-from numbaconv.arrays import writeable
+from numbaconv.arrays import Array, writeable
 from numbaconv.jit import kernel
 from numbaconv.matmul import multiply
 from numbaconv.problem import Problem
@@ -58,7 +58,7 @@ def run(problem: Problem, parallel: bool) -> None:
 
 
 @kernel
-def _outputs_by_positions(x, matrix, bias, block, out):
+def _outputs_by_positions(x: Array, matrix: Array, bias: Array, block: int, out: Array) -> None:
     groups, outputs = matrix.shape[0], matrix.shape[1]
     blocks = (outputs + block - 1) // block
     for task in numba.prange(x.shape[0] * blocks):
@@ -76,7 +76,7 @@ def _outputs_by_positions(x, matrix, bias, block, out):
 
 
 @kernel
-def _positions_by_outputs(x, matrix, bias, block, out):
+def _positions_by_outputs(x: Array, matrix: Array, bias: Array, block: int, out: Array) -> None:
     positions = x.shape[1]
     blocks = (positions + block - 1) // block
     for task in numba.prange(x.shape[0] * blocks):
@@ -86,7 +86,7 @@ def _positions_by_outputs(x, matrix, bias, block, out):
         target = out[image, l0:l1]
         multiply(x[image, l0:l1], matrix, target)
         if bias.size:
-            for l in range(l1 - l0):
-                row = target[l]
+            for position in range(l1 - l0):
+                row = target[position]
                 for o in range(row.size):
                     row[o] += bias[o]

@@ -1,0 +1,151 @@
+"""The compilation cache: found again, never wrong, and never in the way."""
+
+import os
+import stat
+import subprocess
+import sys
+
+import numba
+import pytest
+from children import ROOT, code
+
+from numbaconv import cache
+
+CALL = """
+import numpy as np, numbaconv as nbc
+x = np.arange(24.0).reshape(1, 2, 3, 4)
+print(nbc.im2col(x, 2, parallel=False).sum())
+from numbaconv import gather
+print(sum(gather.im2col_columns.serial.stats.cache_hits.values()))
+"""
+SUM = "552.0"  # of the patches of CALL
+
+# Compiles one signature of a kernel and checks its result; run by several processes at once.
+RACER = """
+import sys, numpy as np, numbaconv as nbc
+dtype, layout, patches = sys.argv[1:]
+x = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5).astype(dtype)
+cols = nbc.im2col(x, 2, layout=layout, patches=patches, parallel=False)
+spatial = x if layout == "channels_first" else x.transpose(0, 3, 1, 2)
+size = spatial.shape[2:]
+count = nbc.col2im(np.ones_like(cols), size, 2, layout=layout, patches=patches, parallel=False)
+back = nbc.col2im(cols, size, 2, layout=layout, patches=patches, parallel=False)
+assert np.array_equal(back, x * count), (dtype, layout, patches)
+w = np.ones((3, 3, 1, 1) if layout == "channels_first" else (1, 1, 5, 3), dtype)
+y = nbc.conv2d(x, w, padding=1, layout=layout, parallel=False)
+channels = 1 if layout == "channels_first" else 3
+assert y.sum() == 3 * x.sum(), (dtype, layout)
+"""
+
+
+def entries(folder):
+    return sorted(folder.glob("numbaconv-*/*.bin"))
+
+
+def test_the_next_process_finds_it(tmp_path):
+    assert code(CALL, NUMBA_CACHE_DIR=str(tmp_path)).split() == [SUM, "0"]
+    before = entries(tmp_path)
+    assert before
+    assert code(CALL, NUMBA_CACHE_DIR=str(tmp_path)).split() == [SUM, "1"]
+    assert entries(tmp_path) == before
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "flipped", "of another key"])
+def test_a_damaged_entry_is_compiled_again(tmp_path, damage):
+    code(CALL, NUMBA_CACHE_DIR=str(tmp_path))
+    for path in entries(tmp_path):
+        data = bytearray(path.read_bytes())
+        if damage == "truncated":
+            data = data[: len(data) // 2]
+        elif damage == "empty":
+            data = b""
+        elif damage == "flipped":
+            data[-100] ^= 1
+        else:
+            body = b"another key" + bytes(data[cache._DIGEST_SIZE :])
+            data = cache._DIGEST(body).digest() + body
+        path.write_bytes(data)
+    assert code(CALL, NUMBA_CACHE_DIR=str(tmp_path)).split() == [SUM, "0"]
+    assert code(CALL, NUMBA_CACHE_DIR=str(tmp_path)).split() == [SUM, "1"]
+
+
+def test_no_place_to_write(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    assert code(CALL, NUMBA_CACHE_DIR=str(blocked)).split() == [SUM, "0"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
+def test_a_read_only_cache_is_read(tmp_path):
+    code(CALL, NUMBA_CACHE_DIR=str(tmp_path))
+    (folder,) = tmp_path.glob("numbaconv-*")
+    # Root may write anywhere, but even root gets no lock out of a folder.
+    (folder / "lock").unlink()
+    (folder / "lock").mkdir()
+    before = entries(tmp_path)
+    folder.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    try:
+        assert code(CALL, NUMBA_CACHE_DIR=str(tmp_path)).split() == [SUM, "1"]
+    finally:
+        folder.chmod(stat.S_IRWXU)
+    assert entries(tmp_path) == before
+
+
+def test_no_home(tmp_path):
+    environment = {"HOME": str(tmp_path / "missing"), "XDG_CACHE_HOME": str(tmp_path / "xdg")}
+    assert code(CALL, NUMBA_CACHE_DIR="", **environment).split()[0] == SUM
+    assert list((tmp_path / "xdg").rglob("*.bin"))
+
+
+def test_settings_that_change_code_have_entries_of_their_own(tmp_path):
+    code(CALL, NUMBA_CACHE_DIR=str(tmp_path))
+    checked = code(CALL, NUMBA_CACHE_DIR=str(tmp_path), NUMBA_BOUNDSCHECK="1")
+    assert checked.split() == [SUM, "0"]
+
+
+def test_the_place_names_the_sources(tmp_path, monkeypatch):
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    assert cache.cache_directory() == tmp_path / f"numbaconv-{cache.source_hash()}"
+    kept = cache.source_hash()
+    monkeypatch.setattr(cache, "_sources", lambda *_: [("formulas.py", b"edited")])
+    cache.source_hash.cache_clear()
+    try:
+        assert cache.source_hash() != kept
+    finally:
+        cache.source_hash.cache_clear()
+
+
+def test_every_source_is_in_the_hash():
+    from importlib import resources
+
+    named = {name for name, _ in cache._sources(resources.files("numbaconv"), "")}
+    package = ROOT / "numbaconv"
+    on_disk = {p.relative_to(package).as_posix() for p in package.rglob("*.py")}
+    assert named == on_disk
+    assert "algorithms/im2col.py" in named
+
+
+@pytest.mark.long
+def test_processes_that_fill_it_together(tmp_path):
+    """Eight at once on an empty cache, then eight more that find it and check every result."""
+    variants = [
+        (dtype, layout, patches)
+        for dtype, layout in [
+            ("float32", "channels_first"), ("float32", "channels_last"),
+            ("float64", "channels_first"), ("int16", "channels_last"),
+        ]
+        for patches in ("columns", "rows")
+    ]  # fmt: skip
+    for _ in range(2):
+        environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+        racers = [
+            subprocess.Popen(
+                [sys.executable, "-c", RACER, *variant], cwd=ROOT, env=environment,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            )
+            for variant in variants
+        ]  # fmt: skip
+        for racer in racers:
+            printed, _ = racer.communicate(timeout=600)
+            assert racer.returncode == 0, printed

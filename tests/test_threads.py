@@ -1,0 +1,72 @@
+"""Threading layers, forks and several Python threads: right results, and no abort."""
+
+import os
+import sys
+
+import pytest
+from children import code
+
+from numbaconv import threads
+
+# Each child compares its results with the serial ones and prints what it found.
+MANY_THREADS = """
+import concurrent.futures, numpy as np, numba, numbaconv as nbc
+rng = np.random.default_rng(0)
+x = rng.standard_normal((4, 8, 32, 32), dtype="f4")
+w = rng.standard_normal((8, 8, 3, 3), dtype="f4")
+expected = nbc.conv2d(x, w, parallel=False)
+columns = nbc.im2col(x, 3, parallel=False)
+def call(i):
+    return np.array_equal(nbc.conv2d(x, w), expected) and np.array_equal(nbc.im2col(x, 3), columns)
+with concurrent.futures.ThreadPoolExecutor(6) as pool:
+    print(all(pool.map(call, range(60))), numba.threading_layer())
+"""
+
+FORK = """
+import os, numpy as np, numbaconv as nbc
+x, w = np.ones((4, 8, 32, 32), "f4"), np.ones((8, 8, 3, 3), "f4")
+expected = nbc.conv2d(x, w)
+pid = os.fork()
+if pid == 0:
+    os._exit(0 if np.array_equal(nbc.conv2d(x, w), expected) else 3)
+print(os.waitpid(pid, 0)[1])
+print(np.array_equal(nbc.conv2d(x, w), expected))
+"""
+
+UNTOUCHED = """
+import numpy as np, numbaconv as nbc
+from numba.np.ufunc import parallel
+x, w = np.ones((4, 8, 32, 32), "f4"), np.ones((8, 8, 3, 3), "f4")
+nbc.conv2d(x, w, parallel=False)
+nbc.col2im(nbc.im2col(x, 3, parallel=False), (32, 32), 3, parallel=False)
+print(parallel._is_initialized)
+"""
+
+two_threads = {"NUMBA_NUM_THREADS": "2"}
+
+
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+def test_many_python_threads(layer):
+    if layer == "omp" and sys.platform == "darwin":
+        pytest.skip("macOS wheels of Numba carry no omp layer")
+    printed = code(MANY_THREADS, NUMBA_THREADING_LAYER=layer, **two_threads)
+    assert printed.split() == ["True", layer]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+def test_a_forked_child_computes(layer):
+    if layer == "omp" and sys.platform == "darwin":
+        pytest.skip("macOS wheels of Numba carry no omp layer")
+    printed = code(FORK, NUMBA_THREADING_LAYER=layer, **two_threads)
+    assert printed.split() == ["0", "True"]
+
+
+def test_not_parallel_touches_no_layer():
+    assert code(UNTOUCHED).split() == ["False"]
+
+
+def test_small_work_wakes_no_thread():
+    assert threads.worker_count(100, work=10, parallel=True) == 1
+    assert threads.worker_count(1, work=1 << 30, parallel=True) == 1
+    assert threads.worker_count(100, work=1 << 30, parallel=False) == 1

@@ -75,6 +75,11 @@ def _set(library: Any, threads: int) -> None:
         forget(force=True)
 
 
+def load() -> None:
+    """Load the BLAS that Numba's ``np.dot`` calls, as the first convolution would."""
+    _libraries()
+
+
 @functools.cache
 def _libraries() -> list[Any]:
     """Return the controllers of the BLAS libraries that Numba's ``np.dot`` may call.

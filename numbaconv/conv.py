@@ -260,10 +260,10 @@ def _conv(
         work = _work_dtype(result_dtype)
         problem = Problem(
             geometry,
-            _as_signed(as_batch(source, geometry.batched)),
-            _converted(_as_signed(kernels), work),
-            None if offsets is None else _contiguous(_as_signed(offsets), work),
-            _as_signed(as_batch(target, geometry.batched)),
+            _as_signed(as_batch(source, geometry.batched), work),
+            _converted(kernels, work),
+            None if offsets is None else writeable(np.ascontiguousarray(offsets, work)),
+            _as_signed(as_batch(target, geometry.batched), work),
         )
         for part in _native_parts(problem, work):
             if geometry.patch_size == 0:
@@ -296,12 +296,10 @@ def _work_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(f"i{dtype.itemsize}") if dtype.kind == "u" else dtype
 
 
-def _as_signed(array: Array) -> Array:
-    return array.view(array.dtype.str.replace("u", "i")) if array.dtype.kind == "u" else array
-
-
-def _contiguous(array: Array, dtype: np.dtype[Any]) -> Array:
-    return writeable(np.ascontiguousarray(array, dtype))
+def _as_signed(array: Array, work: np.dtype[Any]) -> Array:
+    """Return an unsigned array as the signed type `work` of its size: the same bits, no copy."""
+    same_bits = array.dtype.kind == "u" and work.kind == "i" and array.itemsize == work.itemsize
+    return array.view(array.dtype.str.replace("u", "i")) if same_bits else array
 
 
 def _converted(array: Array, dtype: np.dtype[Any]) -> Array:

@@ -54,6 +54,11 @@ def run(kernel: Kernel, workers: int, *args: Any) -> None:
         kernel.threaded(*args)
 
 
-def _turn() -> contextlib.AbstractContextManager[Any]:
+def threading_layer() -> str:
+    """Return the name of Numba's threading layer, which it starts if need be."""
     numba_parallel._launch_threads()
-    return _turns if numba.threading_layer() == "workqueue" else contextlib.nullcontext()
+    return str(numba.threading_layer())
+
+
+def _turn() -> contextlib.AbstractContextManager[Any]:
+    return _turns if threading_layer() == "workqueue" else contextlib.nullcontext()

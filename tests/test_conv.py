@@ -291,6 +291,19 @@ class TestDtypes:
                 assert y.dtype == expected
                 np.testing.assert_array_equal(y, np.full((1, 1, 2), 2, expected))
 
+    @pytest.mark.parametrize("x_dtype", [*INTEGERS, "bool", "float16", "float32"])
+    @pytest.mark.parametrize("weight_dtype", ["uint8", "int16", "float32", "complex64"])
+    def test_mixed_operands_are_converted_by_value(self, x_dtype, weight_dtype, rng):
+        x = rng.integers(0, 2 if x_dtype == "bool" else 120, SKEW.x_shape).astype(x_dtype)
+        if x_dtype in ("uint8", "int8", "uint16", "int16"):
+            x[:, :, 0] = np.iinfo(x_dtype).max
+            x[:, :, 1] = np.iinfo(x_dtype).min
+        weight = rng.integers(0, 3, SKEW.weight_shape).astype(weight_dtype)
+        dtype = np.result_type(x, weight)
+        y = SKEW.run(x, weight, None)
+        assert y.dtype == dtype
+        np.testing.assert_array_equal(y, SKEW.naive(x.astype(dtype), weight.astype(dtype), None))
+
     def test_conversion_to_integers_wraps_first(self):
         x = np.array([[300, -1]])
         y = nbc.conv1d(x, np.array([[[3]]]), dtype=np.uint8)

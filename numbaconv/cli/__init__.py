@@ -1,0 +1,32 @@
+"""The ``numbaconv`` command: exit status 0, 2 for a user's mistake, 130 after Ctrl-C."""
+
+import sys
+
+
+def main() -> None:
+    """Run the command line, or say in one line which extra it needs."""
+    try:
+        import click
+        import PIL  # noqa: F401
+        import tqdm  # noqa: F401
+    except ImportError as error:
+        print(
+            f"numbaconv: the command line needs {error.name}: pip install 'numbaconv[cli]'",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    from numbaconv.cli.commands import numbaconv
+
+    try:
+        sys.exit(numbaconv.main(standalone_mode=False) or 0)
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(130)
+    except click.ClickException as error:
+        _fail(error.format_message())
+    except (ValueError, TypeError, OSError, MemoryError) as error:
+        _fail(str(error) or type(error).__name__)
+
+
+def _fail(message: str) -> None:
+    print("numbaconv: " + " ".join(message.split()), file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,114 @@
+"""The commands and their options; what they do is in the other files of this folder."""
+
+from pathlib import Path
+
+import click
+
+from numbaconv.cli import apply as apply_command
+from numbaconv.cli import info as info_command
+from numbaconv.cli.filters import FILTERS
+
+
+class _Padding(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    name = "INT|same|valid"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | str:
+        if value in ("same", "same_lower", "valid"):
+            return value
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither an int nor one of same, same_lower, valid", param, ctx)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="numbaconv")
+def numbaconv() -> None:
+    """Fast convolution for NumPy arrays, in pure Python and Numba."""
+
+
+@numbaconv.command()
+def info() -> None:
+    """Print versions, CPU, threads, BLAS, cache and GPU."""
+    click.echo(info_command.report())
+
+
+@numbaconv.command()
+@click.argument("source", metavar="INPUT", type=click.Path(exists=True, path_type=Path))
+@click.argument("target", metavar="OUTPUT", type=click.Path(path_type=Path))
+@click.option(
+    "--weights",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="An .npz file with an array 'weight' and, if wanted, an array 'bias'.",
+)
+@click.option("--kernel", type=click.Choice(list(FILTERS)), help="A named filter.")
+@click.option("--stride", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--padding", type=_Padding(), help="[default: same for --kernel, 0 for --weights]")
+@click.option(
+    "--padding-mode",
+    type=click.Choice(["zeros", "reflect", "replicate", "circular"]),
+    help="[default: replicate for --kernel, zeros for --weights]",
+)
+@click.option("--dilation", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--groups", type=click.IntRange(min=1), default=1, help="Only with --weights.")
+@click.option(
+    "--layout",
+    type=click.Choice(["channels_first", "channels_last"]),
+    default="channels_first",
+    show_default=True,
+    help="Of an .npy INPUT, of OUTPUT, and of the weights.",
+)
+@click.option("--batch", type=click.IntRange(min=1), default=8, show_default=True)
+@click.option(
+    "--montage",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a contact sheet of inputs beside outputs, as a PNG file.",
+)
+@click.option("--quiet", is_flag=True, help="No progress bar and no summary.")
+def apply(
+    source: Path,
+    target: Path,
+    weights: Path | None,
+    kernel: str | None,
+    stride: int,
+    padding: int | str | None,
+    padding_mode: str | None,
+    dilation: int,
+    groups: int,
+    layout: str,
+    batch: int,
+    montage: Path | None,
+    quiet: bool,
+) -> None:
+    """Convolve a batch: an .npy file, or a folder of images.
+
+    An .npy file of shape (N, C, *spatial) is memory-mapped and streamed, so it may be larger than
+    memory. A folder of images gives a folder of images by the same names.
+    """
+    if (weights is None) == (kernel is None):
+        raise click.UsageError("give either --weights FILE.npz or --kernel NAME")
+    if kernel is not None and groups != 1:
+        raise click.UsageError("--groups goes with --weights: a named filter takes each channel")
+    summary = apply_command.run(
+        apply_command.Job(
+            source=source,
+            target=target,
+            weights=weights,
+            kernel=kernel,
+            window={
+                "stride": stride,
+                "padding": padding if padding is not None else "same" if kernel else 0,
+                "padding_mode": padding_mode or ("replicate" if kernel else "zeros"),
+                "dilation": dilation,
+            },
+            groups=groups,
+            layout=layout,
+            batch=batch,
+            montage=montage,
+            quiet=quiet,
+        )
+    )
+    if not quiet:
+        click.echo(summary)

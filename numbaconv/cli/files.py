@@ -1,0 +1,174 @@
+"""Batches from and to files: .npy files and folders of images.
+
+A source yields `Batch`es; a sink takes the results in the same order. Nothing is ever half-written
+under its final name.
+"""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from numbaconv.arrays import Array
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images of one shape and dtype, and what each is called."""
+
+    images: Array
+    names: list[str]
+
+
+class Source(Protocol):
+    """Where batches come from."""
+
+    count: int
+    channels_last: bool
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """Yield all images, at most `size` at a time."""
+
+
+class Sink(Protocol):
+    """Where results go."""
+
+    def write(self, results: Array, names: list[str]) -> None:
+        """Take the results of the next batch."""
+
+
+class NpySource:
+    """An .npy file, memory-mapped: only the batch at hand is ever read."""
+
+    def __init__(self, path: Path, channels_last: bool) -> None:
+        try:
+            self.array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except ValueError as error:
+            raise ValueError(f"{path} cannot be read as an .npy file: {error}") from None
+        if not isinstance(self.array, np.ndarray) or self.array.ndim < 3:
+            raise ValueError(f"{path} must hold one array of shape (N, C, *spatial)")
+        self.count = len(self.array)
+        self.channels_last = channels_last
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """Yield all images, at most `size` at a time."""
+        for n in range(0, self.count, size):
+            images = self.array[n : n + size]
+            yield Batch(images, [str(n + i) for i in range(len(images))])
+
+
+class NpySink:
+    """An .npy file, written from front to back."""
+
+    def __init__(self, file: IO[bytes], count: int) -> None:
+        self._file = file
+        self._count = count
+        self._started = False
+
+    def write(self, results: Array, names: list[str]) -> None:
+        """Append the results of the next batch."""
+        if not self._started:
+            header = np.lib.format.header_data_from_array_1_0(results[:1])
+            header |= {"shape": (self._count, *results.shape[1:]), "fortran_order": False}
+            np.lib.format.write_array_header_2_0(self._file, header)
+            self._started = True
+        self._file.write(np.ascontiguousarray(results).data)
+
+
+class ImageSource:
+    """The images of a folder, in the order of their names."""
+
+    channels_last = True
+
+    def __init__(self, folder: Path) -> None:
+        known = Image.registered_extensions()
+        self.paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in known)
+        if not self.paths:
+            raise ValueError(f"{folder} holds no images")
+        self.count = len(self.paths)
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """Yield all images, those of one shape in a row together, at most `size` at a time."""
+        images: list[Array] = []
+        names: list[str] = []
+        for path in self.paths:
+            image = read_image(path)
+            new = images and (image.shape, image.dtype) != (images[0].shape, images[0].dtype)
+            if new or len(images) == size:
+                yield Batch(np.stack(images), names)
+                images, names = [], []
+            images.append(image)
+            names.append(path.name)
+        yield Batch(np.stack(images), names)
+
+
+class ImageSink:
+    """A folder of images."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+
+    def write(self, results: Array, names: list[str]) -> None:
+        """Write each result as an image, under its input's name."""
+        for image, name in zip(results, names, strict=True):
+            with replaced(self._folder / name) as file:
+                save_image(image, file, name)
+
+
+def read_image(path: Path) -> Array:
+    """Return an image as ``(H, W, C)``, grey or RGB; transparency is dropped."""
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode not in ("L", "RGB", "I;16", "F"):
+                upright = upright.convert("RGB")
+            array = np.asarray(upright)
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"{path} cannot be read as an image: {error}") from None
+    return array[..., None] if array.ndim == 2 else array
+
+
+def save_image(image: Array, file: IO[bytes], name: str) -> None:
+    """Write ``(H, W, 1)`` or ``(H, W, 3)`` in the format of the name's extension."""
+    if image.shape[-1] not in (1, 3):
+        raise ValueError(
+            f"{image.shape[-1]} output channels make no image; for an image OUTPUT the weights "
+            "must have 1 or 3, else give an .npy INPUT and OUTPUT"
+        )
+    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    kind = Image.registered_extensions()[Path(name).suffix.lower()]
+    picture.save(file, kind, **({"quality": 95} if kind == "JPEG" else {}))
+
+
+@contextlib.contextmanager
+def replaced(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file beside `path` that takes its place when it is whole, or vanishes."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+
+
+def _umask() -> int:
+    """Return the mask that a plainly opened file would have got."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def dtype_of(array: Array) -> np.dtype[Any]:
+    """Return the dtype of an array in native byte order."""
+    return array.dtype.newbyteorder("=")

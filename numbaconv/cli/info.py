@@ -1,0 +1,52 @@
+"""``numbaconv info``: what a bug report needs to say about a machine."""
+
+import platform
+from importlib import metadata
+
+import llvmlite.binding
+import numba
+from threadpoolctl import threadpool_info
+
+from numbaconv import blas
+from numbaconv.cache import cache_directory
+from numbaconv.threads import threading_layer
+
+_PACKAGES = ("numbaconv", "numba", "llvmlite", "numpy", "scipy")
+_FEATURES = ("sse4.2", "avx", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "amx-tile", "neon")
+
+
+def report() -> str:
+    """Return the report, a line a fact."""
+    blas.load()
+    features = llvmlite.binding.get_host_cpu_features()
+    entries = list(cache_directory().glob("*.bin"))
+    size = sum(entry.stat().st_size for entry in entries)
+    lines = [
+        ("Python", f"{platform.python_version()} on {platform.platform()}"),
+        *((name, metadata.version(name)) for name in _PACKAGES),
+        ("CPU", llvmlite.binding.get_host_cpu_name()),
+        ("CPU features", " ".join(f for f in _FEATURES if features.get(f))),
+        ("threads", f"{numba.get_num_threads()} of {numba.config.NUMBA_NUM_THREADS}"),
+        ("threading layer", threading_layer()),
+        *(
+            (
+                "BLAS",
+                f"{library['internal_api']} {library['version']}, {library['num_threads']} "
+                f"threads, {library['filepath']}",
+            )
+            for library in threadpool_info()
+            if library["user_api"] == "blas"
+        ),
+        ("cache", f"{len(entries)} kernels, {size / 2**20:.1f} MiB, {cache_directory()}"),
+        ("GPU", _gpu()),
+    ]
+    width = max(len(name) for name, _ in lines)
+    return "\n".join(f"{name:{width}}  {value}" for name, value in lines)
+
+
+def _gpu() -> str:
+    from numba import cuda
+
+    if not cuda.is_available():
+        return "none found"
+    return ", ".join(str(device.name) for device in cuda.list_devices())

@@ -1,0 +1,301 @@
+"""The command line: results, errors in one line, and nothing half-written."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from children import ROOT, code, python
+from PIL import Image
+from scipy import ndimage
+
+import numbaconv as nbc
+from numbaconv.cli import files, main
+from numbaconv.cli.filters import FILTERS, clipped
+
+rng = np.random.default_rng(5)
+
+
+def opened(path):
+    """Return an image's mode and array, with the file closed."""
+    with Image.open(path) as image:
+        return image.mode, np.asarray(image)
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Run ``numbaconv *arguments`` in an empty folder; returns (exit status, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["numbaconv", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        return (exit_.value.code or 0, *capsys.readouterr())
+
+    return call
+
+
+def photographs(folder, sizes=((9, 12), (9, 12), (7, 5)), mode="RGB"):
+    folder.mkdir()
+    arrays = {}
+    for i, size in enumerate(sizes):
+        shape = (*size, 3) if mode == "RGB" else size
+        arrays[f"{i}.png"] = rng.integers(0, 256, shape, dtype=np.uint8)
+        Image.fromarray(arrays[f"{i}.png"]).save(folder / f"{i}.png")
+    return arrays
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_named_filters_on_images(run, tmp_path, name):
+    inputs = photographs(tmp_path / "in")
+    status, out, err = run("apply", "in", "out", "--kernel", name, "--batch", 2)
+    assert status == 0, err
+    assert "3 images in" in out
+    assert "GFLOP/s" in out
+    filter_ = FILTERS[name]
+    for file, image in inputs.items():
+        _, result = opened(tmp_path / "out" / file)
+        for channel in range(3):
+            plane = image[..., channel].astype(np.float64)
+            parts = [
+                ndimage.correlate(plane, k.astype(float), mode="nearest") for k in filter_.kernels
+            ]
+            expected = np.sqrt(sum(p * p for p in parts)) if filter_.magnitude else parts[0]
+            expected = np.clip(expected, 0, 255)
+            assert np.abs(result[..., channel] - expected).max() <= 0.5 + 1e-3
+
+
+def test_grey_images_stay_grey(run, tmp_path):
+    inputs = photographs(tmp_path / "in", sizes=((6, 4),), mode="L")
+    assert run("apply", "in", "out", "--kernel", "box", "--stride", 2)[0] == 0
+    mode, result = opened(tmp_path / "out" / "0.png")
+    assert mode == "L"
+    expected = ndimage.correlate(
+        inputs["0.png"].astype(float), np.full((3, 3), 1 / 9), mode="nearest"
+    )
+    assert np.abs(result - expected[1::2, 1::2]).max() <= 0.5 + 1e-3
+
+
+def test_weights_on_images(run, tmp_path):
+    inputs = photographs(tmp_path / "in")
+    weight = rng.random((1, 3, 3, 3), dtype=np.float32) / 27
+    np.savez(tmp_path / "w.npz", weight=weight, bias=np.float32([3]))
+    assert run("apply", "in", "out", "--weights", "w.npz", "--padding", 1)[0] == 0
+    for file, image in inputs.items():
+        x = np.moveaxis(image, -1, 0).astype(np.float32)
+        expected = nbc.conv2d(x, weight, np.float32([3]), padding=1)[0]
+        np.testing.assert_array_equal(
+            opened(tmp_path / "out" / file)[1], np.rint(expected).clip(0, 255)
+        )
+
+
+def test_weights_on_an_array_streamed_in_batches(run, tmp_path):
+    x = rng.standard_normal((7, 3, 8, 9), dtype=np.float32)
+    weight = rng.standard_normal((5, 3, 3, 2), dtype=np.float32)
+    np.save(tmp_path / "x.npy", x)
+    np.savez(tmp_path / "w.npz", weight=weight)
+    status, _, err = run("apply", "x.npy", "y.npy", "--weights", "w.npz", "--batch", 3)
+    assert status == 0, err
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), nbc.conv2d(x, weight))
+    np.save(tmp_path / "f.npy", np.asfortranarray(x))
+    run("apply", "f.npy", "z.npy", "--weights", "w.npz", "--batch", 2)
+    np.testing.assert_array_equal(np.load(tmp_path / "z.npy"), nbc.conv2d(x, weight))
+
+
+@pytest.mark.parametrize("ndim", [1, 3])
+@pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
+def test_signals_and_volumes(run, tmp_path, ndim, layout):
+    size, kernel = (6, 5, 7)[:ndim], (3, 2, 2)[:ndim]
+    last = layout == "channels_last"
+    x = rng.integers(-9, 9, (3, *size, 4) if last else (3, 4, *size))
+    weight = rng.integers(-9, 9, (*kernel, 2, 6) if last else (6, 2, *kernel))
+    np.save(tmp_path / "x.npy", x)
+    np.savez(tmp_path / "w.npz", weight=weight)
+    status, _, err = run(
+        "apply", "x.npy", "y.npy", "--weights", "w.npz", "--groups", 2, "--layout", layout,
+        "--padding", "same", "--montage", "m.png",
+    )  # fmt: skip
+    assert status == 0, err
+    conv = {1: nbc.conv1d, 3: nbc.conv3d}[ndim]
+    expected = conv(x, weight, groups=2, layout=layout, padding="same")
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), expected)
+    assert opened(tmp_path / "m.png")[1].shape[1] > 100
+
+
+def test_named_filter_on_an_array_keeps_its_type(run, tmp_path):
+    for dtype in (np.uint16, np.float64, np.int8):
+        x = (rng.random((2, 2, 6, 5)) * 100).astype(dtype)
+        np.save(tmp_path / "x.npy", x)
+        assert run("apply", "x.npy", "y.npy", "--kernel", "gaussian")[0] == 0
+        y = np.load(tmp_path / "y.npy")
+        assert y.dtype == dtype
+        expected = ndimage.correlate(
+            x.astype(float), FILTERS["gaussian"].kernels[None].astype(float), mode="nearest"
+        )
+        np.testing.assert_allclose(y, expected, atol=0.5 + 1e-4)
+
+
+def test_montage_shows_inputs_beside_outputs(run, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    Image.new("RGB", (40, 30), (10, 200, 30)).save(folder / "green.png")
+    assert run("apply", "in", "out", "--kernel", "laplacian", "--montage", "m.png")[0] == 0
+    sheet = opened("m.png")[1].astype(int)
+    half = sheet.shape[1] // 2
+    assert (np.abs(sheet[:, :half] - [10, 200, 30]).sum(axis=2) < 6).sum() > 50_000
+    assert (sheet[:, half:].sum(axis=2) == 0).sum() > 50_000  # a plain colour has no edges
+
+
+def test_transparent_and_palette_images_become_rgb(run, tmp_path):
+    (tmp_path / "in").mkdir()
+    Image.new("RGBA", (5, 4), (1, 2, 3, 4)).save(tmp_path / "in" / "a.png")
+    Image.new("P", (5, 4)).save(tmp_path / "in" / "p.png")
+    assert run("apply", "in", "out", "--kernel", "box")[0] == 0
+    assert opened("out/a.png")[0] == opened("out/p.png")[0] == "RGB"
+
+
+MISTAKES = [
+    (("apply", "missing.npy", "y.npy", "--kernel", "box"), "missing.npy"),
+    (("apply", "x.npy", "y.npy"), "either --weights FILE.npz or --kernel NAME"),
+    (("apply", "x.npy", "y.npy", "--kernel", "blur"), "'blur'"),
+    (("apply", "x.npy", "y.npy", "--kernel", "box", "--stride", "0"), "--stride"),
+    (("apply", "x.npy", "y.npy", "--kernel", "box", "--padding", "full"), "'full'"),
+    (("apply", "x.npy", "y.npy", "--kernel", "box", "--padding", "-1"), "padding must be from 0"),
+    (("apply", "x.npy", "y.npy", "--kernel", "box", "--groups", "2"), "--groups"),
+    (("apply", "x.npy", "out", "--kernel", "box"), "two .npy files or two folders"),
+    (("apply", "x.npy", "y.npy", "--weights", "x.npy"), "cannot be read as an .npz"),
+    (("apply", "x.npy", "y.npy", "--weights", "other.npz"), "no array 'weight'"),
+    (("apply", "x.npy", "y.npy", "--weights", "big.npz"), "does not fit"),
+    (("apply", "x.npy", "y.npy", "--weights", "flat.npz"), "3 to 5 axes"),
+    (("apply", "text.npy", "y.npy", "--kernel", "box"), "cannot be read as an .npy"),
+    (("apply", "none.npy", "y.npy", "--kernel", "box"), "holds no images"),
+    (("apply", "x.npy", "no/such/y.npy", "--kernel", "box"), "no/such"),
+    (("apply", "empty", "out", "--kernel", "box"), "holds no images"),
+    (("apply", "broken", "out", "--kernel", "box"), "cannot be read as an image"),
+    (("apply", "broken", "broken", "--kernel", "box"), "another folder than INPUT"),
+    (("apply", "images", "out", "--weights", "deep.npz"), "2 output channels make no image"),
+    (("apply", "images", "y.npy", "--kernel", "box"), "gives a folder of images"),
+    (("frobnicate",), "frobnicate"),
+    (("apply", "x.npy", "y.npy", "--kernel", "box", "--frob"), "--frob"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "says"), MISTAKES)
+def test_a_mistake_is_one_line_and_status_2(run, tmp_path, arguments, says):
+    np.save(tmp_path / "x.npy", np.ones((2, 1, 4, 4), np.float32))
+    np.save(tmp_path / "none.npy", np.ones((0, 1, 4, 4), np.float32))
+    (tmp_path / "text.npy").write_text("not an array")
+    np.savez(tmp_path / "other.npz", kernel=np.ones(3))
+    np.savez(tmp_path / "big.npz", weight=np.ones((1, 1, 9, 9)))
+    np.savez(tmp_path / "flat.npz", weight=np.ones((3, 3)))
+    np.savez(tmp_path / "deep.npz", weight=np.ones((2, 3, 3, 3)))
+    (tmp_path / "empty").mkdir()
+    photographs(tmp_path / "images")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "a.png").write_text("not an image")
+    before = {p.name for p in tmp_path.rglob("*")}
+    status, out, err = run(*arguments)
+    assert status == 2
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("numbaconv: ")
+    assert says in err
+    assert {p.name for p in tmp_path.rglob("*")} - before <= {"out"}
+
+
+def test_an_output_appears_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "y.npy"
+    target.write_text("old")
+
+    def fail_halfway():
+        with files.replaced(target) as file:
+            file.write(b"half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail_halfway()
+    assert target.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["y.npy"]
+    with files.replaced(target) as file:
+        file.write(b"whole")
+    assert target.read_text() == "whole"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_ctrl_c_is_130_and_leaves_nothing(tmp_path):
+    np.save(tmp_path / "x.npy", np.ones((400, 3, 128, 128), np.float32))
+    np.savez(tmp_path / "w.npz", weight=np.ones((64, 3, 5, 5), np.float32))
+    command = [sys.executable, "-m", "numbaconv", "apply", "x.npy", "y.npy", "--weights", "w.npz",
+               "--batch", "1"]  # fmt: skip
+    child = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE)
+    while not list(tmp_path.glob(".y.npy.*")) and child.poll() is None:
+        time.sleep(0.02)
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert b"Traceback" not in err
+    assert {p.name for p in tmp_path.iterdir()} == {"x.npy", "w.npz"}
+
+
+def test_larger_than_memory(tmp_path):
+    """With 256 MiB of memory to spare, a file of 1 GiB is convolved."""
+    source = """
+import resource, sys
+import numpy as np
+from numbaconv.cli import main
+np.lib.format.open_memmap("x.npy", "w+", "f4", (256, 16, 256, 256)).flush()  # sparse: 1 GiB
+import numbaconv as nbc
+np.savez("w.npz", weight=np.ones((1, 16, 3, 3), "f4"), bias=np.float32([7]))
+nbc.conv2d(np.ones((2, 16, 256, 256), "f4"), np.ones((1, 16, 3, 3), "f4"))
+with open("/proc/self/status") as status:
+    used = int(next(line for line in status if line.startswith("VmData")).split()[1]) << 10
+resource.setrlimit(resource.RLIMIT_DATA, (used + (256 << 20), used + (256 << 20)))
+sys.argv = ["numbaconv", "apply", "x.npy", "y.npy", "--weights", "w.npz", "--quiet"]
+try:
+    main()
+except SystemExit as stop:
+    assert not stop.code, stop.code
+y = np.load("y.npy", mmap_mode="r")
+print(y.shape, float(y[255, 0, 0, 0]), float(y[0, 0, 200, 100]))
+"""
+    if sys.platform != "linux":
+        pytest.skip("RLIMIT_DATA")
+    script = f"import os; os.chdir({str(tmp_path)!r})\n" + source
+    assert code(script).strip() == "(256, 1, 254, 254) 7.0 7.0"
+
+
+def test_info(run):
+    status, out, _ = run("info")
+    assert status == 0
+    for fact in ("numbaconv", "numba", "numpy", "CPU", "threading layer", "BLAS", "cache", "GPU"):
+        assert fact in out
+
+
+def test_module_and_script_are_the_same():
+    assert "apply" in python("-m", "numbaconv", "--help").stdout
+    assert python("-m", "numbaconv", "apply", "--help").stdout.startswith("Usage:")
+
+
+def test_without_the_extra_it_says_what_to_install():
+    hidden = "import sys; sys.modules['click'] = None\nfrom numbaconv.cli import main\nmain()"
+    result = python("-c", hidden, check=False)
+    assert result.returncode == 2
+    assert (
+        result.stderr == "numbaconv: the command line needs click: pip install 'numbaconv[cli]'\n"
+    )
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int64", "uint64"])
+def test_clipping_reaches_exactly_the_bounds(dtype):
+    info = np.iinfo(dtype)
+    values = np.array([-np.inf, info.min, 0.4, 1.5, info.max, np.inf])
+    expected = [info.min, info.min, 0, 2, info.max, info.max]
+    np.testing.assert_array_equal(clipped(values, np.dtype(dtype)), np.array(expected, dtype))
+
+
+def test_the_example_copies_photographs(tmp_path):
+    python(str(ROOT / "examples" / "photographs.py"), str(tmp_path / "p"))
+    assert sorted(p.name for p in (tmp_path / "p").iterdir()) == ["china.jpg", "flower.jpg"]

@@ -1,7 +1,6 @@
 """A problem ready to run: its geometry, and arrays that kernels can take as they are."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -56,12 +55,19 @@ class Problem:
             self.geometry.out_channels, -0.0 if self.dtype.kind in "fc" else 0, self.dtype
         )
 
-    @cached_property
-    def kernel_matrix(self) -> Array:
-        """The weights as ``(groups, O/groups, K)``, or ``(groups, K, O/groups)`` channels last."""
+    @property
+    def kernels_as_rows(self) -> Array:
+        """The weights as ``(groups, O/groups, K)``, a patch in the order channel, tap."""
+        weight, geometry = self.weight, self.geometry
+        if geometry.channels_last:
+            weight = np.moveaxis(weight, (-1, -2), (0, 1))
+        outputs = geometry.out_channels // geometry.groups
+        return weight.reshape(geometry.groups, outputs, geometry.patch_size)
+
+    @property
+    def kernels_as_columns(self) -> Array:
+        """The weights of channels last as ``(groups, K, O/groups)``, in the order tap, channel."""
         geometry = self.geometry
         outputs = geometry.out_channels // geometry.groups
-        if geometry.channels_last:
-            matrix = self.weight.reshape(geometry.patch_size, geometry.groups, outputs)
-            return matrix.transpose(1, 0, 2)
-        return self.weight.reshape(geometry.groups, outputs, geometry.patch_size)
+        matrix = self.weight.reshape(geometry.patch_size, geometry.groups, outputs)
+        return matrix.transpose(1, 0, 2)

@@ -1,19 +1,33 @@
 """Random convolution problems, their reference results, and awkward arrays."""
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 import naive
 import numpy as np
 from hypothesis import strategies as st
 
 import numbaconv as nbc
+from numbaconv.algorithms import im2col as route
 
 CONVS = {1: nbc.conv1d, 2: nbc.conv2d, 3: nbc.conv3d}
 FLOATS = ("float32", "float64", "complex64", "complex128")
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 DTYPES = (*FLOATS, "float16", *INTEGERS)
+#: Patches of channels-last arrays are rows only where a group has enough channels: tests have both.
+LAYOUTS = ("channels_first", "channels_last", "channels_last, patches as rows")
 MODES = ("zeros", "reflect", "replicate", "circular")
+
+
+@contextlib.contextmanager
+def layout_named(layout):
+    """Yield the name of the layout for numbaconv, with patches as rows where that is asked for."""
+    name, _, rows = layout.partition(", ")
+    least = 1 if rows else route._LEAST_CHANNEL_RUN
+    with mock.patch.object(route, "_LEAST_CHANNEL_RUN", least):
+        yield name
 
 
 @dataclass(frozen=True)
@@ -58,13 +72,14 @@ class Case:
 
     def run(self, x, weight, bias, layout="channels_first", **keywords):
         """Run numbaconv in either layout; arrays and result are channels first."""
-        if layout == "channels_last":
-            x, weight = naive.channels_last(x), naive.weight_channels_last(weight)
-        y = CONVS[self.ndim](
-            x, weight, bias, self.stride, self.padding, self.dilation, self.groups,
-            padding_mode=self.mode, layout=layout, **keywords,
-        )  # fmt: skip
-        return naive.channels_first(y) if layout == "channels_last" else y
+        with layout_named(layout) as name:
+            if name == "channels_last":
+                x, weight = naive.channels_last(x), naive.weight_channels_last(weight)
+            y = CONVS[self.ndim](
+                x, weight, bias, self.stride, self.padding, self.dilation, self.groups,
+                padding_mode=self.mode, layout=name, **keywords,
+            )  # fmt: skip
+        return naive.channels_first(y) if name == "channels_last" else y
 
 
 @st.composite

@@ -12,10 +12,12 @@ from problems import (
     DTYPES,
     FLOATS,
     INTEGERS,
+    LAYOUTS,
     MODES,
     Case,
     assert_within_bound,
     cases,
+    layout_named,
     noise,
     small_integers,
 )
@@ -24,7 +26,6 @@ import numbaconv as nbc
 from numbaconv import threads
 from numbaconv.algorithms import im2col as route
 
-LAYOUTS = ("channels_first", "channels_last")
 SKEW = Case(2, 4, 6, 2, (9, 11), (3, 2), (2, 1), ((1, 0), (2, 3)), (1, 3))
 VOLUME = Case(2, 2, 3, 1, (4, 5, 6), (2, 3, 2), (1, 2, 1), ((0, 1), (2, 0), (1, 1)), (2, 1, 3))
 SIGNAL = Case(2, 3, 4, 1, (17,), (4,), (3,), ((2, 1),), (2,))
@@ -91,14 +92,15 @@ def test_out_of_any_strides(name, layout, dtype, parallel, rng):
     for case in (SKEW, VOLUME):
         x, weight, bias = arrays(case, dtype, rng)
         expected = case.naive(x, weight, bias)
-        if layout == "channels_last":
+        if layout != "channels_first":
             expected = naive.channels_last(expected)
             x, weight = naive.channels_last(x), naive.weight_channels_last(weight)
         out = AWKWARD[name](np.full(expected.shape, np.nan, dtype))
-        result = CONVS[case.ndim](
-            x, weight, bias, **case.window, groups=case.groups, layout=layout, out=out,
-            parallel=parallel,
-        )  # fmt: skip
+        with layout_named(layout) as layout_name:
+            result = CONVS[case.ndim](
+                x, weight, bias, **case.window, groups=case.groups, layout=layout_name, out=out,
+                parallel=parallel,
+            )  # fmt: skip
         assert result is out
         np.testing.assert_array_equal(out, expected)
 
@@ -190,7 +192,7 @@ def test_pointwise(layout, groups, bias, parallel, rng):
         y = case.run(x, weight, offset, layout, parallel=parallel)
         np.testing.assert_array_equal(y, case.naive(x, weight, offset))
         # Contiguous in the layout itself, where the product needs no copy.
-        if layout == "channels_last":
+        if layout != "channels_first":
             x = naive.channels_first(np.ascontiguousarray(naive.channels_last(x)))
         y = case.run(x, weight, offset, layout, parallel=parallel)
         np.testing.assert_array_equal(y, case.naive(x, weight, offset))

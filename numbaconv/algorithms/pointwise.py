@@ -36,24 +36,24 @@ def run(problem: Problem, parallel: bool) -> None:
     geometry = problem.geometry
     groups, images = geometry.groups, problem.images
     positions = geometry.window.positions
-    matrix = writeable(np.ascontiguousarray(problem.kernel_matrix))
     x, out = writeable(problem.x), problem.out
     outputs = geometry.out_channels // groups
     channels = geometry.in_channels // groups
     if geometry.channels_last:
         block = _POSITIONS
         tasks = images * -(-positions // block)
-        function, matrix = _positions_by_outputs, matrix[0]
+        function, matrix = _positions_by_outputs, problem.kernels_as_columns[0]
         x = x.reshape(images, positions, channels)
         out = out.reshape(images, positions, outputs)
     else:
         block = max(_LEAST_OUTPUTS, -(-outputs // _OUTPUT_CUTS))
         tasks = images * groups * -(-outputs // block)
-        function = _outputs_by_positions
+        function, matrix = _outputs_by_positions, problem.kernels_as_rows
         x = x.reshape(images * groups, channels, positions)
         out = out.reshape(images * groups, outputs, positions)
     bias = np.empty(0, problem.dtype) if problem.bias is None else problem.bias
     workers = threads.worker_count(tasks, work=problem.products, parallel=parallel)
+    matrix = writeable(np.ascontiguousarray(matrix))
     threads.run(function, workers, x, matrix, bias, block, out)
 
 

@@ -1,0 +1,1 @@
+"""asv suites, layer lists, and the scripts behind every figure that the documentation quotes."""

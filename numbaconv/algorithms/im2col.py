@@ -24,9 +24,9 @@ from numbaconv.matmul import multiply
 from numbaconv.problem import Problem
 from numbaconv.runs import add_run, copy_run
 
-# Bytes of one block of the column matrix, and of one block of its product: together with the copy
-# that the BLAS makes of the former, they fit in 2 MiB of L2.
-_COLUMN_BYTES = 1 << 20
+# Bytes of one block of the column matrix, and of one block of its product. Measured on cores with
+# 2 MiB of L2 (benchmarks/tiles.py): half of that for the columns costs long patches up to a third.
+_COLUMN_BYTES = 1 << 21
 _PRODUCT_BYTES = 1 << 19
 # Positions a tile where patches are short, and where they are long.
 _MOST_POSITIONS = 512

@@ -1,0 +1,82 @@
+"""conv2d over the layer families, small and grown problems, dtypes, and peak memory."""
+
+import numpy as np
+
+import numbaconv as nbc
+from benchmarks.layers import BY_NAME
+
+
+class Layers:
+    """The layers of well-known networks, float32, channels first."""
+
+    params = [list(BY_NAME), [1, 8]]
+    param_names = ["layer", "batch"]
+    timeout = 300
+
+    def setup(self, name, batch):
+        self.layer = BY_NAME[name]
+        self.x, self.weight = self.layer.arrays(batch)
+        self.out = nbc.conv2d(self.x, self.weight, algorithm="im2col", **self.layer.keywords)
+
+    def time_im2col(self, name, batch):
+        nbc.conv2d(self.x, self.weight, out=self.out, algorithm="im2col", **self.layer.keywords)
+
+    def track_im2col_gflops(self, name, batch):
+        from timeit import repeat
+
+        seconds = min(repeat(lambda: self.time_im2col(name, batch), number=1, repeat=5))
+        return self.layer.flops(batch) / seconds / 1e9
+
+    track_im2col_gflops.unit = "GFLOP/s"
+
+
+class Dtypes:
+    """One 3x3 layer in each kind of dtype and in both layouts."""
+
+    params = [
+        ["float32", "float64", "complex64", "float16", "int8", "int32", "int64"],
+        ["channels_first", "channels_last"],
+    ]
+    param_names = ["dtype", "layout"]
+
+    def setup(self, dtype, layout):
+        rng = np.random.default_rng(0)
+        x, weight = rng.integers(-8, 9, (4, 32, 28, 28)), rng.integers(-8, 9, (32, 32, 3, 3))
+        if layout == "channels_last":
+            x, weight = x.transpose(0, 2, 3, 1), weight.transpose(2, 3, 1, 0)
+        self.x = np.ascontiguousarray(x, dtype)
+        self.weight = np.ascontiguousarray(weight, dtype)
+        self.keywords = {"padding": 1, "layout": layout, "algorithm": "im2col"}
+        nbc.conv2d(self.x, self.weight, **self.keywords)
+
+    def time_im2col(self, dtype, layout):
+        nbc.conv2d(self.x, self.weight, **self.keywords)
+
+
+class Small:
+    """One 1x32x32 image through a 3x3 kernel: what a call costs."""
+
+    params = [[True, False]]
+    param_names = ["parallel"]
+
+    def setup(self, parallel):
+        self.x, self.weight = np.ones((1, 1, 32, 32), "f4"), np.ones((1, 1, 3, 3), "f4")
+        nbc.conv2d(self.x, self.weight, parallel=parallel)
+
+    def time_conv2d(self, parallel):
+        nbc.conv2d(self.x, self.weight, parallel=parallel)
+
+
+class Memory:
+    """Peak memory of the process: with the arrays alone, and with the convolution."""
+
+    def setup(self):
+        self.x, self.weight = np.ones((8, 64, 256, 256), "f4"), np.ones((64, 64, 3, 3), "f4")
+        self.out = np.ones((8, 64, 256, 256), "f4")
+        nbc.conv2d(self.x[:1], self.weight, padding=1, out=self.out[:1])
+
+    def peakmem_setup(self):
+        pass
+
+    def peakmem_im2col(self):
+        nbc.conv2d(self.x, self.weight, padding=1, out=self.out, algorithm="im2col")

@@ -1,0 +1,63 @@
+"""im2col and col2im: both orientations, both layouts, and beside them a plain copy."""
+
+import numpy as np
+from numba import njit, prange
+
+import numbaconv as nbc
+
+
+@njit(parallel=True)
+def copy(source, target):
+    """Copy as many bytes as the column matrix has, the yardstick of both functions."""
+    for i in prange(source.size):
+        target[i] = source[i]
+
+
+class Patches:
+    """8x64x56x56 float32, 3x3, padding 1."""
+
+    params = [["channels_first", "channels_last"], ["columns", "rows"]]
+    param_names = ["layout", "patches"]
+
+    def setup(self, layout, patches):
+        shape = (8, 64, 56, 56) if layout == "channels_first" else (8, 56, 56, 64)
+        self.x = np.random.default_rng(0).random(shape, dtype="f4")
+        self.keywords = {"layout": layout, "patches": patches}
+        self.cols = nbc.im2col(self.x, 3, 1, 1, **self.keywords)
+        self.back = nbc.col2im(self.cols, (56, 56), 3, 1, 1, **self.keywords)
+        self.flat, self.copied = self.cols.reshape(-1), np.ones(self.cols.size, "f4")
+        copy(self.flat, self.copied)
+
+    def time_im2col(self, layout, patches):
+        nbc.im2col(self.x, 3, 1, 1, out=self.cols, **self.keywords)
+
+    def time_col2im(self, layout, patches):
+        nbc.col2im(self.cols, (56, 56), 3, 1, 1, out=self.back, **self.keywords)
+
+    def time_copy(self, layout, patches):
+        copy(self.flat, self.copied)
+
+
+class Shapes:
+    """One to three axes, strides and dilations, float32."""
+
+    shapes = {
+        "signal, kernel 9": ((8, 64, 4096), (9,), {"padding": 4}),
+        "image, stride 2": ((8, 64, 56, 56), (3, 3), {"stride": 2, "padding": 1}),
+        "image, dilation 2": ((8, 64, 56, 56), (3, 3), {"dilation": 2, "padding": 2}),
+        "volume, 3x3x3": ((2, 16, 16, 28, 28), (3, 3, 3), {"padding": 1}),
+    }
+    params = [list(shapes)]
+    param_names = ["shape"]
+
+    def setup(self, name):
+        shape, self.kernel, self.keywords = self.shapes[name]
+        self.x = np.random.default_rng(0).random(shape, dtype="f4")
+        self.cols = nbc.im2col(self.x, self.kernel, **self.keywords)
+        self.back = nbc.col2im(self.cols, shape[2:], self.kernel, **self.keywords)
+
+    def time_im2col(self, name):
+        nbc.im2col(self.x, self.kernel, out=self.cols, **self.keywords)
+
+    def time_col2im(self, name):
+        nbc.col2im(self.cols, self.x.shape[2:], self.kernel, out=self.back, **self.keywords)

@@ -21,14 +21,6 @@ class Layers:
     def time_im2col(self, name, batch):
         nbc.conv2d(self.x, self.weight, out=self.out, algorithm="im2col", **self.layer.keywords)
 
-    def track_im2col_gflops(self, name, batch):
-        from timeit import repeat
-
-        seconds = min(repeat(lambda: self.time_im2col(name, batch), number=1, repeat=5))
-        return self.layer.flops(batch) / seconds / 1e9
-
-    track_im2col_gflops.unit = "GFLOP/s"
-
 
 class Dtypes:
     """One 3x3 layer in each kind of dtype and in both layouts."""

@@ -34,8 +34,8 @@ def main(names):
                 nbc.conv2d(x, weight, **layer.keywords)
                 best[cut] = min(best[cut], time.perf_counter() - start)
         ranked = sorted(best, key=best.get)
-        print(name, *(f"{c}: {layer.flops(2) / best[c] / 1e9:.0f}" for c in ranked[:6]), "...",
-              *(f"{c}: {layer.flops(2) / best[c] / 1e9:.0f}" for c in ranked[-2:]), sep="  ")  # fmt: skip
+        rates = [f"{c}: {layer.flops(2) / best[c] / 1e9:.0f}" for c in ranked]
+        print(name, *rates[:6], "...", *rates[-2:], sep="  ")
 
 
 if __name__ == "__main__":

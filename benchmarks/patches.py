@@ -1,0 +1,104 @@
+"""im2col and col2im against a copy and against PyTorch's unfold and fold.
+
+Run as ``python -m benchmarks.patches --torch PYTHON``, PYTHON being an interpreter that has PyTorch
+(and need have nothing else but NumPy). 8x64x56x56 float32, 3x3, padding 1, 2 threads, outputs
+allocated before. Each engine runs in processes of its own, taking turns; the figures are GB/s of
+the column matrix, the median over the rounds of each round's least time. Writes
+``benchmarks/results/patches.json``.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+ROUNDS = 9
+SHAPE, KERNEL, PADDING = (8, 64, 56, 56), 3, 1
+NBYTES = 4 * SHAPE[0] * SHAPE[1] * KERNEL**2 * SHAPE[2] * SHAPE[3]
+
+_CLOCK = f"""
+import json, time
+def least(call, rounds=20):
+    call()
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return {NBYTES} / min(times) / 1e9
+"""
+_NUMBACONV = f"""
+import numba, numpy as np, numbaconv as nbc
+from benchmarks.suite_im2col import copy
+x = np.random.default_rng(0).random({SHAPE}, dtype="f4")
+cols = nbc.im2col(x, {KERNEL}, 1, {PADDING})
+back = np.empty_like(x)
+flat, copied = cols.reshape(-1), np.ones(cols.size, "f4")
+print(json.dumps({{
+    "copy": least(lambda: copy(flat, copied)),
+    "im2col": least(lambda: nbc.im2col(x, {KERNEL}, 1, {PADDING}, out=cols)),
+    "col2im": least(lambda: nbc.col2im(cols, x.shape[2:], {KERNEL}, 1, {PADDING}, out=back)),
+    "numba": numba.__version__, "numpy": np.__version__,
+}}))
+"""
+_TORCH = f"""
+import torch
+torch.set_num_threads(2)
+x = torch.rand({SHAPE})
+cols = torch.nn.functional.unfold(x, {KERNEL}, 1, {PADDING})
+fold = torch.nn.functional.fold
+with torch.inference_mode():
+    print(json.dumps({{
+        "unfold": least(lambda: torch.nn.functional.unfold(x, {KERNEL}, 1, {PADDING})),
+        "fold": least(lambda: fold(cols, x.shape[2:], {KERNEL}, 1, {PADDING})),
+        "torch": torch.__version__,
+    }}))
+"""
+
+
+def run(python, source):
+    environment = os.environ | {"NUMBA_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
+    done = subprocess.run(
+        [python, "-c", _CLOCK + source], env=environment, capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--torch", metavar="PYTHON", required=True)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    options = parser.parse_args()
+    rounds = [
+        run(sys.executable, _NUMBACONV) | run(options.torch, _TORCH) for _ in range(options.rounds)
+    ]
+    result = {"date": datetime.date.today().isoformat(), "cpu": _cpu(), "rounds": len(rounds)}
+    result |= {name: rounds[0][name] for name in ("numba", "numpy", "torch")}
+    for name in ("copy", "im2col", "col2im", "unfold", "fold"):
+        result[name] = round(statistics.median(r[name] for r in rounds), 2)
+    ratios = {
+        "im2col over copy": ("im2col", "copy"),
+        "col2im over copy": ("col2im", "copy"),
+        "im2col over unfold": ("im2col", "unfold"),
+        "col2im over fold": ("col2im", "fold"),
+    }
+    for name, (ours, theirs) in ratios.items():
+        result[name] = round(statistics.median(r[ours] / r[theirs] for r in rounds), 2)
+    text = json.dumps(result, indent=1)
+    Path(__file__).with_name("results").joinpath("patches.json").write_text(text + "\n")
+    print(text)
+
+
+def _cpu():
+    import llvmlite.binding
+
+    return f"{llvmlite.binding.get_host_cpu_name()}, {os.cpu_count()} cores, {platform.system()}"
+
+
+if __name__ == "__main__":
+    main()

@@ -47,7 +47,7 @@ def main():
     product = kernels @ columns
     figure = plt.figure(figsize=(11, 4.9))
     top = figure.add_gridspec(
-        1, 4, width_ratios=[3, 4.4, 4.4, 4.4], top=0.98, bottom=0.46, left=0.01, right=0.99
+        1, 4, width_ratios=[3, 4.4, 4.4, 4.4], top=0.92, bottom=0.44, left=0.01, right=0.99
     )
     axes = [figure.add_subplot(top[0, i]) for i in range(4)]
     grid(axes[0], image[0], "image, 3×3")

@@ -24,5 +24,7 @@ def python(*arguments, timeout=600, check=True, **environment):
 
 
 def code(source, **keywords):
-    """Run Python source in a fresh process and return what it printed."""
-    return python("-W", "error", "-c", source, **keywords).stdout
+    """Run Python source in a fresh process, which must not complain, and return its output."""
+    result = python("-W", "error", "-c", source, **keywords)
+    assert result.stderr == ""
+    return result.stdout

@@ -4,6 +4,7 @@ import naive
 import numba
 import numpy as np
 import pytest
+from children import code
 from hypothesis import given
 from hypothesis import strategies as st
 from problems import (
@@ -377,3 +378,39 @@ def test_lists_and_broadcast_views_are_taken():
     x = np.broadcast_to(np.arange(5.0), (3, 2, 5))
     y = nbc.conv1d(x, np.ones((1, 2, 2)))
     np.testing.assert_array_equal(y, np.broadcast_to([2.0, 6, 10, 14], (3, 1, 4)))
+
+
+def test_one_machine_code_for_all_layouts_in_memory():
+    """Strides, order, writeability and the number of axes do not compile anything again."""
+    source = """
+import numpy as np, numbaconv as nbc
+from numbaconv.algorithms import im2col as route
+from numbaconv import gather
+convs = {3: nbc.conv1d, 4: nbc.conv2d, 5: nbc.conv3d}
+for shape in ((2, 3, 20), (2, 3, 8, 9), (2, 3, 4, 5, 6)):
+    conv = convs[len(shape)]
+    x, w = np.ones(shape, "f4"), np.ones((4, 3, *(2,) * (len(shape) - 2)), "f4")
+    fixed = x.copy()
+    fixed.flags.writeable = False
+    for held in (x, np.asfortranarray(x), x[..., ::-1], x[..., ::2], fixed, x.astype(">f4")):
+        conv(held, w, parallel=False)
+        conv(held, w.astype("f8").astype("f4")[::-1], parallel=False)
+        nbc.im2col(held, (2,) * (len(shape) - 2), parallel=False)
+    w.flags.writeable = False
+    conv(x, w, w[:, 0].reshape(4, -1)[:, 0], parallel=False)
+for kernel in (route._outputs_by_positions, gather.im2col_columns):
+    print(len(kernel.serial.signatures))
+"""
+    assert code(source).split() == ["1", "1"]
+
+
+def test_more_than_2_to_the_31_elements():
+    x = np.zeros(2**31 + 100, np.int8)  # never touched but in three places
+    x[0], x[2**30 + 25], x[2**31 + 50] = 3, 5, 7
+    weight = np.ones((1, 1, 1), np.int8)
+    y = nbc.conv1d(x[None], weight, stride=2**30 + 25)
+    np.testing.assert_array_equal(y, [[3, 5, 7]])
+    np.testing.assert_array_equal(nbc.im2col(x[None], (1,), stride=2**30 + 25), y)
+    everywhere = np.broadcast_to(np.int8(3), (1, 1, 2**31 + 8))
+    y = nbc.conv1d(everywhere, np.ones((1, 1, 2), np.int8), stride=2**29)
+    np.testing.assert_array_equal(y, np.full((1, 1, 5), 6))

@@ -20,7 +20,6 @@ from numbaconv.cli.files import (
     NpySource,
     Sink,
     Source,
-    dtype_of,
     replaced,
 )
 from numbaconv.cli.filters import FILTERS, clipped
@@ -93,7 +92,7 @@ class Convolution:
         self.flops += 2 * products.size * spatial_taps
         if named is not None:
             products = named.combine(products, channels, self._channels_last)
-        return clipped(products, dtype_of(images)) if in_float32 else products
+        return clipped(products, images.dtype.newbyteorder("=")) if in_float32 else products
 
 
 def run(job: Job) -> str:

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Protocol
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -167,8 +167,3 @@ def _umask() -> int:
     mask = os.umask(0o022)
     os.umask(mask)
     return mask
-
-
-def dtype_of(array: Array) -> np.dtype[Any]:
-    """Return the dtype of an array in native byte order."""
-    return array.dtype.newbyteorder("=")

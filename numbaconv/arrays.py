@@ -73,11 +73,11 @@ def overlaps_itself(array: Array) -> bool:
 
 
 def flatten(array: Array, *, channels_last: bool) -> Flat:
-    """Return the `Flat` of a non-empty batched array that `is_direct`."""
+    """Return the `Flat` of a batched array that `is_direct`."""
     size = array.itemsize
     low = high = 0
     for n, stride in zip(array.shape, array.strides, strict=True):
-        reach = (n - 1) * stride
+        reach = max(n - 1, 0) * stride
         if reach < 0:
             low += reach
         else:

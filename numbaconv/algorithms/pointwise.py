@@ -8,6 +8,7 @@ import numba
 import numpy as np
 
 from numbaconv import threads
+from numbaconv.arguments import LARGEST
 from numbaconv.arrays import Array, writeable
 from numbaconv.jit import kernel
 from numbaconv.matmul import multiply
@@ -28,6 +29,7 @@ def fits(problem: Problem) -> bool:
         and not (geometry.channels_last and geometry.groups > 1)
         and problem.x.flags.c_contiguous
         and problem.out.flags.c_contiguous
+        and geometry.window.positions <= LARGEST  # the BLAS counts in 32 bits
     )
 
 

@@ -8,30 +8,14 @@ the column matrix, the median over the rounds of each round's least time. Writes
 """
 
 import argparse
-import datetime
-import json
-import os
-import platform
 import statistics
-import subprocess
 import sys
-from pathlib import Path
 
-ROUNDS = 9
+from benchmarks import engines
+
 SHAPE, KERNEL, PADDING = (8, 64, 56, 56), 3, 1
-NBYTES = 4 * SHAPE[0] * SHAPE[1] * KERNEL**2 * SHAPE[2] * SHAPE[3]
+GIGABYTES = 4e-9 * SHAPE[0] * SHAPE[1] * KERNEL**2 * SHAPE[2] * SHAPE[3]
 
-_CLOCK = f"""
-import json, time
-def least(call, rounds=20):
-    call()
-    times = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return {NBYTES} / min(times) / 1e9
-"""
 _NUMBACONV = f"""
 import numba, numpy as np, numbaconv as nbc
 from benchmarks.suite_im2col import copy
@@ -59,45 +43,30 @@ with torch.inference_mode():
         "torch": torch.__version__,
     }}))
 """
-
-
-def run(python, source):
-    environment = os.environ | {"NUMBA_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
-    done = subprocess.run(
-        [python, "-c", _CLOCK + source], env=environment, capture_output=True, text=True, check=True
-    )
-    return json.loads(done.stdout)
+_RATIOS = {
+    "im2col over copy": ("copy", "im2col"),
+    "col2im over copy": ("copy", "col2im"),
+    "im2col over unfold": ("unfold", "im2col"),
+    "col2im over fold": ("fold", "col2im"),
+}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--torch", metavar="PYTHON", required=True)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
     rounds = [
-        run(sys.executable, _NUMBACONV) | run(options.torch, _TORCH) for _ in range(options.rounds)
+        engines.run(sys.executable, _NUMBACONV) | engines.run(options.torch, _TORCH)
+        for _ in range(options.rounds)
     ]
-    result = {"date": datetime.date.today().isoformat(), "cpu": _cpu(), "rounds": len(rounds)}
-    result |= {name: rounds[0][name] for name in ("numba", "numpy", "torch")}
+    result = {name: rounds[0][name] for name in ("numba", "numpy", "torch")}
+    result["rounds"] = len(rounds)
     for name in ("copy", "im2col", "col2im", "unfold", "fold"):
-        result[name] = round(statistics.median(r[name] for r in rounds), 2)
-    ratios = {
-        "im2col over copy": ("im2col", "copy"),
-        "col2im over copy": ("col2im", "copy"),
-        "im2col over unfold": ("im2col", "unfold"),
-        "col2im over fold": ("col2im", "fold"),
-    }
-    for name, (ours, theirs) in ratios.items():
-        result[name] = round(statistics.median(r[ours] / r[theirs] for r in rounds), 2)
-    text = json.dumps(result, indent=1)
-    Path(__file__).with_name("results").joinpath("patches.json").write_text(text + "\n")
-    print(text)
-
-
-def _cpu():
-    import llvmlite.binding
-
-    return f"{llvmlite.binding.get_host_cpu_name()}, {os.cpu_count()} cores, {platform.system()}"
+        result[name] = round(statistics.median(GIGABYTES / r[name] for r in rounds), 2)
+    for name, (slow, fast) in _RATIOS.items():
+        result[name] = round(statistics.median(r[slow] / r[fast] for r in rounds), 2)
+    engines.save("patches", result)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
-"""How large a tile of the im2col route should be: times its block sizes against each other.
+"""The im2col route's constants: times its block sizes against each other.
 
 Run as ``python -m benchmarks.tiles [LAYER ...]``. Prints GFLOP/s (least time of several rounds,
-taking turns) per layer and cut: positions a tile x bytes of a block of columns.
+taking turns) per layer and cut (positions a tile, MiB of a block of columns, elements of a patch);
+then, channels last, per layer with few channels a group: patches as rows and as columns.
 """
 
 import sys
 import time
+
+import numpy as np
 
 import numbaconv as nbc
 from benchmarks.layers import BY_NAME
@@ -21,7 +24,10 @@ CUTS = [
 ROUNDS = 7
 
 
-def main(names):
+FEW_CHANNELS = ("resnet50.conv1", "mobilenet.dw1", "mobilenet.dw6")
+
+
+def time_cuts(names):
     for name in names:
         layer = BY_NAME[name]
         x, weight = layer.arrays(2)
@@ -38,5 +44,25 @@ def main(names):
         print(name, *rates[:6], "...", *rates[-2:], sep="  ")
 
 
+def time_orientations(names):
+    for name in names:
+        layer = BY_NAME[name]
+        x, weight = layer.arrays(1)
+        x = np.ascontiguousarray(np.moveaxis(x, 1, -1))
+        weight = np.ascontiguousarray(np.moveaxis(weight, (0, 1), (-1, -2)))
+        best = {"rows": float("inf"), "columns": float("inf")}
+        for _ in range(ROUNDS):
+            for orientation in best:
+                route._LEAST_CHANNEL_RUN = 1 if orientation == "rows" else layer.channels + 1
+                start = time.perf_counter()
+                nbc.conv2d(x, weight, layout="channels_last", **layer.keywords)
+                best[orientation] = min(best[orientation], time.perf_counter() - start)
+        rates = [f"{o} {layer.flops(1) / best[o] / 1e9:.1f}" for o in best]
+        print(
+            name, "channels last", *rates, f"ratio {best['rows'] / best['columns']:.1f}", sep="  "
+        )
+
+
 if __name__ == "__main__":
-    main(sys.argv[1:] or LAYERS)
+    time_cuts(sys.argv[1:] or LAYERS)
+    time_orientations(FEW_CHANNELS)

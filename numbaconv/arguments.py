@@ -38,29 +38,31 @@ def flag(value: Any, name: str) -> bool:
     return bool(value)
 
 
-def integer(value: Any, name: str, low: int) -> int:
-    """Return `value` as an int of at least `low`; floats and bools are no ints here."""
+def integer(value: Any, name: str, low: int, high: int = LARGEST) -> int:
+    """Return `value` as an int from `low` to `high`; floats and bools are no ints here."""
     if isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be an int, got {value!r}")
     try:
         number = operator.index(value)
     except TypeError:
         raise TypeError(f"{name} must be an int, got {value!r}") from None
-    if not low <= number <= LARGEST:
-        raise ValueError(f"{name} must be from {low} to {LARGEST}, got {number}")
+    if not low <= number <= high:
+        raise ValueError(f"{name} must be from {low} to {high}, got {number}")
     return number
 
 
-def per_axis(value: Any, name: str, ndim: int, low: int = 1) -> tuple[int, ...]:
+def per_axis(
+    value: Any, name: str, ndim: int, low: int = 1, high: int = LARGEST
+) -> tuple[int, ...]:
     """Return one int per spatial axis, from an int or a sequence of `ndim` ints."""
-    if not _is_sequence(value):
-        return (integer(value, name, low),) * ndim
+    if not is_sequence(value):
+        return (integer(value, name, low, high),) * ndim
     values = list(value)
     if len(values) != ndim:
         raise ValueError(
             f"{name} must be an int or have one int per spatial axis ({ndim}), got {value!r}"
         )
-    return tuple(integer(v, name, low) for v in values)
+    return tuple(integer(v, name, low, high) for v in values)
 
 
 def padding_pairs(
@@ -82,7 +84,7 @@ def padding_pairs(
         ]
         small_first = value == "same"
         return tuple((t // 2, t - t // 2) if small_first else (t - t // 2, t // 2) for t in totals)
-    if _is_sequence(value) and len(value) and all(_is_sequence(v) for v in value):
+    if is_sequence(value) and len(value) and all(is_sequence(v) for v in value):
         if len(value) != ndim or any(len(v) != 2 for v in value):
             raise ValueError(
                 f"padding must have one (low, high) pair per spatial axis ({ndim}), got {value!r}"
@@ -97,8 +99,9 @@ def check_fit(
     dilation: tuple[int, ...],
     padding: Pairs,
     padding_mode: str,
+    name: str,
 ) -> None:
-    """Raise ValueError unless the dilated kernel fits the padded input along every axis."""
+    """Raise ValueError unless the dilated kernel fits the padded input, the argument `name`."""
     choice(padding_mode, "padding_mode", tuple(PADDING_MODES))
     for axis, (n, k, d, (low, high)) in enumerate(
         zip(size, kernel, dilation, padding, strict=True)
@@ -106,12 +109,12 @@ def check_fit(
         if n == 0 and padding_mode != "zeros":
             raise ValueError(
                 f"padding_mode={padding_mode!r} needs input values, "
-                f"but spatial axis {axis} of x is empty"
+                f"but spatial axis {axis} of {name} is empty"
             )
         if dilated_size(k, d) > n + low + high:
             raise ValueError(
                 f"the kernel does not fit: along spatial axis {axis} its size {k} with dilation "
-                f"{d} spans {dilated_size(k, d)}, but x has {n} and padding ({low}, {high})"
+                f"{d} spans {dilated_size(k, d)}, but {name} has {n} and padding ({low}, {high})"
             )
 
 
@@ -119,7 +122,7 @@ def supported(dtype: npt.DTypeLike, name: str) -> np.dtype[Any]:
     """Return `dtype` in native byte order, or raise TypeError if it is none of ours."""
     try:
         result = np.dtype(dtype)
-    except TypeError:
+    except (TypeError, ValueError):
         raise TypeError(f"{name} must be a dtype, got {dtype!r}") from None
     if result.newbyteorder("=") not in _DTYPES:
         raise TypeError(
@@ -153,16 +156,17 @@ def convertible(array: npt.NDArray[Any], dtype: np.dtype[Any], name: str) -> Non
 
 
 def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """Return `out`, which must be a writeable array of exactly this shape and dtype."""
+    """Return `out` as a plain array, which must be writeable and of this shape and dtype."""
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a NumPy array, got {type(out).__name__}")
-    if out.dtype != dtype:
-        raise TypeError(f"out must have dtype {dtype}, got {out.dtype}")
-    if out.shape != shape:
-        raise ValueError(f"out must have shape {shape}, got {out.shape}")
-    if not out.flags.writeable:
+    array: npt.NDArray[Any] = np.asarray(out)  # a subclass may say what it likes of its shape
+    if array.dtype != dtype:
+        raise TypeError(f"out must have dtype {dtype}, got {array.dtype}")
+    if array.shape != shape:
+        raise ValueError(f"out must have shape {shape}, got {array.shape}")
+    if not array.flags.writeable:
         raise ValueError("out must be writeable, got a read-only array")
-    return out
+    return array
 
 
 def check_addressable(shape: tuple[int, ...], dtype: np.dtype[Any], cause: str) -> None:
@@ -187,7 +191,8 @@ def as_array(value: Any, name: str) -> npt.NDArray[Any]:
     return array
 
 
-def _is_sequence(value: Any) -> bool:
+def is_sequence(value: Any) -> bool:
+    """Return whether `value` has entries, one for each axis."""
     return isinstance(value, Sequence | np.ndarray) and not (
         isinstance(value, str | bytes) or (isinstance(value, np.ndarray) and value.ndim == 0)
     )

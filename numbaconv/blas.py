@@ -14,48 +14,43 @@ from pathlib import Path
 from typing import Any
 
 _lock = threading.Lock()
-_running = 0
+_callers: set[object] = set()
 _before: list[tuple[Any, int]] = []
 
 
 @contextlib.contextmanager
 def single_threaded() -> Iterator[None]:
     """Limit SciPy's BLAS to one thread until the last caller leaves, however it leaves."""
-    own = [(c, c.get_num_threads()) for c in _libraries() if _is_limited_per_thread(c)]
-    for library, _ in own:
-        _set(library, 1)
-    _enter()
+    caller = object()
+    own: list[tuple[Any, int]] = []
+    libraries = _libraries()
     try:
+        with _lock:
+            if not _callers:
+                _limit([c for c in libraries if not _is_limited_per_thread(c)], _before)
+            _callers.add(caller)
+            _limit([c for c in libraries if _is_limited_per_thread(c)], own)
         yield
     finally:
-        _leave()
-        for library, threads in own:
-            _set(library, threads)
+        # Right wherever an interrupt struck above: a caller that never came in is not missed.
+        with _lock:
+            _restore(own)
+            _callers.discard(caller)
+            if not _callers:
+                _restore(_before)
 
 
-def _enter() -> None:
-    global _running
-    libraries = [c for c in _libraries() if not _is_limited_per_thread(c)]
-    with _lock:
-        if _running == 0:
-            for library in libraries:
-                _before.append((library, library.get_num_threads()))
-                _set(library, 1)
-        _running += 1
+def _limit(libraries: list[Any], before: list[tuple[Any, int]]) -> None:
+    for library in libraries:
+        before.append((library, library.get_num_threads()))
+        _set(library, 1)
 
 
-def _leave() -> None:
-    global _running
-    with _lock:
-        _running -= 1
-        if _running == 0:
-            _restore()
-
-
-def _restore() -> None:
-    while _before:
-        library, threads = _before.pop()
+def _restore(before: list[tuple[Any, int]]) -> None:
+    while before:
+        library, threads = before[-1]
         _set(library, threads)
+        before.pop()
 
 
 def _is_limited_per_thread(library: Any) -> bool:
@@ -102,13 +97,17 @@ def _is_shipped_with(library: Path, package: Path) -> bool:
     return library.is_relative_to(bundled) or library.is_relative_to(package)
 
 
-def _after_fork() -> None:
+def _after_fork_in_child() -> None:
     """In a forked child no call is running, whatever other threads of the parent were doing."""
-    global _lock, _running
-    _lock = threading.Lock()
-    _running = 0
-    _restore()
+    _callers.clear()
+    _restore(_before)
+    _lock.release()
 
 
+# Forks wait for a change of limits to be whole, so that a child knows what to put back.
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(
+        before=_lock.acquire,
+        after_in_parent=_lock.release,
+        after_in_child=_after_fork_in_child,
+    )

@@ -51,7 +51,7 @@ class KernelCache(_Cache):  # type: ignore[misc]
     @property
     def cache_path(self) -> str:
         """The folder of the entries."""
-        return str(cache_directory())
+        return str(cache_directory() or "")
 
     def enable(self) -> None:
         """Read and write entries (the default)."""
@@ -70,7 +70,8 @@ class KernelCache(_Cache):  # type: ignore[misc]
         if not self._enabled:
             return None
         key = self._key(sig, target_context.codegen())
-        payload = _read(_entry(key), key)
+        path = _entry(key)
+        payload = None if path is None else _read(path, key)
         if payload is None:
             return None
         return CompileResult._rebuild(target_context, *pickle.loads(payload))
@@ -80,7 +81,9 @@ class KernelCache(_Cache):  # type: ignore[misc]
         if not self._enabled or data.library.has_dynamic_globals or data.lifted:
             return
         key = self._key(sig, data.codegen)
-        _write(_entry(key), key, dumps(data._reduce()))
+        path = _entry(key)
+        if path is not None:
+            _write(path, key, dumps(data._reduce()))
 
     def _key(self, sig: Any, codegen: Any) -> bytes:
         function = self._function
@@ -117,8 +120,8 @@ def _sources(folder: Any, prefix: str) -> Iterator[tuple[str, bytes]]:
             yield prefix + item.name, item.read_bytes()
 
 
-def cache_directory() -> Path:
-    """Return where this version's compiled kernels lie.
+def cache_directory() -> Path | None:
+    """Return where this version's compiled kernels lie, or None where there is no such place.
 
     A folder of our own under Numba's ``NUMBA_CACHE_DIR`` where the user has set that, else in the
     user's cache folder. It can be removed at any time.
@@ -128,17 +131,25 @@ def cache_directory() -> Path:
     else:
         import platformdirs
 
-        root = Path(platformdirs.user_cache_dir("numbaconv", appauthor=False))
+        try:
+            root = Path(platformdirs.user_cache_dir("numbaconv", appauthor=False))
+        except RuntimeError:  # a user without a home
+            return None
+        if not root.is_absolute():
+            return None
     return root / f"numbaconv-{source_hash()}"
 
 
-def _entry(key: bytes) -> Path:
-    return cache_directory() / f"{_DIGEST(key).hexdigest()[:40]}.bin"
+def _entry(key: bytes) -> Path | None:
+    folder = cache_directory()
+    return None if folder is None else folder / f"{_DIGEST(key).hexdigest()[:40]}.bin"
 
 
 def _read(path: Path, key: bytes) -> bytes | None:
     """Return what was saved under `key`, or None if it is missing, cut short or of another key."""
     try:
+        if not path.exists():
+            return None
         with _locked(path.parent):
             data = path.read_bytes()
     except OSError:

@@ -272,7 +272,7 @@ def _conv(
                 chosen.run(part, parallel)
         if target is not result:
             result[...] = target
-    return result
+    return result if out is None else out
 
 
 def _check_bias(bias: npt.ArrayLike, outputs: int, dtype: np.dtype[Any]) -> Array:

@@ -8,7 +8,6 @@ size 1, so that 1-D, 2-D and 3-D share their machine code.
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -52,16 +51,19 @@ class Window:
         padding: Any,
         dilation: Any,
         padding_mode: Any = "zeros",
+        name: str = "x",
     ) -> "Window":
-        """Check a caller's arguments and return the window they describe."""
+        """Check a caller's arguments; return the window they describe over the argument `name`."""
         ndim = len(size)
         for k in kernel:
             if k < 1:
-                raise ValueError(f"the kernel must have at least 1 along every axis, got {kernel}")
+                raise ValueError(
+                    f"weight must have at least 1 along every kernel axis, got a kernel of {kernel}"
+                )
         strides = arguments.per_axis(stride, "stride", ndim)
         dilations = arguments.per_axis(dilation, "dilation", ndim)
         pairs = arguments.padding_pairs(padding, size, kernel, strides, dilations)
-        arguments.check_fit(size, kernel, dilations, pairs, padding_mode)
+        arguments.check_fit(size, kernel, dilations, pairs, padding_mode, name)
         return cls(size, kernel, strides, dilations, pairs, padding_mode)
 
     @property
@@ -69,7 +71,9 @@ class Window:
         """The number of spatial axes."""
         return len(self.size)
 
-    @cached_property
+    # Properties that are not cached: functools.cached_property of Python 3.11 holds a lock, which a
+    # child forked meanwhile never gets.
+    @property
     def output(self) -> Ints:
         """The number of output positions along each axis."""
         return tuple(
@@ -94,7 +98,7 @@ class Window:
         """Whether each output position reads exactly the input position of its own index."""
         return self.taps == 1 and self.output == self.size and not any(map(any, self.padding))
 
-    @cached_property
+    @property
     def packed(self) -> npt.NDArray[np.int64]:
         """The window as kernels take it; `numbaconv.indexing.unpack_window` reads it."""
         low = tuple(p for p, _ in self.padding)

@@ -15,6 +15,8 @@ from numbaconv.geometry import Window, join_shape, split_shape
 
 # Output positions a task: a channel's rows of that length, written one after the other, stay in L1.
 _COLUMN_BLOCK = 4096
+# Beyond this no size of an axis is addressed.
+_LARGEST_SIZE = 2**62
 # Patches a task where each patch is a row.
 _ROW_BLOCK = 32
 
@@ -117,7 +119,7 @@ def im2col(
     if result.size:
         source, target = as_batch(array, batched), as_batch(result, batched)
         _gather(source, target, window, channels, channels_last, as_rows, parallel)
-    return result
+    return result if out is None else out
 
 
 def _gather(
@@ -246,9 +248,9 @@ def col2im(
     parallel = arguments.flag(parallel, "parallel")
     dtype = arguments.supported(array.dtype, "the dtype of cols")
     ndim = _output_ndim(output_size, kernel_size)
-    size = arguments.per_axis(output_size, "output_size", ndim, low=0)
+    size = arguments.per_axis(output_size, "output_size", ndim, 0, _LARGEST_SIZE)
     kernel_axes = arguments.per_axis(kernel_size, "kernel_size", ndim)
-    window = Window.parse(size, kernel_axes, stride, padding, dilation)
+    window = Window.parse(size, kernel_axes, stride, padding, dilation, name="output_size")
     batched, batch, channels = _split_patches(array.shape, window, as_rows)
     shape = join_shape(batched, batch, channels, size, channels_last)
     arguments.check_addressable(shape, dtype, "this output_size")
@@ -256,7 +258,7 @@ def col2im(
     if result.size:
         source, target = as_batch(array, batched), as_batch(result, batched)
         _fold(source, target, window, channels, channels_last, as_rows, parallel)
-    return result
+    return result if out is None else out
 
 
 def _fold(
@@ -357,6 +359,10 @@ def kernel_matrix(
     arguments.supported(array.dtype, "the dtype of weight")
     if not 3 <= array.ndim <= 5:
         raise ValueError(f"weight must have 3 to 5 axes, got shape {array.shape}")
+    if 0 in (array.shape[:-2] if channels_last else array.shape[2:]):
+        raise ValueError(
+            f"weight must have at least 1 along every kernel axis, got shape {array.shape}"
+        )
     outputs = array.shape[-1 if channels_last else 0]
     if outputs % groups:
         raise ValueError(f"groups must divide the {outputs} output channels, got {groups}")
@@ -373,7 +379,7 @@ def kernel_matrix(
 
 def _kernel_ndim(kernel_size: Any, axes: int) -> int:
     """Return the number of spatial axes from `kernel_size`, or else from a batched `x`."""
-    if np.ndim(kernel_size):
+    if arguments.is_sequence(kernel_size):
         ndim = len(kernel_size)
         if not 1 <= ndim <= 3:
             raise ValueError(f"kernel_size must have 1 to 3 entries, got {kernel_size!r}")
@@ -389,7 +395,7 @@ def _kernel_ndim(kernel_size: Any, axes: int) -> int:
 def _output_ndim(output_size: Any, kernel_size: Any) -> int:
     """Return the number of spatial axes of a result of `col2im`."""
     for value, name in ((output_size, "output_size"), (kernel_size, "kernel_size")):
-        if np.ndim(value):
+        if arguments.is_sequence(value):
             if not 1 <= len(value) <= 3:
                 raise ValueError(f"{name} must have 1 to 3 entries, got {value!r}")
             return len(value)

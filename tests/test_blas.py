@@ -66,6 +66,19 @@ def test_a_call_leaves_the_counts_alone(before):
     assert counts() == before
 
 
+def test_restores_after_an_interrupt_while_entering(before, monkeypatch):
+    real = blas._limit
+
+    def interrupted(libraries, kept):
+        real(libraries, kept)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(blas, "_limit", interrupted)
+    with pytest.raises(KeyboardInterrupt), blas.single_threaded():
+        pass
+    assert counts() == before
+
+
 def test_numpys_own_blas_is_left_alone():
     ours = {c.filepath for c in blas._libraries()}
     assert ours

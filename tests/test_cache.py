@@ -98,6 +98,12 @@ def test_no_home(tmp_path):
     assert list((tmp_path / "xdg").rglob("*.bin"))
 
 
+def test_a_user_without_a_home(tmp_path):
+    source = "import platformdirs\ndef none(*_, **__): raise RuntimeError('no home')\n"
+    source += "platformdirs.user_cache_dir = none\n" + CALL
+    assert code(source, NUMBA_CACHE_DIR="").split() == [SUM, "0"]
+
+
 def test_settings_that_change_code_have_entries_of_their_own(tmp_path):
     code(CALL, NUMBA_CACHE_DIR=str(tmp_path))
     checked = code(CALL, NUMBA_CACHE_DIR=str(tmp_path), NUMBA_BOUNDSCHECK="1")

@@ -149,6 +149,35 @@ def test_montage_shows_inputs_beside_outputs(run, tmp_path):
     assert (sheet[:, half:].sum(axis=2) == 0).sum() > 50_000  # a plain colour has no edges
 
 
+def test_every_kind_of_grey_stays_grey(run, tmp_path):
+    ramp = np.arange(0, 60_000, 150, dtype=np.uint16).reshape(20, 20)
+    (tmp_path / "in").mkdir()
+    Image.fromarray(ramp).save(tmp_path / "in" / "a.png")
+    Image.fromarray(ramp).save(tmp_path / "in" / "b.tif")
+    Image.fromarray(ramp.astype(np.int32)).save(tmp_path / "in" / "c.tif")
+    (tmp_path / "in" / "d.pgm").write_bytes(b"P5 20 20 65535 " + ramp.astype(">u2").tobytes())
+    Image.new("LA", (5, 4), (9, 200)).save(tmp_path / "in" / "e.png")
+    Image.new("1", (5, 4), 1).save(tmp_path / "in" / "f.png")
+    status, _, err = run("apply", "in", "out", "--kernel", "box")
+    assert status == 0, err
+    expected = ndimage.correlate(ramp.astype(float), np.full((3, 3), 1 / 9), mode="nearest")
+    for name in ("a.png", "b.tif", "c.tif", "d.pgm"):
+        assert np.abs(opened(tmp_path / "out" / name)[1] - expected).max() <= 0.51
+    for name, value in (("e.png", 9), ("f.png", 255)):
+        mode, result = opened(tmp_path / "out" / name)
+        assert mode == "L"
+        assert (result == value).all()
+
+
+def test_a_montage_of_infinities(run, tmp_path):
+    x = np.ones((1, 1, 4, 4), np.float32)
+    x[0, 0, 0] = [np.inf, -np.inf, np.nan, 0]
+    np.save(tmp_path / "x.npy", x)
+    np.savez(tmp_path / "w.npz", weight=np.ones((1, 1, 1, 1), np.float32))
+    status, _, err = run("apply", "x.npy", "y.npy", "--weights", "w.npz", "--montage", "m.png")
+    assert (status, err) == (0, "")
+
+
 def test_transparent_and_palette_images_become_rgb(run, tmp_path):
     (tmp_path / "in").mkdir()
     Image.new("RGBA", (5, 4), (1, 2, 3, 4)).save(tmp_path / "in" / "a.png")
@@ -178,6 +207,15 @@ MISTAKES = [
     (("apply", "broken", "broken", "--kernel", "box"), "another folder than INPUT"),
     (("apply", "images", "out", "--weights", "deep.npz"), "2 output channels make no image"),
     (("apply", "images", "y.npy", "--kernel", "box"), "gives a folder of images"),
+    (("apply", "x.npy", "y.npy", "--weights", "zero.bytes"), "cannot be read as an .npz"),
+    (("apply", "x.npy", "y.npy", "--weights", "cut.npz"), "cannot be read as an .npz"),
+    (("apply", "x.npy", "y.npy", "--weights", "none.npz"), "none empty"),
+    (("apply", "zero.npy", "y.npy", "--kernel", "box"), "cannot be read as an .npy"),
+    (("apply", "zip.npy", "y.npy", "--kernel", "box"), "cannot be read as an .npy"),
+    (("apply", "huge.npy", "y.npy", "--kernel", "box"), "cannot be read as an .npy"),
+    (("apply", "dull.npy", "y.npy", "--kernel", "box"), "holds no images"),
+    (("apply", "deep32", "out", "--kernel", "box"), "more than 16 bits"),
+    (("apply", "x.npy", "y.npy", "--kernel", "box", "--montage", "no/m.png"), "no/m.png"),
     (("frobnicate",), "frobnicate"),
     (("apply", "x.npy", "y.npy", "--kernel", "box", "--frob"), "--frob"),
 ]
@@ -187,7 +225,19 @@ MISTAKES = [
 def test_a_mistake_is_one_line_and_status_2(run, tmp_path, arguments, says):
     np.save(tmp_path / "x.npy", np.ones((2, 1, 4, 4), np.float32))
     np.save(tmp_path / "none.npy", np.ones((0, 1, 4, 4), np.float32))
+    np.save(tmp_path / "dull.npy", np.ones((2, 0, 4, 4), np.float32))
     (tmp_path / "text.npy").write_text("not an array")
+    (tmp_path / "zero.bytes").touch()
+    (tmp_path / "zero.npy").touch()
+    (tmp_path / "zip.npy").write_bytes(b"PK\x03\x04 no archive")
+    header = {"descr": "<f4", "fortran_order": False, "shape": (10**22, 3, 4, 4)}
+    with open(tmp_path / "huge.npy", "wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+    np.savez(tmp_path / "none.npz", weight=np.ones((0, 3, 3, 3)))
+    np.savez(tmp_path / "whole.npz", weight=np.ones((1, 1, 3, 3)))
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:200])
+    (tmp_path / "deep32").mkdir()
+    Image.fromarray(np.full((4, 4), 70_000, np.int32)).save(tmp_path / "deep32" / "a.tif")
     np.savez(tmp_path / "other.npz", kernel=np.ones(3))
     np.savez(tmp_path / "big.npz", weight=np.ones((1, 1, 9, 9)))
     np.savez(tmp_path / "flat.npz", weight=np.ones((3, 3)))
@@ -231,7 +281,7 @@ def test_ctrl_c_is_130_and_leaves_nothing(tmp_path):
     command = [sys.executable, "-m", "numbaconv", "apply", "x.npy", "y.npy", "--weights", "w.npz",
                "--batch", "1"]  # fmt: skip
     child = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE)
-    while not list(tmp_path.glob(".y.npy.*")) and child.poll() is None:
+    while not list(tmp_path.glob(".numbaconv-*")) and child.poll() is None:
         time.sleep(0.02)
     child.send_signal(signal.SIGINT)
     _, err = child.communicate(timeout=60)
@@ -265,6 +315,12 @@ print(y.shape, float(y[255, 0, 0, 0]), float(y[0, 0, 200, 100]))
         pytest.skip("RLIMIT_DATA")
     script = f"import os; os.chdir({str(tmp_path)!r})\n" + source
     assert code(script).strip() == "(256, 1, 254, 254) 7.0 7.0"
+
+
+def test_alone_it_prints_help(run):
+    status, out, _ = run()
+    assert status == 0
+    assert "apply" in out
 
 
 def test_info(run):

@@ -268,6 +268,24 @@ def test_place_in_the_batch_does_not_change_a_bit(rng):
             np.testing.assert_array_equal(together[n : n + 1], case.run(x[n : n + 1], weight, bias))
 
 
+@pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
+@pytest.mark.parametrize("kernel", [(1, 1), (3, 3)])
+def test_strides_do_not_change_a_bit(layout, kernel, rng):
+    """More channels than a block of elements, so that another cut of the sums would show."""
+    case = Case(2, 2400 if kernel == (1, 1) else 300, 5, 1, (6, 7), kernel, (1, 1), ((0, 0),) * 2,
+                (1, 1))  # fmt: skip
+    x, weight, bias = arrays(case, "float32", rng, draw=noise)
+    plain = case.run(x, weight, bias, layout)
+    for hold in AWKWARD.values():
+        np.testing.assert_array_equal(case.run(hold(x), hold(weight), bias, layout), plain)
+    shape = naive.channels_last(plain).shape if layout == "channels_last" else plain.shape
+    out = AWKWARD["strided"](np.zeros(shape, np.float32))
+    case.run(x, weight, bias, layout, out=out)
+    np.testing.assert_array_equal(
+        naive.channels_first(out) if layout == "channels_last" else out, plain
+    )
+
+
 def test_one_nan_reaches_exactly_the_windows_that_cover_it(rng):
     case = SKEW
     x, weight, bias = arrays(case, "float32", rng)

@@ -41,7 +41,7 @@ WRONG_VALUES = [
     ({"x": X[0, 0]}, "x"),
     ({"x": X[None]}, "x"),
     ({"weight": W[0]}, "weight"),
-    ({"weight": np.ones((6, 2, 0, 2))}, "kernel"),
+    ({"weight": np.ones((6, 2, 0, 2))}, "weight"),
     ({"weight": np.ones((6, 2, 7, 2))}, "kernel"),
     ({"x": np.ones((2, 4, 0, 7)), "padding": 3, "padding_mode": "circular"}, "padding_mode"),
 ]
@@ -65,6 +65,8 @@ WRONG_KINDS = [
     ({"parallel": 1}, "parallel"),
     ({"dtype": "float33"}, "dtype"),
     ({"dtype": bool}, "dtype"),
+    ({"dtype": "\ud800"}, "dtype"),
+    ({"dtype": {"names": ["a"], "formats": []}}, "dtype"),
     ({"x": X.astype(np.longdouble)}, "dtype of x"),
     ({"x": X.astype(object)}, "x must be an array of numbers"),
     ({"x": X.astype("S4")}, "x"),
@@ -125,6 +127,24 @@ def test_read_only_out():
     out.flags.writeable = False
     with pytest.raises(ValueError, match="out must be writeable"):
         call({"out": out})
+
+
+def test_a_subclass_cannot_lie_about_its_shape():
+    class Liar(np.ndarray):
+        @property
+        def shape(self):
+            return (2, 6, 4, 6)
+
+    memory = np.full(400, 7, np.float32)
+    with pytest.raises(ValueError, match=r"out must have shape \(2, 6, 4, 6\), got \(1, 1, 1, 4\)"):
+        call({"out": memory[:4].reshape(1, 1, 1, 4).view(Liar)})
+    np.testing.assert_array_equal(memory, np.full(400, 7))
+
+
+def test_out_of_a_subclass_is_returned_as_it_is():
+    out = np.ma.masked_array(np.zeros((2, 6, 4, 6), np.float32))
+    assert call({"out": out}) is out
+    np.testing.assert_array_equal(out.data, call({}))
 
 
 def test_messages_say_what_was_passed_and_expected():

@@ -242,6 +242,8 @@ class TestKernelMatrix:
         np.testing.assert_array_equal(groups[1], last.reshape(6, 4)[:, 2:])
 
     def test_errors(self):
+        with pytest.raises(ValueError, match="weight must have at least 1 along every kernel axis"):
+            nbc.kernel_matrix(np.ones((2, 1, 0)))
         with pytest.raises(ValueError, match="weight must have 3 to 5 axes"):
             nbc.kernel_matrix(np.ones((3, 3)))
         with pytest.raises(ValueError, match="groups must divide the 4 output channels, got 3"):
@@ -260,6 +262,12 @@ class TestErrors:
             nbc.col2im(np.ones(16), (5, 5), 2)
         with pytest.raises(ValueError, match="kernel_size must be an int or have one int per"):
             nbc.col2im(np.ones((1, 4, 16)), (5, 5), (2,))
+
+    def test_what_does_not_fit_is_named(self):
+        with pytest.raises(ValueError, match="spans 3, but output_size has 2"):
+            nbc.col2im(np.ones((1, 9, 1)), (2, 2), 3)
+        with pytest.raises(TypeError, match="kernel_size must be an int"):
+            nbc.im2col(np.ones((1, 1, 3, 3)), [[1, 2], 3])
 
     def test_kinds(self):
         with pytest.raises(TypeError, match="the dtype of x must be float16"):

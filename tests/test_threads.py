@@ -33,6 +33,33 @@ print(os.waitpid(pid, 0)[1])
 print(np.array_equal(nbc.conv2d(x, w), expected))
 """
 
+FORK_IN_THE_MIDDLE = """
+import os, signal, sys, threading, time, numpy as np, numbaconv as nbc
+from numbaconv import blas
+sys.setswitchinterval(1e-5)
+x, w = np.ones((1, 4, 12, 12), "f4"), np.ones((4, 4, 3, 3), "f4")
+expected = nbc.conv2d(x, w, parallel=False)
+before = [c.get_num_threads() for c in blas._libraries()]
+stop = False
+def work():
+    while not stop:
+        nbc.conv2d(x, w, parallel=False)
+threads = [threading.Thread(target=work) for _ in range(2)]
+for thread in threads: thread.start()
+ended = []
+for _ in range(25):
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(30)
+        same = np.array_equal(nbc.conv2d(x, w, parallel=False), expected)
+        restored = [c.get_num_threads() for c in blas._libraries()] == before
+        os._exit(0 if same and restored else 3)
+    ended.append(os.waitpid(pid, 0)[1])
+stop = True
+for thread in threads: thread.join()
+print(set(ended))
+"""
+
 UNTOUCHED = """
 import numpy as np, numbaconv as nbc
 from numba.np.ufunc import parallel
@@ -60,6 +87,13 @@ def test_a_forked_child_computes(layer):
         pytest.skip("macOS wheels of Numba carry no omp layer")
     printed = code(FORK, NUMBA_THREADING_LAYER=layer, **two_threads)
     assert printed.split() == ["0", "True"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")
+def test_forks_while_other_threads_are_in_calls():
+    # From Python 3.12 on a fork beside threads warns: it is what is tested here.
+    source = "import warnings; warnings.simplefilter('ignore', DeprecationWarning)\n"
+    assert code(source + FORK_IN_THE_MIDDLE).split() == ["{0}"]
 
 
 def test_not_parallel_touches_no_layer():

@@ -74,7 +74,7 @@ def refusal(geometry: ConvGeometry, dtype: np.dtype[Any]) -> str | None:
 def run(problem: Problem, parallel: bool) -> None:
     """Write the convolution to ``problem.out``."""
     with blas.single_threaded():
-        if pointwise.fits(problem):
+        if pointwise.fits(problem.geometry):
             pointwise.run(problem, parallel)
         else:
             _run_tiles(problem, parallel)

@@ -1,8 +1,11 @@
 """The reference route where a patch is a pixel: the input is the column matrix already.
 
 A 1x1 convolution of stride 1 without padding multiplies the image in place and writes the product
-in place, so nothing is copied.
+in place, so nothing is copied. Images of other strides go through one that is contiguous: the same
+products in the same order, so the result does not depend on strides.
 """
+
+from dataclasses import replace
 
 import numba
 import numpy as np
@@ -10,6 +13,7 @@ import numpy as np
 from numbaconv import threads
 from numbaconv.arguments import LARGEST
 from numbaconv.arrays import Array, writeable
+from numbaconv.geometry import ConvGeometry
 from numbaconv.jit import kernel
 from numbaconv.matmul import multiply
 from numbaconv.problem import Problem
@@ -21,20 +25,30 @@ _LEAST_OUTPUTS = 32
 _OUTPUT_CUTS = 8
 
 
-def fits(problem: Problem) -> bool:
-    """Return whether a problem is a product of matrices that lie in memory as they are needed."""
-    geometry = problem.geometry
+def fits(geometry: ConvGeometry) -> bool:
+    """Return whether the problem is one product of matrices an image and group."""
     return (
         geometry.window.is_pointwise
         and not (geometry.channels_last and geometry.groups > 1)
-        and problem.x.flags.c_contiguous
-        and problem.out.flags.c_contiguous
         and geometry.window.positions <= LARGEST  # the BLAS counts in 32 bits
     )
 
 
 def run(problem: Problem, parallel: bool) -> None:
     """Write the convolution to ``problem.out``."""
+    if problem.x.flags.c_contiguous and problem.out.flags.c_contiguous:
+        _run_in_place(problem, parallel)
+        return
+    for n in range(problem.images):
+        out = problem.out[n : n + 1]
+        target = out if out.flags.c_contiguous else np.empty(out.shape, out.dtype)
+        x = np.ascontiguousarray(problem.x[n : n + 1])
+        _run_in_place(replace(problem, x=x, out=target), parallel)
+        if target is not out:
+            out[...] = target
+
+
+def _run_in_place(problem: Problem, parallel: bool) -> None:
     geometry = problem.geometry
     groups, images = geometry.groups, problem.images
     positions = geometry.window.positions

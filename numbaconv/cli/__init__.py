@@ -15,9 +15,9 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(2)
-    from numbaconv.cli.commands import numbaconv
-
     try:
+        from numbaconv.cli.commands import numbaconv
+
         sys.exit(numbaconv.main(standalone_mode=False) or 0)
     except (KeyboardInterrupt, click.Abort):
         sys.exit(130)
@@ -25,6 +25,8 @@ def main() -> None:
         _fail(error.format_message())
     except (ValueError, TypeError, OSError, MemoryError) as error:
         _fail(str(error) or type(error).__name__)
+    except Exception as error:  # a mistake of ours, perhaps, but never a traceback
+        _fail(f"{type(error).__name__}: {error}")
 
 
 def _fail(message: str) -> None:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from numbaconv.arrays import Array
 from numbaconv.cli.files import (
+    UNREADABLE,
     Batch,
     ImageSink,
     ImageSource,
@@ -56,6 +57,10 @@ class Convolution:
         self._bias: Array | None = None
         if job.weights is not None:
             self._weight, self._bias = _load(job.weights)
+            if self._weight.ndim not in (3, 4, 5) or self._weight.size == 0:
+                raise ValueError(
+                    f"the weights must have 3 to 5 axes, none empty, got shape {self._weight.shape}"
+                )
         if self._weight is not None and channels_last and job.layout == "channels_first":
             # Images lie channels last, whatever the layout of the weights that a person saved.
             self._weight = np.moveaxis(self._weight, (0, 1), (-1, -2))
@@ -72,8 +77,6 @@ class Convolution:
             weight, groups = named.weight(channels, self._channels_last), channels
         assert weight is not None
         ndim = weight.ndim - 2
-        if ndim not in _CONVS:
-            raise ValueError(f"the weights must have 3 to 5 axes, got shape {weight.shape}")
         if images.ndim != ndim + 2:
             raise ValueError(
                 f"INPUT must have {ndim + 2} axes with these weights, got shape {images.shape}"
@@ -135,6 +138,10 @@ def _named_errors(convolve: Convolution, batch: Batch) -> Array:
 
 
 def _open_source(job: Job) -> Source:
+    files = [job.montage] if job.source.is_dir() else [job.target, job.montage]
+    for path in files:
+        if path is not None and not path.parent.is_dir():
+            raise ValueError(f"{path} cannot be written: {path.parent} is no folder")
     if job.source.is_dir():
         if job.target.suffix == ".npy":
             raise ValueError("a folder of images gives a folder of images, not an .npy file")
@@ -147,7 +154,7 @@ def _open_source(job: Job) -> Source:
             f"got {job.source} and {job.target}"
         )
     source = NpySource(job.source, job.layout == "channels_last")
-    if source.count == 0:
+    if source.array.size == 0:
         raise ValueError(f"{job.source} holds no images: its shape is {source.array.shape}")
     return source
 
@@ -168,12 +175,12 @@ def _progress(job: Job, count: int) -> Any:
 def _load(path: Path) -> tuple[Array, Array | None]:
     """Return the arrays of a weights file."""
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if not isinstance(loaded, np.lib.npyio.NpzFile):
-            raise ValueError("it holds a single array")
-        with loaded as arrays:
+        with open(path, "rb") as file:
+            arrays = np.load(file, allow_pickle=False)
+            if not isinstance(arrays, np.lib.npyio.NpzFile):
+                raise ValueError("it holds a single array")
             if "weight" not in arrays:
                 raise ValueError(f"it has no array 'weight' but {sorted(arrays)}")
             return arrays["weight"], arrays.get("bias")
-    except ValueError as error:
+    except UNREADABLE as error:
         raise ValueError(f"{path} cannot be read as an .npz file of weights: {error}") from None

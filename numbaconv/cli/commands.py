@@ -23,10 +23,13 @@ class _Padding(click.ParamType):  # type: ignore[type-arg,unused-ignore]
             self.fail(f"{value!r} is neither an int nor one of same, same_lower, valid", param, ctx)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="numbaconv")
-def numbaconv() -> None:
+@click.pass_context
+def numbaconv(context: click.Context) -> None:
     """Fast convolution for NumPy arrays, in pure Python and Numba."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @numbaconv.command()

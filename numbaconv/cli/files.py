@@ -7,6 +7,8 @@ under its final name.
 import contextlib
 import os
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,13 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from numbaconv.arrays import Array
+
+# What NumPy raises for files that are no arrays.
+UNREADABLE = (ValueError, OSError, EOFError, OverflowError, zipfile.BadZipFile, zlib.error)
+
+# What each of Pillow's modes is read as. Grey stays grey; all others become RGB.
+_GREY = {"1": "L", "LA": "L", "La": "L"}
+_KEPT = ("L", "RGB", "F", "I;16", "I;16L", "I;16B", "I;16N")
 
 
 @dataclass(frozen=True)
@@ -48,10 +57,13 @@ class NpySource:
 
     def __init__(self, path: Path, channels_last: bool) -> None:
         try:
+            with open(path, "rb") as file:
+                if file.read(6) != np.lib.format.MAGIC_PREFIX:
+                    raise ValueError("it does not begin as one")
             self.array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except ValueError as error:
+        except UNREADABLE as error:
             raise ValueError(f"{path} cannot be read as an .npy file: {error}") from None
-        if not isinstance(self.array, np.ndarray) or self.array.ndim < 3:
+        if self.array.ndim < 3:
             raise ValueError(f"{path} must hold one array of shape (N, C, *spatial)")
         self.count = len(self.array)
         self.channels_last = channels_last
@@ -87,10 +99,11 @@ class ImageSource:
     channels_last = True
 
     def __init__(self, folder: Path) -> None:
-        known = Image.registered_extensions()
+        formats = Image.registered_extensions()
+        known = {suffix for suffix, kind in formats.items() if kind in Image.SAVE}
         self.paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in known)
         if not self.paths:
-            raise ValueError(f"{folder} holds no images")
+            raise ValueError(f"{folder} holds no images that can be read and written")
         self.count = len(self.paths)
 
     def batches(self, size: int) -> Iterator[Batch]:
@@ -127,11 +140,15 @@ def read_image(path: Path) -> Array:
     try:
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image)
-            if upright.mode not in ("L", "RGB", "I;16", "F"):
-                upright = upright.convert("RGB")
+            if upright.mode not in (*_KEPT, "I"):
+                upright = upright.convert(_GREY.get(upright.mode, "RGB"))
             array = np.asarray(upright)
-    except (OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path} cannot be read as an image: {error}") from None
+    if array.dtype.kind == "i":  # how Pillow opens 16-bit images of some formats
+        if array.min() < 0 or array.max() > np.iinfo(np.uint16).max:
+            raise ValueError(f"{path} cannot be read as an image: it has more than 16 bits")
+        array = array.astype(np.uint16)
     return array[..., None] if array.ndim == 2 else array
 
 
@@ -150,7 +167,7 @@ def save_image(image: Array, file: IO[bytes], name: str) -> None:
 @contextlib.contextmanager
 def replaced(path: Path) -> Iterator[IO[bytes]]:
     """Open a file beside `path` that takes its place when it is whole, or vanishes."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".numbaconv-", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
             yield file

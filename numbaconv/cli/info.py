@@ -19,8 +19,6 @@ def report() -> str:
     """Return the report, a line a fact."""
     blas.load()
     features = llvmlite.binding.get_host_cpu_features()
-    entries = list(cache_directory().glob("*.bin"))
-    size = sum(entry.stat().st_size for entry in entries)
     lines = [
         ("Python", f"{platform.python_version()} on {platform.platform()}"),
         *((name, metadata.version(name)) for name in _PACKAGES),
@@ -37,11 +35,19 @@ def report() -> str:
             for library in threadpool_info()
             if library["user_api"] == "blas"
         ),
-        ("cache", f"{len(entries)} kernels, {size / 2**20:.1f} MiB, {cache_directory()}"),
+        ("cache", _cache()),
         ("GPU", _gpu()),
     ]
     width = max(len(name) for name, _ in lines)
     return "\n".join(f"{name:{width}}  {value}" for name, value in lines)
+
+
+def _cache() -> str:
+    folder = cache_directory()
+    if folder is None:
+        return "none: this user has no home"
+    sizes = [entry.stat().st_size for entry in folder.glob("*.bin")]
+    return f"{len(sizes)} kernels, {sum(sizes) / 2**20:.1f} MiB, {folder}"
 
 
 def _gpu() -> str:

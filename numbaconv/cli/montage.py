@@ -65,8 +65,10 @@ def as_picture(image: Array) -> Image.Image:
         image = image[None]
     image = image[..., :3] if image.shape[-1] == 3 else image[..., 0]
     if image.dtype != np.uint8:
-        values = np.nan_to_num(np.abs(image) if image.dtype.kind == "c" else image).astype(float)
-        span = np.ptp(values)
-        values -= values.min()
+        values = (np.abs(image) if image.dtype.kind == "c" else image).astype(float)
+        finite = values[np.isfinite(values)]
+        low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
+        values = np.nan_to_num(values, nan=low, posinf=high, neginf=low) - low
+        span = high - low
         image = np.rint(values * (255 / span if span else 0)).astype(np.uint8)
     return Image.fromarray(np.ascontiguousarray(image)).convert("RGB")

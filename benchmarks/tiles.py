@@ -27,7 +27,7 @@ ROUNDS = 7
 FEW_CHANNELS = ("resnet50.conv1", "mobilenet.dw1", "mobilenet.dw6")
 
 
-def time_cuts(names):
+def compare_cuts(names):
     for name in names:
         layer = BY_NAME[name]
         x, weight = layer.arrays(2)
@@ -44,7 +44,7 @@ def time_cuts(names):
         print(name, *rates[:6], "...", *rates[-2:], sep="  ")
 
 
-def time_orientations(names):
+def compare_orientations(names):
     for name in names:
         layer = BY_NAME[name]
         x, weight = layer.arrays(1)
@@ -64,5 +64,5 @@ def time_orientations(names):
 
 
 if __name__ == "__main__":
-    time_cuts(sys.argv[1:] or LAYERS)
-    time_orientations(FEW_CHANNELS)
+    compare_cuts(sys.argv[1:] or LAYERS)
+    compare_orientations(FEW_CHANNELS)

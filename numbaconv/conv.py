@@ -1,7 +1,6 @@
 """conv1d, conv2d and conv3d: the door, where arguments become a `Problem`, and the way out."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy.typing as npt
 from numbaconv import algorithms, arguments
 from numbaconv.arrays import Array, as_batch, is_direct, overlaps_itself, writeable
 from numbaconv.geometry import ConvGeometry
-from numbaconv.problem import Problem
+from numbaconv.problem import Problem, image_by_image
 
 IntOrAxes = int | tuple[int, ...]
 
@@ -307,20 +306,11 @@ def _converted(array: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def _native_parts(problem: Problem, work: np.dtype[Any]) -> Iterator[Problem]:
-    """Yield the problem in parts whose arrays are direct: one part, or one an image.
-
-    Where an input must be converted, or a result of another form comes out of the kernel, it is
-    done image by image, so that the extra memory does not grow with the batch.
-    """
+    """Yield the problem in parts whose arrays are direct: one part, or one an image."""
     if is_direct(problem.x, work) and is_direct(problem.out, work):
         yield problem
-        return
-    for n in range(len(problem.x)):
-        x, out = problem.x[n : n + 1], problem.out[n : n + 1]
-        target = out if is_direct(out, work) else np.empty(out.shape, work)
-        yield replace(problem, x=_converted(x, work), out=target)
-        if target is not out:
-            out[...] = target
+    else:
+        yield from image_by_image(problem, work, lambda array: is_direct(array, work))
 
 
 def _spread_bias(problem: Problem) -> Any:

@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 from numbaconv import formulas
 from numbaconv.arrays import Place
+from numbaconv.geometry import Axes
 from numbaconv.jit import device
-
-Axes = tuple[int, int, int]
 
 source_index = device(formulas.source_index)
 first_inside = device(formulas.first_inside)

@@ -1,6 +1,7 @@
 """A problem ready to run: its geometry, and arrays that kernels can take as they are."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -71,3 +72,19 @@ class Problem:
         outputs = geometry.out_channels // geometry.groups
         matrix = self.weight.reshape(geometry.patch_size, geometry.groups, outputs)
         return matrix.transpose(1, 0, 2)
+
+
+def image_by_image(
+    problem: Problem, dtype: np.dtype[Any], usable: Callable[[Array], bool]
+) -> Iterator[Problem]:
+    """Yield the problem's images one by one, in contiguous arrays of `dtype` where need be.
+
+    An input that is not `usable` is copied first, and a result is copied out after, so that the
+    extra memory does not grow with the batch.
+    """
+    for n in range(problem.images):
+        x, out = problem.x[n : n + 1], problem.out[n : n + 1]
+        target = out if usable(out) else np.empty(out.shape, dtype)
+        yield replace(problem, x=x if usable(x) else np.ascontiguousarray(x, dtype), out=target)
+        if target is not out:
+            out[...] = target

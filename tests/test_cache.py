@@ -33,7 +33,6 @@ back = nbc.col2im(cols, size, 2, layout=layout, patches=patches, parallel=False)
 assert np.array_equal(back, x * count), (dtype, layout, patches)
 w = np.ones((3, 3, 1, 1) if layout == "channels_first" else (1, 1, 5, 3), dtype)
 y = nbc.conv2d(x, w, padding=1, layout=layout, parallel=False)
-channels = 1 if layout == "channels_first" else 3
 assert y.sum() == 3 * x.sum(), (dtype, layout)
 """
 

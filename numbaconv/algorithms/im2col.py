@@ -17,8 +17,8 @@ from numbaconv import blas, threads
 from numbaconv.algorithms import pointwise
 from numbaconv.arrays import Array, Place, flatten, spatial_walk, writeable
 from numbaconv.gather import gather_position, gather_tap
-from numbaconv.geometry import ConvGeometry
-from numbaconv.indexing import Axes, spatial_strides, split_axes, split_index, unpack_window
+from numbaconv.geometry import Axes, ConvGeometry
+from numbaconv.indexing import spatial_strides, split_axes, split_index, unpack_window
 from numbaconv.jit import device, kernel
 from numbaconv.matmul import multiply
 from numbaconv.problem import Problem

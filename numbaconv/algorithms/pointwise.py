@@ -5,8 +5,6 @@ in place, so nothing is copied. Images of other strides go through one that is c
 products in the same order, so the result does not depend on strides.
 """
 
-from dataclasses import replace
-
 import numba
 import numpy as np
 
@@ -16,7 +14,7 @@ from numbaconv.arrays import Array, writeable
 from numbaconv.geometry import ConvGeometry
 from numbaconv.jit import kernel
 from numbaconv.matmul import multiply
-from numbaconv.problem import Problem
+from numbaconv.problem import Problem, image_by_image
 
 # Positions a task where positions are rows, and the least output channels a task where they are
 # columns: the BLAS packs the image again for each block of outputs.
@@ -39,13 +37,8 @@ def run(problem: Problem, parallel: bool) -> None:
     if problem.x.flags.c_contiguous and problem.out.flags.c_contiguous:
         _run_in_place(problem, parallel)
         return
-    for n in range(problem.images):
-        out = problem.out[n : n + 1]
-        target = out if out.flags.c_contiguous else np.empty(out.shape, out.dtype)
-        x = np.ascontiguousarray(problem.x[n : n + 1])
-        _run_in_place(replace(problem, x=x, out=target), parallel)
-        if target is not out:
-            out[...] = target
+    for part in image_by_image(problem, problem.dtype, lambda array: array.flags.c_contiguous):
+        _run_in_place(part, parallel)
 
 
 def _run_in_place(problem: Problem, parallel: bool) -> None:

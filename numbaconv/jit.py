@@ -38,3 +38,10 @@ def _cached(function: Callable[..., None], *, parallel: bool) -> Callable[..., N
     if not numba.config.DISABLE_JIT:
         dispatcher._cache = KernelCache(function, options)
     return dispatcher  # type: ignore[no-any-return]
+
+
+def native_available() -> str | None:
+    """Return why kernels of explicit vectors cannot run in this process, or None."""
+    if numba.config.DISABLE_JIT:
+        return "NUMBA_DISABLE_JIT is set, and its kernels exist as machine code only"
+    return None

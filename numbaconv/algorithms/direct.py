@@ -1,0 +1,402 @@
+"""Implicit im2col: a register tile that reads the image itself, through a table of offsets.
+
+No column matrix exists. For each chunk of output positions a worker copies the input rows that it
+needs into its own cache, once for each column of the kernel, so that every tap of every output
+position is one contiguous read, with the padding's zeros in place; a 1x1 kernel reads the input
+where it is. One register tile then runs over the whole patch, whose rows it finds by a table of
+offsets, and writes the output once, from the bias on.
+
+Every output is the sum over its patch in one order, whatever the tile, chunk or thread, so cutting
+the work by the number of threads changes no bit.
+
+M. Dukhan, "The Indirect Convolution Algorithm", arXiv:1907.02129, section 3, has the table; here
+its entries are rows of an image, not pixels.
+"""
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from numbaconv import threads, workspace
+from numbaconv.algorithms import direct_driver as driver
+from numbaconv.arrays import Array
+from numbaconv.formulas import end_inside, first_inside
+from numbaconv.geometry import ConvGeometry, three_axes
+from numbaconv.jit import native_available
+from numbaconv.native import emit, isa
+from numbaconv.native.rows import NOTHING, copier
+from numbaconv.native.tile import tile
+from numbaconv.native.transpose import transposer
+from numbaconv.problem import Problem
+
+# Bytes of a worker's copies that still leave room for weights in 2 MiB of L2.
+_SPACE_BYTES = 1 << 20
+# Elements that one thread copies in the time of one vector multiply-add of the tile.
+_COPIED_PER_MULTIPLY = 4.0
+
+
+def refusal(geometry: ConvGeometry, dtype: np.dtype[Any]) -> str | None:
+    """Return why this route cannot run the problem, or None."""
+    if not emit.supports(dtype):
+        return f"it has no kernel for {dtype}; use algorithm='im2col'"
+    return native_available()
+
+
+def tile_shape(outputs: int, lanes: int) -> tuple[int, int]:
+    """Return (rows, vectors) of the tile for this many output channels of a group."""
+    host = isa.host()
+    most, vectors = host.tile
+    blocks = -(-outputs // most)
+    rows = -(-outputs // blocks)
+    if rows < most:
+        # Fewer rows leave registers for more vectors: sums, one vector each, and a broadcast.
+        vectors = max(vectors, min(driver.MOST_VECTORS, (host.registers - 1) // (rows + 1)))
+    return rows, vectors
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a chunk of output rows lies in a worker's memory."""
+
+    flat: bool
+    rows: Array  # (2, space_rows): padded input depth and height of each row, of output row 0
+    columns: Array  # (spaces, 4 + padded width): low, high, start, step, then a table
+    offsets: Array  # byte offsets of the elements of a patch
+    width: int
+    plane: int
+
+
+class Plan:
+    """Everything that follows from geometry and dtype.
+
+    Parameters
+    ----------
+    geometry : ConvGeometry
+        The problem; its batch does not matter.
+    dtype : dtype
+        One that `refusal` accepts.
+    """
+
+    def __init__(self, geometry: ConvGeometry, dtype: np.dtype[Any]) -> None:
+        self.geometry, self.dtype = geometry, dtype
+        self.size = dtype.itemsize
+        window = geometry.window
+        self.lanes = isa.host().lanes(dtype)
+        self.channels = geometry.in_channels // geometry.groups
+        self.outputs = geometry.out_channels // geometry.groups
+        self.rows, self.vectors = tile_shape(self.outputs, self.lanes)
+        self.blocks = -(-self.outputs // self.rows)
+        self.k = geometry.patch_size
+        # A vector of slack: what copies rows may write behind the last.
+        self.panel = -(-(self.rows * self.k + self.lanes) * self.size // 64) * 64
+        self.kernel = three_axes(window.kernel, 1)
+        self.input = three_axes(window.size, 1)
+        self.output = three_axes(window.output, 1)
+        self.stride = three_axes(window.stride, 1)
+        self.dilation = three_axes(window.dilation, 1)
+        self.low = three_axes(tuple(low for low, _ in window.padding), 0)
+        padded = any(map(any, window.padding))
+        self.pointwise = window.is_pointwise and not geometry.channels_last
+        self.in_place = self.pointwise or (
+            not padded
+            and not geometry.channels_last
+            and self.stride[2] == 1
+            and self.output[2] >= 8 * self.lanes
+        )
+        self.no_bias = np.zeros(geometry.groups * self.blocks * self.rows, dtype)
+        self.schedules: dict[tuple[int, int], Schedule] = {}
+
+    @property
+    def packed_nbytes(self) -> int:
+        """The size of packed weights."""
+        return self.geometry.groups * self.blocks * self.panel
+
+    def schedule(self, images: int, workers: int) -> "Schedule":
+        """Return the cut of a batch among workers."""
+        key = images, workers
+        found = self.schedules.get(key)
+        if found is None:
+            found = self.schedules[key] = Schedule(self, images, workers)
+        return found
+
+    def layout(self, rows: int, strides: tuple[int, ...]) -> Layout:
+        """Return where the taps of a chunk of `rows` output rows are found."""
+        size = self.size
+        taps = [np.arange(k) * d for k, d in zip(self.kernel, self.dilation, strict=True)]
+        if self.in_place:
+            _, channel, depth, row, column = strides
+            steps = (depth, row, column)
+            tap = sum(np.ix_(*(t * s for t, s in zip(taps, steps, strict=True))))  # type: ignore[arg-type]
+            offsets = (np.arange(self.channels) * channel)[:, None] + tap.ravel()
+            nothing = np.zeros((2, 0), np.int64)
+            return Layout(self.pointwise, nothing, np.zeros((0, 4), np.int64), _padded(offsets), 0, 0)
+        heights, height_of = _phases(taps[1], self.stride[1], rows)
+        flat = _prefers_flat(self, rows)
+        if flat:
+            columns, column_of = taps[2], np.arange(self.kernel[2]) * 0
+            space_of = np.arange(self.kernel[2])
+            width = self.output[2]
+        else:
+            phase = taps[2] % self.stride[2]
+            columns, space_of = np.unique(phase, return_inverse=True)
+            column_of = taps[2] // self.stride[2]
+            width = self.output[2] + int(column_of.max())
+        row_list = np.array(
+            [(d, h) for d in taps[0] for h in heights], np.int64
+        ).T.copy()  # fmt: skip
+        space_rows = row_list.shape[1]
+        pitch = width * size
+        plane = -(-(len(columns) * space_rows * pitch + self.lanes * size) // 64) * 64
+        if plane % 4096 == 0:
+            plane += 64
+        row_of = np.arange(self.kernel[0])[:, None] * len(heights) + height_of
+        at = (space_of * space_rows + row_of[..., None]) * width + column_of
+        offsets = np.arange(self.channels)[:, None] * plane + at.ravel() * size
+        table = np.array([self._column_space(int(c), width, strides[4]) for c in columns])
+        return Layout(flat, row_list, table, _padded(offsets), width, plane)
+
+    def _column_space(self, first: int, width: int, column_bytes: int) -> Array:
+        """Return low, high, start, step and the table of one copy of a plane's columns."""
+        start, step = first - self.low[2], self.stride[2]
+        low = first_inside(start, step, width)
+        high = max(low, end_inside(start, step, self.input[2], width))
+        table = np.full(4 + width + 2 * self.lanes, NOTHING, np.int64)
+        table[:4] = low, high, start * column_bytes, step * column_bytes
+        table[4 + low : 4 + high] = np.arange(low, high) * step * column_bytes
+        return table
+
+
+class Schedule:
+    """How a batch is cut into tasks, for one number of workers."""
+
+    def __init__(self, plan: Plan, images: int, workers: int) -> None:
+        self.plan = plan
+        self.images, self.workers = images, workers
+        self.chunk, self.cuts = _best_cut(plan, images, workers)
+        self.shapes: dict[tuple[int, ...], tuple[Any, ...]] = {}
+
+    def tables(self, strides: tuple[int, ...]) -> tuple[Any, ...]:
+        """Return (bytes a worker, packed shape, and the tables of `driver.convolve`)."""
+        found = self.shapes.get(strides)
+        if found is None:
+            if len(self.shapes) > 8:
+                self.shapes.clear()
+            found = self.shapes[strides] = self._tables(strides)
+        return found
+
+    def _tables(self, strides: tuple[int, ...]) -> tuple[Any, ...]:
+        plan = self.plan
+        geometry, size = plan.geometry, plan.size
+        rows = -(-self.chunk // plan.output[2])
+        layout = plan.layout(rows, strides)
+        block = _channel_block(plan, layout.plane)
+        step = plan.vectors * plan.lanes
+        space = -(-(block * layout.plane + plan.lanes * size) // 64) * 64
+        tile_bytes = plan.rows * step * size if geometry.channels_last else 0
+        if plan.in_place:
+            pitch, spaces, space_rows = plan.stride[1] * strides[3], 0, 0
+        else:
+            pitch = layout.width * size
+            spaces, space_rows = len(layout.columns), layout.rows.shape[1]
+        if plan.pointwise:
+            depths, width = 1, plan.output[0] * plan.output[1] * plan.output[2]
+            positions = width
+        else:
+            depths, width = plan.output[0], plan.output[2]
+            positions = plan.output[1] * width
+        shape = driver.Shape(
+            size=size, lanes=plan.lanes, tile_rows=plan.rows, tile_vectors=plan.vectors,
+            panel=plan.panel, channels=plan.channels, channel_block=block, outputs=plan.outputs,
+            groups=geometry.groups, taps=geometry.window.taps, depths=depths,
+            positions=positions, width=width, chunk=self.chunk, cuts=self.cuts,
+            flat=int(layout.flat), run_pitch=pitch, in_place=int(plan.in_place),
+            x_image=strides[0], x_channel=strides[1], x_depth=strides[2], x_row=strides[3],
+            x_column=strides[4], in_depth=plan.input[0], in_height=plan.input[1],
+            in_width=plan.input[2], stride_depth=plan.stride[0], stride_height=plan.stride[1],
+            low_depth=plan.low[0], low_height=plan.low[1], spaces=spaces, space_rows=space_rows,
+            space_width=layout.width, space_plane=layout.plane,
+            worker_bytes=space + tile_bytes, tile_offset=space,
+            channels_last=int(geometry.channels_last),
+        )  # fmt: skip
+        runs = {width} if not layout.flat else {min(self.chunk, positions), positions % self.chunk}
+        tails = {-(-(run % step) // plan.lanes) for run in runs} - {0}
+        tiles = np.zeros(driver.MOST_VECTORS + 1, np.int64)
+        if any(run >= step for run in runs):
+            tiles[0] = tile(plan.rows, plan.vectors, plan.dtype, masked=False)
+        for v in tails:
+            tiles[v] = tile(plan.rows, v, plan.dtype, masked=True)
+        movers = np.zeros(2, np.int64)
+        if geometry.channels_last:
+            movers[1] = transposer(plan.dtype)
+        elif not plan.in_place:
+            movers[0] = copier(plan.stride[2], plan.dtype)
+        return (
+            space + tile_bytes,
+            np.array(shape, np.int64),
+            tiles,
+            movers,
+            layout.offsets,
+            layout.rows,
+            layout.columns,
+            np.zeros((self.workers, max(1, space_rows)), np.int64),
+        )
+
+
+def _padded(offsets: Array) -> Array:
+    """Return a table of int64, with slack for reads ahead."""
+    return np.concatenate([offsets.ravel(), np.zeros(32)]).astype(np.int64)
+
+
+def _phases(taps: Array, stride: int, rows: int) -> tuple[list[int], Array]:
+    """Return the padded input heights of all workspace rows, and where each tap's first one is."""
+    heights: list[int] = []
+    first = np.zeros(len(taps), np.int64)
+    phases = taps % stride
+    for phase in np.unique(phases):
+        of_phase = np.flatnonzero(phases == phase)
+        reach = int(taps[of_phase].max() - taps[of_phase].min()) // stride
+        # Distant taps have rows of their own; near ones share.
+        shared = rows + reach < rows * len(of_phase)
+        for group in [of_phase] if shared else [[t] for t in of_phase]:
+            start = int(taps[group[0]])
+            span = rows + (int(taps[group[-1]]) - start) // stride
+            for tap in group:
+                first[tap] = len(heights) + (taps[tap] - start) // stride
+            heights += [start + i * stride for i in range(span)]
+    return heights, first
+
+
+def _prefers_flat(plan: Plan, rows: int) -> bool:
+    """Return whether a copy for each kernel column pays for runs that cross output rows."""
+    width, lanes = plan.output[2], plan.lanes
+    blocks = plan.blocks * plan.rows
+    flat = -(-rows * width // lanes) * blocks + plan.kernel[2] * rows * width / _COPIED_PER_MULTIPLY
+    lines = rows * -(-width // lanes) * blocks + rows * (width + plan.kernel[2]) / _COPIED_PER_MULTIPLY
+    return flat < lines
+
+
+def _channel_block(plan: Plan, plane: int) -> int:
+    """Return how many channels are loaded at once: all, unless they outgrow the cache by far."""
+    if plan.in_place or plan.channels * plane <= 4 * _SPACE_BYTES:
+        return max(plan.channels, 1)
+    blocks = -(-plan.channels * plane // (2 * _SPACE_BYTES))
+    return -(-plan.channels // blocks)
+
+
+def _best_cut(plan: Plan, images: int, workers: int) -> tuple[int, int]:
+    """Return (positions a chunk, cuts of the output channels) of the least estimated time."""
+    width, height = plan.output[2], plan.output[1]
+    depths = plan.output[0]
+    if plan.pointwise:
+        unit = plan.vectors * plan.lanes
+        total = width * height * depths
+        lines, depths = -(-total // unit), 1
+    else:
+        unit, total, lines = width, width * height, height
+    parts = images * plan.geometry.groups * depths
+    best = (float("inf"), 0, 0, 0)
+    candidates = {-(-lines // n) for n in (*range(1, 17), 20, 24, 32, 48, 64, 96, 128, 256, 512) if n <= lines}
+    for rows in sorted(candidates, reverse=True):
+        chunk = min(rows * unit, total)
+        chunks = -(-total // chunk)
+        copied, space = 0.0, 0
+        if not plan.in_place:
+            spread = plan.kernel[2] if _prefers_flat(plan, rows) else min(plan.stride[2], plan.kernel[2])
+            heights = len(_phases(np.arange(plan.kernel[1]) * plan.dilation[1], plan.stride[1], rows)[0])
+            elements = plan.channels * plan.kernel[0] * heights * spread * width
+            copied = elements / _COPIED_PER_MULTIPLY + 10 * plan.channels
+            space = elements * plan.size
+        else:
+            space = plan.channels * chunk * plan.size
+        if space > _SPACE_BYTES:
+            copied *= 2
+            if rows > 4 and space < 64 * _SPACE_BYTES:
+                continue
+        for cuts in (1, 2, 3, 4, 6, 8, 16, 32):
+            if cuts > plan.blocks or cuts > max(1, 4 * workers):
+                break
+            share = -(-plan.blocks // cuts)
+            cuts = -(-plan.blocks // share)
+            vectors = -(-chunk // plan.lanes) if plan.in_place or _prefers_flat(plan, rows) else rows * -(-width // plan.lanes)
+            task = share * plan.rows * vectors * (plan.k + 24) + copied + 400
+            rounds = -(-parts * chunks * cuts // workers)
+            cost = rounds * task
+            if cost < best[0] * 0.995:
+                best = (cost, chunk, cuts, rows)
+    return best[1], best[2]
+
+
+@functools.lru_cache(maxsize=512)
+def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan:
+    """Return the plan of a problem."""
+    return Plan(geometry, dtype)
+
+
+def pack(this: Plan, weight: Array, to: int, parallel: bool) -> None:
+    """Write packed weights to the `packed_nbytes` at address `to`."""
+    geometry, size = this.geometry, this.size
+    weight = np.ascontiguousarray(weight)
+    panels = geometry.groups * this.blocks
+    workers = threads.worker_count(panels, work=weight.size, parallel=parallel)
+    common = (panels, this.blocks, this.rows, this.outputs, this.k)
+    if geometry.channels_last:
+        taps, channels = geometry.window.taps, this.channels
+        order = np.arange(taps * channels).reshape(taps, channels).T.ravel()
+        table = np.concatenate([order * geometry.out_channels * size, np.zeros(8)]).astype(np.int64)
+        threads.run(
+            driver.pack_channels_last, workers, workers, weight.ctypes.data, to, *common,
+            this.panel, size, copier(1, this.dtype), table,
+        )  # fmt: skip
+    else:
+        threads.run(
+            driver.pack, workers, workers, weight.ctypes.data, to, *common, this.k * size,
+            this.panel, size, transposer(this.dtype),
+        )  # fmt: skip
+
+
+def pad_bias(this: Plan, bias: Array | None) -> Array:
+    """Return the bias with room for whole tiles."""
+    if bias is None:
+        return this.no_bias
+    padded = np.zeros((this.geometry.groups, this.blocks * this.rows), this.dtype)
+    padded[:, : this.outputs] = bias.reshape(this.geometry.groups, -1)
+    return padded
+
+
+def run(problem: Problem, parallel: bool) -> None:
+    """Write the convolution to ``problem.out``."""
+    this = plan(problem.geometry, problem.dtype)
+    space = workspace.take(this.packed_nbytes)
+    pack(this, problem.weight, space.address, parallel)
+    execute(this, problem.x, space.address, pad_bias(this, problem.bias), problem.out, parallel)
+    workspace.give_back(space)
+
+
+def execute(
+    this: Plan, x: Array, packed: int, bias: Array, out: Array, parallel: bool
+) -> None:
+    """Convolve with packed weights; `x` is as `byte_strides` wants it, `out` contiguous."""
+    images = len(x)
+    geometry = this.geometry
+    work = images * geometry.out_channels * geometry.window.positions * this.k
+    workers = threads.worker_count(1 << 30, work=work, parallel=parallel)
+    schedule = this.schedule(images, workers)
+    nbytes, *tables = schedule.tables(byte_strides(x, geometry))
+    space = workspace.take(nbytes * workers)
+    threads.run(
+        driver.convolve, workers, workers, images, x.ctypes.data, packed, bias.ctypes.data,
+        out.ctypes.data, space.address, np.zeros(1, np.int64), *tables,
+    )  # fmt: skip
+    workspace.give_back(space)
+
+
+def byte_strides(x: Array, geometry: ConvGeometry) -> tuple[int, ...]:
+    """Return the strides of image, channel, depth, row and column."""
+    batch, *rest = x.strides
+    if geometry.channels_last:
+        *spatial, channel = rest
+    else:
+        channel, *spatial = rest
+    return (batch, channel, *three_axes(tuple(spatial), 0))

@@ -1,0 +1,268 @@
+"""Winograd's minimal filtering: fewer multiplications for 3x3 and 5x5 kernels of stride 1.
+
+Tiles of the input are transformed, multiplied with transformed weights element by element (one
+matrix product over the channels for each of the n x n elements), and transformed back: A. Lavin,
+S. Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, section 4. F(4x4, 3x3)
+multiplies 36 times where the direct sum does 144, at an error that `numbaconv.toomcook` keeps small.
+
+All stages of a block of tiles are fused in one worker's cache; where tiles are few, the transformed
+input is shared, and workers share the output channels. A tile's result does not depend on where it
+lies in a block, nor on its neighbours.
+
+An image whose result is not finite somewhere is computed again by the direct route, because a tile
+spreads one NaN or infinity over all its outputs. So are all images where weights are not finite.
+"""
+
+import functools
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from numbaconv import threads, toomcook, workspace
+from numbaconv.algorithms import direct
+from numbaconv.algorithms import winograd_driver as driver
+from numbaconv.arrays import Array
+from numbaconv.geometry import ConvGeometry
+from numbaconv.jit import native_available
+from numbaconv.native import isa
+from numbaconv.native.rows import copier
+from numbaconv.native.tile import tile
+from numbaconv.native.transpose import transposer
+from numbaconv.native.winograd import input_transform, output_transform, weight_transform
+from numbaconv.problem import Problem
+
+# Bytes of transformed tiles in a worker's cache, and of those that all workers share at once.
+_OWN_BYTES = 1 << 20
+_SHARED_BYTES = 1 << 24
+_ITEM = 4
+
+
+def refusal(geometry: ConvGeometry, dtype: np.dtype[Any]) -> str | None:
+    """Return why this route cannot run the problem, or None."""
+    window = geometry.window
+    if dtype != np.float32:
+        return f"it computes in float32 only, not in {dtype}"
+    if geometry.channels_last:
+        return "it takes channels first only"
+    if window.ndim == 3:
+        return "it takes one or two spatial axes"
+    if geometry.groups > 1:
+        return f"it takes no groups, got groups={geometry.groups}"
+    if any(s != 1 for s in window.stride) or any(d != 1 for d in window.dilation):
+        return "it needs stride 1 and dilation 1"
+    if any(k not in (1, 3, 5) for k in window.kernel) or window.taps == 1:
+        return f"it takes kernels of 3 or 5 along an axis (or 1 along one), got {window.kernel}"
+    return native_available()
+
+
+def tile_outputs(geometry: ConvGeometry) -> tuple[int, int]:
+    """Return the outputs of a tile, (tall, wide): F(4, 3) on large maps, F(2, 3) on small ones."""
+    tall, wide = (1, *geometry.window.output)[-2:]
+    kernel = (1, *geometry.window.kernel)[-2:]
+    return _outputs_along(tall, wide, kernel[0], kernel), _outputs_along(
+        wide, tall, kernel[1], kernel
+    )
+
+
+def _outputs_along(size: int, other: int, taps: int, kernel: tuple[int, ...]) -> int:
+    if taps == 1:
+        return 1
+    if taps == 5:
+        return 2
+    # Beside a 5 only the same n = 6 is worthwhile.
+    small = max(size, other) <= 8 and size <= 8
+    return 2 if small and 5 not in kernel else 4
+
+
+class Plan:
+    """Everything that follows from a geometry.
+
+    Parameters
+    ----------
+    geometry : ConvGeometry
+        The problem; its batch does not matter.
+    """
+
+    def __init__(self, geometry: ConvGeometry) -> None:
+        self.geometry = geometry
+        window = geometry.window
+        self.kernel = (1, *window.kernel)[-2:]
+        self.size = (1, *window.size)[-2:]
+        self.output = (1, *window.output)[-2:]
+        low = ((0, 0), *window.padding)[-2:]
+        self.low = low[0][0], low[1][0]
+        self.m = tile_outputs(geometry)
+        self.n = self.m[0] + self.kernel[0] - 1, self.m[1] + self.kernel[1] - 1
+        self.elements = self.n[0] * self.n[1]
+        self.channels, self.outputs = geometry.in_channels, geometry.out_channels
+        self.lanes = isa.host().lanes(np.dtype(np.float32))
+        self.rows, self.vectors = isa.host().tile
+        blocks = -(-self.outputs // self.rows)
+        self.rows = -(-self.outputs // blocks)
+        self.blocks = blocks
+        self.panel = self.vectors * self.lanes
+        self.down = -(-self.output[0] // self.m[0])
+        self.across = -(-self.output[1] // self.m[1])
+        # Panels and strides that are no multiples of a page, so that their lines do not collide.
+        self.weight_xi = _aligned(self.channels * self.rows * _ITEM) + 64
+        self.weight_block = _aligned(self.elements * self.weight_xi)
+        self.xi_stride = self.channels * self.panel * _ITEM + 64
+        self.panel_bytes = _aligned(self.elements * self.xi_stride) + 64
+        self.no_bias = np.zeros(self.blocks * self.rows, np.float32)
+        self.schedules: dict[Any, tuple[Any, ...]] = {}
+
+    @property
+    def packed_nbytes(self) -> int:
+        """The size of transformed weights."""
+        return self.blocks * self.weight_block
+
+    def schedule(self, images: int, workers: int, strides: tuple[int, ...]) -> tuple[Any, ...]:
+        """Return (bytes a worker, bytes shared, and the tables of `driver.convolve`)."""
+        key = images, workers, strides
+        found = self.schedules.get(key)
+        if found is None:
+            if len(self.schedules) > 16:
+                self.schedules.clear()
+            found = self.schedules[key] = self._schedule(images, workers, strides)
+        return found
+
+    def _schedule(self, images: int, workers: int, strides: tuple[int, ...]) -> tuple[Any, ...]:
+        panels = -(-images * self.down * self.across // self.panel)
+        block, cuts, shared, group, channel_cuts = _cut(self, panels, workers)
+        tiles = block * self.panel
+        whole = all(o % m == 0 for o, m in zip(self.output, self.m, strict=True))
+        # A block's tiles come from so many images, each with a halo above and below.
+        per_image = self.down * self.across
+        runs = 2 + -(-tiles // per_image)
+        tile_rows = -(-tiles // self.across) + 2 * runs
+        in_rows = tile_rows * self.m[0] + runs * self.n[0]
+        pitch = (self.across * self.m[1] + self.n[1]) * _ITEM
+        pitch = -(-pitch // 16) * 16
+        out_pitch = (self.output[1] if whole else self.across * self.m[1]) * _ITEM
+        own_tiles = 0 if shared else block * self.panel_bytes
+        products = _aligned(block * self.elements * self.rows * self.panel * _ITEM) + 64
+        buffer = _aligned(in_rows * pitch + 256)
+        out_buffer = 0 if whole else _aligned(tile_rows * self.m[0] * out_pitch + 256)
+        products_at = _aligned(own_tiles) + 64
+        buffer_at = products_at + products
+        out_at = buffer_at + buffer
+        shape = driver.Shape(
+            lanes=self.lanes, tile_rows=self.rows, panel=self.panel, block=block,
+            channels=self.channels, outputs=self.outputs, out_blocks=self.blocks, cuts=cuts,
+            channel_cuts=channel_cuts, shared=int(shared), group=group, n_tall=self.n[0],
+            n_wide=self.n[1], m_tall=self.m[0], m_wide=self.m[1], across=self.across,
+            down=self.down, height=self.size[0], width=self.size[1], out_height=self.output[0],
+            out_width=self.output[1], low_height=self.low[0], low=self.low[1],
+            high=self.low[1] + self.size[1], pitch=pitch, x_image=strides[0],
+            x_channel=strides[1], x_row=strides[3], whole=int(whole), out_pitch=out_pitch,
+            xi_stride=self.xi_stride, panel_bytes=self.panel_bytes, weight_xi=self.weight_xi,
+            weight_block=self.weight_block, tiles_offset=0, products_offset=products_at,
+            buffer_offset=buffer_at, out_offset=out_at,
+            worker_bytes=_aligned(out_at + out_buffer) + 64,
+        )  # fmt: skip
+        float32 = np.dtype(np.float32)
+        zeros = np.zeros(self.rows)
+        rows = np.arange(tile_rows * self.m[0] + 8, dtype=np.int64) * out_pitch
+        natives = np.array(
+            [
+                copier(1, float32),
+                input_transform(*self.n),
+                tile(self.rows, self.vectors, float32, masked=False),
+                output_transform(self.m[0], self.kernel[0], self.m[1], self.kernel[1]),
+                copier(1, float32, exact=True),
+                zeros.ctypes.data,
+                rows.ctypes.data,
+            ],
+            np.int64,
+        )
+        offsets = np.arange(self.channels + 32, dtype=np.int64) * self.panel * _ITEM
+        tables = np.zeros((workers, 3, max(in_rows, tiles) + self.panel), np.int64)
+        return (
+            shape.worker_bytes,
+            group * block * self.panel_bytes if shared else 0,
+            np.array(shape, np.int64), natives, offsets, tables,
+            np.zeros((workers, runs + 1, 5), np.int64),
+            (zeros, rows),
+        )  # fmt: skip
+
+
+def _aligned(nbytes: int) -> int:
+    return -(-nbytes // 64) * 64
+
+
+def _cut(plan: Plan, panels: int, workers: int) -> tuple[int, int, bool, int, int]:
+    """Return (panels a block, output cuts, shared?, blocks a group, channel cuts)."""
+    fits = max(1, _OWN_BYTES // plan.panel_bytes)
+    block = min(fits, 2, max(1, panels // (2 * workers)))
+    if workers == 1 or panels // block >= 3 * workers:
+        return block, 1, False, 1, 1
+    # Few tiles: all of them at once, so that each weight is read once.
+    block = max(1, min(panels, _SHARED_BYTES // plan.panel_bytes, 8))
+    group = max(1, min(-(-panels // block), _SHARED_BYTES // (block * plan.panel_bytes)))
+    cuts = min(plan.blocks, 4 * workers)
+    return block, cuts, True, group, min(plan.channels, 2 * workers)
+
+
+@functools.lru_cache(maxsize=512)
+def plan(geometry: ConvGeometry) -> Plan:
+    """Return the plan of a problem."""
+    return Plan(geometry)
+
+
+def pack(this: Plan, weight: Array, to: int, parallel: bool) -> None:
+    """Write transformed weights to the `packed_nbytes` at address `to`."""
+    weight = np.ascontiguousarray(weight)
+    taps = this.kernel[0] * this.kernel[1]
+    space = _aligned((this.channels * taps * this.rows + 64) * _ITEM)
+    workers = threads.worker_count(this.blocks, work=weight.size * 8, parallel=parallel)
+    memory = workspace.take(workers * space)
+    threads.run(
+        driver.pack, workers, workers, weight.ctypes.data, to, memory.address, space, this.blocks,
+        this.rows, this.outputs, this.channels, taps, this.weight_block, this.weight_xi,
+        transposer(np.dtype(np.float32)),
+        weight_transform(this.m[0], this.kernel[0], this.m[1], this.kernel[1]),
+    )  # fmt: skip
+    workspace.give_back(memory)
+
+
+def run(problem: Problem, parallel: bool) -> None:
+    """Write the convolution to ``problem.out``."""
+    if not np.isfinite(problem.weight).all():
+        direct.run(problem, parallel)
+        return
+    this = plan(problem.geometry)
+    space = workspace.take(this.packed_nbytes)
+    pack(this, problem.weight, space.address, parallel)
+    bias = np.zeros(this.blocks * this.rows, np.float32)
+    if problem.bias is not None:
+        bias[: this.outputs] = problem.bias
+    finite = execute(this, problem.x, space.address, bias, problem.out, parallel)
+    workspace.give_back(space)
+    if not finite:
+        for n in range(problem.images):
+            if not np.isfinite(problem.out[n]).all():
+                one = replace(problem, x=problem.x[n : n + 1], out=problem.out[n : n + 1])
+                direct.run(one, parallel)
+
+
+def execute(
+    this: Plan, x: Array, packed: int, bias: Array, out: Array, parallel: bool
+) -> bool:
+    """Convolve with transformed weights; return whether all results are finite."""
+    images = len(x)
+    work = images * this.outputs * this.output[0] * this.output[1] * this.channels
+    workers = threads.worker_count(1 << 30, work=work, parallel=parallel)
+    strides = direct.byte_strides(x, this.geometry)
+    nbytes, shared_bytes, *tables, _alive = this.schedule(images, workers, strides)
+    space = workspace.take(nbytes * workers + shared_bytes)
+    counter = np.zeros(2, np.int64)
+    threads.run(
+        driver.convolve, workers, workers, images, x.ctypes.data, packed, bias.ctypes.data,
+        out.ctypes.data, space.address, space.address + nbytes * workers, counter, *tables,
+    )  # fmt: skip
+    workspace.give_back(space)
+    return not counter[1]
+
+
+__all__ = ["Plan", "execute", "pack", "plan", "refusal", "run", "tile_outputs", "toomcook"]

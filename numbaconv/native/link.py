@@ -1,0 +1,91 @@
+"""Compiles native functions to addresses, and calls an address from a kernel.
+
+A native function takes and returns nothing but 64-bit integers (sizes, strides, addresses). Each
+is one file in the package's cache. A kernel gets addresses at run time, so it is compiled once for
+all register tiles and dtypes.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core.ccallback import CFunc
+from numba.extending import intrinsic
+
+from numbaconv.cache import KernelCache
+from numbaconv.jit import OPTIONS
+from numbaconv.native.emit import I64
+
+_compiling = threading.Lock()
+_compiled: dict[tuple[Any, ...], CFunc] = {}
+
+
+def address(make: Callable[..., Callable[..., None]], *parameters: int) -> int:
+    """Return the address of the native function that ``make(*parameters)`` returns.
+
+    `make` returns a Python function of integer arguments over closure cells that hold plain ints;
+    it is compiled at the first call with these parameters, and lives as long as the process.
+    """
+    key = (make, *parameters)
+    found = _compiled.get(key)
+    if found is None:
+        with _compiling:
+            found = _compiled.get(key)
+            if found is None:
+                found = _compiled[key] = _compile(make(*parameters))
+    return int(found.address)
+
+
+def _compile(function: Callable[..., None]) -> CFunc:
+    arguments = function.__code__.co_argcount
+    signature = (types.intp,) * arguments, types.void
+    native = CFunc(function, signature, {}, OPTIONS)
+    native._cache = KernelCache(function, OPTIONS)
+    native.compile()
+    return native
+
+
+def body(emit: Callable[..., None], literals: tuple[Any, ...], arguments: Any) -> Any:
+    """Return what an intrinsic returns whose code is ``emit(builder, values, *literals)``.
+
+    `literals` are the types of literal ints; `arguments` is the type of a tuple of int64, whose
+    values `emit` gets as a list.
+    """
+    kinds = [types.literal(kind.literal_value) for kind in literals]
+    signature = types.void(*kinds, arguments)
+
+    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        unpacked = [builder.extract_value(values[-1], i) for i in range(arguments.count)]
+        emit(builder, unpacked, *(kind.literal_value for kind in kinds))
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def call(context: Any, function: Any, arguments: Any) -> Any:
+    """``call(address, (argument, ...))`` calls a native function; all are int64."""
+    count = arguments.count
+    signature = types.void(types.intp, types.UniTuple(types.intp, count))
+
+    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        kind = ir.FunctionType(ir.VoidType(), [I64] * count)
+        target = builder.inttoptr(values[0], kind.as_pointer())
+        builder.call(target, [builder.extract_value(values[1], i) for i in range(count)])
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+
+@intrinsic
+def fetch_add(context: Any, counter: Any) -> Any:
+    """``fetch_add(address)`` adds 1 to a shared int64 and returns what it was."""
+
+    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        pointer = builder.inttoptr(values[0], I64.as_pointer())
+        return builder.atomic_rmw("add", pointer, ir.Constant(I64, 1), "monotonic")
+
+    return types.int64(types.intp), codegen

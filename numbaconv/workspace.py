@@ -1,0 +1,57 @@
+"""Memory that calls borrow and give back, so that fresh pages are not touched at every call."""
+
+import contextlib
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+_ALIGNMENT = 64
+# What is kept between calls: at most this many buffers, none larger than this.
+_MOST_KEPT = 4
+_LARGEST_KEPT = 1 << 26
+
+
+class Workspace:
+    """Uninitialised memory that begins at a multiple of 64 bytes.
+
+    Parameters
+    ----------
+    nbytes : int
+        How much.
+    """
+
+    def __init__(self, nbytes: int) -> None:
+        self.nbytes = nbytes
+        self._memory: npt.NDArray[np.uint8] = np.empty(nbytes + _ALIGNMENT, np.uint8)
+        start = self._memory.ctypes.data
+        self.address = -(-start // _ALIGNMENT) * _ALIGNMENT
+
+
+_idle: list[Workspace] = []
+
+
+@contextlib.contextmanager
+def borrow(nbytes: int) -> Iterator[int]:
+    """Yield the address of at least `nbytes` of aligned memory, the caller's own meanwhile."""
+    space = take(nbytes)
+    try:
+        yield space.address
+    finally:
+        give_back(space)
+
+
+def take(nbytes: int) -> Workspace:
+    """Return a workspace of at least `nbytes`: one that was given back, if it is large enough."""
+    # Lists pop and append in one step, so threads need no lock.
+    try:
+        space = _idle.pop()
+    except IndexError:
+        return Workspace(nbytes)
+    return space if space.nbytes >= nbytes else Workspace(nbytes)
+
+
+def give_back(space: Workspace) -> None:
+    """Let later calls have a workspace."""
+    if space.nbytes <= _LARGEST_KEPT and len(_idle) < _MOST_KEPT:
+        _idle.append(space)

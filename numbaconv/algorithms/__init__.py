@@ -13,7 +13,7 @@ import numpy as np
 from numbaconv.geometry import ConvGeometry
 from numbaconv.problem import Problem
 
-NAMES = ("im2col", "direct", "winograd")
+NAMES = ("im2col", "direct", "winograd", "depthwise")
 
 
 class Algorithm(Protocol):

@@ -35,6 +35,9 @@ from numbaconv.problem import Problem
 # Bytes of transformed tiles in a worker's cache, and of those that all workers share at once.
 _OWN_BYTES = 1 << 20
 _SHARED_BYTES = 1 << 24
+_PRODUCT_BYTES = 3 << 19
+# Lanes that may be empty, as a share of the tiles, before narrow panels are better.
+_MOST_EMPTY = 0.15
 _ITEM = 4
 
 
@@ -97,13 +100,16 @@ class Plan:
         self.elements = self.n[0] * self.n[1]
         self.channels, self.outputs = geometry.in_channels, geometry.out_channels
         self.lanes = isa.host().lanes(np.dtype(np.float32))
-        self.rows, self.vectors = isa.host().tile
-        blocks = -(-self.outputs // self.rows)
-        self.rows = -(-self.outputs // blocks)
-        self.blocks = blocks
-        self.panel = self.vectors * self.lanes
         self.down = -(-self.output[0] // self.m[0])
         self.across = -(-self.output[1] // self.m[1])
+        tiles = geometry.batch * self.down * self.across
+        wide, narrow = isa.host().tile, isa.host().narrow
+        # A narrow register tile where a wide panel would be half empty.
+        empty = -tiles % (wide[1] * self.lanes) / tiles
+        most, self.vectors = narrow if empty > _MOST_EMPTY else wide
+        self.blocks = -(-self.outputs // most)
+        self.rows = -(-self.outputs // self.blocks)
+        self.panel = self.vectors * self.lanes
         # Panels and strides that are no multiples of a page, so that their lines do not collide.
         self.weight_xi = _aligned(self.channels * self.rows * _ITEM) + 64
         self.weight_block = _aligned(self.elements * self.weight_xi)
@@ -130,6 +136,13 @@ class Plan:
     def _schedule(self, images: int, workers: int, strides: tuple[int, ...]) -> tuple[Any, ...]:
         panels = -(-images * self.down * self.across // self.panel)
         block, cuts, shared, group, channel_cuts = _cut(self, panels, workers)
+        product_bytes = block * self.elements * self.rows * self.panel * _ITEM
+        out_group = 1
+        if block * self.panel_bytes > _OWN_BYTES:
+            # The transformed tiles do not fit: read them once for several output blocks.
+            share = -(-self.blocks // cuts)
+            groups = -(-share * product_bytes // _PRODUCT_BYTES)
+            out_group = -(-share // groups)
         tiles = block * self.panel
         whole = all(o % m == 0 for o, m in zip(self.output, self.m, strict=True))
         # A block's tiles come from so many images, each with a halo above and below.
@@ -141,7 +154,7 @@ class Plan:
         pitch = -(-pitch // 16) * 16
         out_pitch = (self.output[1] if whole else self.across * self.m[1]) * _ITEM
         own_tiles = 0 if shared else block * self.panel_bytes
-        products = _aligned(block * self.elements * self.rows * self.panel * _ITEM) + 64
+        products = _aligned(out_group * product_bytes) + 64
         buffer = _aligned(in_rows * pitch + 256)
         out_buffer = 0 if whole else _aligned(tile_rows * self.m[0] * out_pitch + 256)
         products_at = _aligned(own_tiles) + 64
@@ -149,7 +162,8 @@ class Plan:
         out_at = buffer_at + buffer
         shape = driver.Shape(
             lanes=self.lanes, tile_rows=self.rows, panel=self.panel, block=block,
-            channels=self.channels, outputs=self.outputs, out_blocks=self.blocks, cuts=cuts,
+            channels=self.channels, outputs=self.outputs, out_blocks=self.blocks,
+            out_group=out_group, cuts=cuts,
             channel_cuts=channel_cuts, shared=int(shared), group=group, n_tall=self.n[0],
             n_wide=self.n[1], m_tall=self.m[0], m_wide=self.m[1], across=self.across,
             down=self.down, height=self.size[0], width=self.size[1], out_height=self.output[0],

@@ -24,6 +24,7 @@ class Shape(NamedTuple):
     channels: int
     outputs: int
     out_blocks: int  # blocks of tile_rows output channels
+    out_group: int  # blocks of output channels that are multiplied before any is transformed back
     cuts: int  # shares of the output channels
     channel_cuts: int  # shares of the channels, where blocks share their transformed input
     shared: int  # whether all workers transform a group of blocks before any multiplies
@@ -64,7 +65,7 @@ def unpack(p: Place) -> Shape:
     return Shape(
         p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13],
         p[14], p[15], p[16], p[17], p[18], p[19], p[20], p[21], p[22], p[23], p[24], p[25], p[26],
-        p[27], p[28], p[29], p[30], p[31], p[32], p[33], p[34], p[35], p[36], p[37], p[38],
+        p[27], p[28], p[29], p[30], p[31], p[32], p[33], p[34], p[35], p[36], p[37], p[38], p[39],
     )  # fmt: skip
 
 
@@ -336,38 +337,64 @@ def _multiply(
     panels = (t1 - t0 + s.panel - 1) // s.panel
     product_xi = s.tile_rows * s.panel * 4
     product_panel = n * product_xi
-    for o in range(first, end):
-        panel_weight = weight + o * s.weight_block
+    for o0 in range(first, end, s.out_group):
+        o1 = min(o0 + s.out_group, end)
         for xi in range(n):
-            for p in range(panels):
-                call(
-                    natives[2],
-                    (
-                        s.channels, panel_weight + xi * s.weight_xi,
-                        transformed + p * s.panel_bytes + xi * s.xi_stride, offsets.ctypes.data,
-                        products + p * product_panel + xi * product_xi, s.panel * 4,
-                        natives[5], 0, s.tile_rows, s.panel,
-                    ),
+            for o in range(o0, o1):
+                for p in range(panels):
+                    call(
+                        natives[2],
+                        (
+                            s.channels, weight + o * s.weight_block + xi * s.weight_xi,
+                            transformed + p * s.panel_bytes + xi * s.xi_stride,
+                            offsets.ctypes.data,
+                            products + ((o - o0) * s.block + p) * product_panel + xi * product_xi,
+                            s.panel * 4, natives[5], 0, s.tile_rows, s.panel,
+                        ),
+                    )  # fmt: skip
+        for o in range(o0, o1):
+            for m in range(min(s.tile_rows, s.outputs - o * s.tile_rows)):
+                _transform_back(
+                    s, bias, out, products + (o - o0) * s.block * product_panel + m * s.panel * 4,
+                    product_panel, product_xi, own, o * s.tile_rows + m, t1 - t0, counter,
+                    natives, offsets, tables, runs, count,
                 )  # fmt: skip
-        rows = min(s.tile_rows, s.outputs - o * s.tile_rows)
-        for m in range(rows):
-            channel = o * s.tile_rows + m
-            if s.whole:
-                to = out + channel * s.out_height * s.out_pitch
-            else:
-                to = own + s.out_offset
-            for t in range(0, t1 - t0, s.lanes):
-                call(
-                    natives[3],
-                    (
-                        products + t // s.panel * product_panel
-                        + (m * s.panel + t % s.panel) * 4,
-                        product_xi, to, tables[2].ctypes.data + 8 * t, s.out_pitch,
-                        bias + channel * 4, counter.ctypes.data + 8,
-                    ),
-                )  # fmt: skip
-            if not s.whole:
-                _store(s, to, out, channel, natives, offsets, runs, count)
+
+
+@device
+def _transform_back(
+    s: Shape,
+    bias: int,
+    out: int,
+    products: int,
+    product_panel: int,
+    product_xi: int,
+    own: int,
+    channel: int,
+    tiles: int,
+    counter: Place,
+    natives: Place,
+    offsets: Place,
+    tables: Place,
+    runs: Place,
+    count: int,
+) -> None:
+    """Transform one output channel's products and store them."""
+    if s.whole:
+        to = out + channel * s.out_height * s.out_pitch
+    else:
+        to = own + s.out_offset
+    for t in range(0, tiles, s.lanes):
+        call(
+            natives[3],
+            (
+                products + t // s.panel * product_panel + t % s.panel * 4, product_xi, to,
+                tables[2].ctypes.data + 8 * t, s.out_pitch, bias + channel * 4,
+                counter.ctypes.data + 8,
+            ),
+        )  # fmt: skip
+    if not s.whole:
+        _store(s, to, out, channel, natives, offsets, runs, count)
 
 
 @device

@@ -97,31 +97,35 @@ def _reader(
         table.align = 8
         nothing = e.broadcast(e.i64(NOTHING))
         inside = b.icmp_signed("!=", table, nothing)
-        return lambda row: _gather(e, b.add(table, e.broadcast(row)), inside)
+        return lambda row: gather(e, b.add(table, e.broadcast(row)), inside)
     mask = e.mask(low, high)
     if kind == 1:
         start = b.mul(j, e.i64(e.size))
         return lambda row: e.load_masked(e.at(row, start), mask)
-    none = ir.Constant(ir.VectorType(I1, e.lanes), [0] * e.lanes)
-    half = e.lanes // 2
+    return every_second(e, mask, b.mul(j, e.i64(2 * e.size)))
+
+
+def every_second(e: Emitter, mask: Any, start: Any) -> Callable[[Any], Any]:
+    """Return what emits the read of every second element from `start` bytes into a row."""
+    none = ir.Constant(ir.VectorType(I1, e.lanes), None)
 
     def spread(first: int) -> Any:
         picks = [first + i // 2 if i % 2 == 0 else e.lanes for i in range(e.lanes)]
         return e.shuffle(mask, none, picks)
 
-    masks = spread(0), spread(half)
-    start = b.mul(j, e.i64(2 * e.size))
+    masks = spread(0), spread(e.lanes // 2)
 
-    def every_second(row: Any) -> Any:
+    def read(row: Any) -> Any:
         at = e.at(row, start)
         x = e.load_masked(at, masks[0])
         y = e.load_masked(e.at(at, e.lanes * e.size), masks[1])
         return e.shuffle(x, y, range(0, 2 * e.lanes, 2))
 
-    return every_second
+    return read
 
 
-def _gather(e: Emitter, addresses: Any, mask: Any) -> Any:
+def gather(e: Emitter, addresses: Any, mask: Any) -> Any:
+    """Return the elements at a vector of addresses, zero where the mask is not set."""
     b = e.b
     pointers = ir.VectorType(e.element.as_pointer(), e.lanes)
     kind = ir.FunctionType(e.vector, [pointers, I32, mask.type, e.vector])

@@ -1,0 +1,152 @@
+"""Direct sums, plane by plane: depthwise convolution, and image filters of a few channels.
+
+With one input channel a group there is nothing to multiply as matrices. A task sums some rows of an
+output plane (channels first) or a row of output pixels (channels last) in registers, reading the
+input where it is: padded columns are masked, padded rows are a row of zeros.
+
+P. Zhang, E. Lo, B. Lu, "High Performance Depthwise and Pointwise Convolutions on Mobile Devices",
+AAAI 2020, section 3, argues for sums in registers over whole rows.
+"""
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from numbaconv import threads
+from numbaconv.algorithms import depthwise_driver as driver
+from numbaconv.algorithms import direct
+from numbaconv.arrays import Array
+from numbaconv.geometry import ConvGeometry, three_axes
+from numbaconv.jit import native_available
+from numbaconv.native import emit, isa
+from numbaconv.native.depthwise import band, pixels
+from numbaconv.problem import Problem
+
+#: Input channels a group up to which sums beat products of matrices.
+MOST_CHANNELS = 8
+# Elements of the input that one task reads.
+_TASK_ELEMENTS = 1 << 16
+
+
+def refusal(geometry: ConvGeometry, dtype: np.dtype[Any]) -> str | None:
+    """Return why this route cannot run the problem, or None."""
+    channels = geometry.in_channels // geometry.groups
+    if not emit.supports(dtype):
+        return f"it has no kernel for {dtype}; use algorithm='im2col'"
+    if geometry.channels_last and channels > 1:
+        return f"with channels last it takes one input channel a group, got {channels}"
+    if channels > MOST_CHANNELS:
+        return f"it takes at most {MOST_CHANNELS} input channels a group, got {channels}"
+    return native_available()
+
+
+class Plan:
+    """Everything that follows from geometry and dtype.
+
+    Parameters
+    ----------
+    geometry : ConvGeometry
+        The problem; its batch does not matter.
+    dtype : dtype
+        One that `refusal` accepts.
+    """
+
+    def __init__(self, geometry: ConvGeometry, dtype: np.dtype[Any]) -> None:
+        self.geometry, self.dtype = geometry, dtype
+        window = geometry.window
+        self.kernel = three_axes(window.kernel, 1)
+        self.input = three_axes(window.size, 1)
+        self.output = three_axes(window.output, 1)
+        self.stride = three_axes(window.stride, 1)
+        self.dilation = three_axes(window.dilation, 1)
+        self.low = three_axes(tuple(low for low, _ in window.padding), 0)
+        self.channels = geometry.in_channels // geometry.groups
+        self.multiplier = geometry.out_channels // geometry.groups
+        self.no_bias = np.zeros(geometry.out_channels, dtype)
+        lanes = isa.host().lanes(dtype)
+        widest = max(self.input[2], 1) + 2 * lanes
+        if geometry.channels_last:
+            self.band = min(6, self.output[2])
+            self.rows = 1
+            widest = geometry.in_channels + 2 * lanes
+        else:
+            self.band = self._rows_at_once()
+            per_row = self.input[2] * self.stride[1]
+            rows = max(self.band, _TASK_ELEMENTS // max(per_row, 1))
+            self.rows = min(-(-rows // self.band) * self.band, self.output[1])
+        self.zeros = np.zeros(widest, dtype)
+        reach = [(k - 1) * d for k, d in zip(self.kernel, self.dilation, strict=True)]
+        self.table_rows = (self.rows - 1) * self.stride[1] + reach[1] + 1
+        self.table_columns = (self.output[2] - 1) * self.stride[2] + reach[2] + 1
+        self.natives = self._natives()
+        spread = np.arange(geometry.out_channels + 2 * lanes) // max(self.multiplier, 1)
+        self.lanes_table = (spread * dtype.itemsize).astype(np.int64)
+        self.shapes: dict[tuple[int, ...], Array] = {}
+
+    def _rows_at_once(self) -> int:
+        """Return the height of a band: one that divides the output where there is one."""
+        most = 8 if isa.host().registers == 32 else 4
+        height = self.output[1]
+        return next((n for n in range(min(most, height), 3, -1) if height % n == 0), min(4, height))
+
+    def _natives(self) -> Array:
+        if self.geometry.channels_last:
+            spread = self.multiplier > 1
+            found = [pixels(n, self.dtype, spread=spread) for n in {self.band: 0, 1: 0}]
+        else:
+            kernel, stride, dilation = self.kernel[1:], self.stride[1:], self.dilation[1:]
+            heights = {self.band: 0} | ({1: 0} if self.output[1] % self.band else {})
+            found = [band(n, self.dtype, kernel, stride, dilation) for n in heights]
+        return np.array((found * 2)[:2], np.int64)
+
+    def shape(self, strides: tuple[int, ...]) -> Array:
+        """Return the packed `driver.Shape` for an input of these strides."""
+        found = self.shapes.get(strides)
+        if found is None:
+            geometry = self.geometry
+            shape = driver.Shape(
+                self.dtype.itemsize, self.channels, geometry.out_channels, self.multiplier,
+                *self.input, *self.output, *self.kernel, *self.stride, *self.dilation, *self.low,
+                *strides, self.rows, self.band, self.table_rows, self.table_columns,
+            )  # fmt: skip
+            if len(self.shapes) > 16:
+                self.shapes.clear()
+            found = self.shapes[strides] = np.array(shape, np.int64)
+        return found
+
+
+@functools.lru_cache(maxsize=512)
+def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan:
+    """Return the plan of a problem."""
+    return Plan(geometry, dtype)
+
+
+def run(problem: Problem, parallel: bool) -> None:
+    """Write the convolution to ``problem.out``."""
+    this = plan(problem.geometry, problem.dtype)
+    weight = np.ascontiguousarray(problem.weight)
+    bias = this.no_bias if problem.bias is None else problem.bias
+    execute(this, problem.x, weight, bias, problem.out, parallel)
+
+
+def execute(
+    this: Plan, x: Array, weight: Array, bias: Array, out: Array, parallel: bool
+) -> None:
+    """Convolve; `weight` and `out` are contiguous."""
+    geometry = this.geometry
+    images = len(x)
+    work = images * geometry.out_channels * geometry.window.positions * geometry.patch_size
+    last = geometry.channels_last
+    rows = images * this.output[0] * this.output[1]
+    tasks = rows if last else -(-rows // this.rows) * geometry.out_channels
+    # Sums cost less than products of matrices: a thread is woken for more of them.
+    workers = threads.worker_count(tasks, work=work // 4, parallel=parallel)
+    strides = direct.byte_strides(x, geometry)
+    entries = this.kernel[0] * this.kernel[1] * this.table_columns if last else this.table_rows
+    threads.run(
+        driver.pixels if last else driver.planes, workers, workers, images, x.ctypes.data,
+        weight.ctypes.data, bias.ctypes.data, out.ctypes.data, this.zeros.ctypes.data,
+        np.empty(1, np.int64), this.shape(strides), this.natives,
+        np.empty((workers, entries), np.int64), *((this.lanes_table,) if last else ()),
+    )  # fmt: skip

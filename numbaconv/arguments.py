@@ -132,27 +132,27 @@ def supported(dtype: npt.DTypeLike, name: str) -> np.dtype[Any]:
     return result.newbyteorder("=")
 
 
-def result_dtype(dtype: npt.DTypeLike | None, **operands: npt.NDArray[Any]) -> np.dtype[Any]:
+def result_dtype(dtype: npt.DTypeLike | None, **operands: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype of the result, to which every operand can be converted."""
     if dtype is None:
         try:
-            common = np.result_type(*(a.dtype for a in operands.values()))
+            common = np.result_type(*operands.values())
         except TypeError:
-            kinds = " and ".join(f"{name} {a.dtype}" for name, a in operands.items())
+            kinds = " and ".join(f"{name} {kind}" for name, kind in operands.items())
             raise TypeError(f"no common dtype for {kinds}") from None
         result = supported(common, f"the dtype of {' and '.join(operands)}")
     else:
         result = supported(dtype, "dtype")
-    for name, array in operands.items():
-        convertible(array, result, name)
+    for name, kind in operands.items():
+        convertible(kind, result, name)
     return result
 
 
-def convertible(array: npt.NDArray[Any], dtype: np.dtype[Any], name: str) -> None:
+def convertible(source: np.dtype[Any], dtype: np.dtype[Any], name: str) -> None:
     """Raise TypeError unless NumPy's same_kind rule (or integer wrapping) allows the conversion."""
-    wraps = array.dtype.kind in "iu" and dtype.kind in "iu"
-    if not (wraps or np.can_cast(array.dtype, dtype, "same_kind")):
-        raise TypeError(f"{name} of dtype {array.dtype} cannot be converted to {dtype}")
+    wraps = source.kind in "iu" and dtype.kind in "iu"
+    if not (wraps or np.can_cast(source, dtype, "same_kind")):
+        raise TypeError(f"{name} of dtype {source} cannot be converted to {dtype}")
 
 
 def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
@@ -189,6 +189,13 @@ def as_array(value: Any, name: str) -> npt.NDArray[Any]:
             f"{name} must be an array of numbers, got {type(value).__name__} of dtype {array.dtype}"
         )
     return array
+
+
+def shape(value: Any, name: str) -> tuple[int, ...]:
+    """Return a shape as a tuple of ints."""
+    if not is_sequence(value):
+        raise TypeError(f"{name} must be a tuple of ints, got {value!r}")
+    return tuple(integer(n, name, 0, 2**62) for n in value)
 
 
 def is_sequence(value: Any) -> bool:

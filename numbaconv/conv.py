@@ -1,15 +1,11 @@
 """conv1d, conv2d and conv3d: the door, where arguments become a `Problem`, and the way out."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from numbaconv import algorithms, arguments
-from numbaconv.arrays import Array, as_batch, is_direct, overlaps_itself, writeable
-from numbaconv.geometry import ConvGeometry
-from numbaconv.problem import Problem, image_by_image
+from numbaconv import arguments, call
+from numbaconv.arrays import Array
 
 IntOrAxes = int | tuple[int, ...]
 
@@ -62,10 +58,11 @@ def conv2d(
     out : ndarray, optional
         Where to write: of exactly the result's shape and dtype, any strides. It may overlap an
         input.
-    algorithm : {"auto", "exact", "im2col"}, optional
+    algorithm : {"auto", "exact", "im2col", "direct", "depthwise", "winograd", "fft"}, optional
         The route. ``"im2col"`` is the reference: the column matrix, tile by tile, times the
         kernel matrix through ``np.dot``. ``"exact"`` chooses among the routes that form and sum
-        every product, so that small integers in floats come out exactly; ``"auto"`` among all.
+        every product (im2col, direct, depthwise), so that small integers in floats come out
+        exactly; ``"auto"`` among all. See `explain`.
     parallel : bool, optional
         Use up to ``numba.get_num_threads()`` threads, or only the calling one. The result does not
         depend on it, bit for bit.
@@ -88,6 +85,8 @@ def conv2d(
 
     See Also
     --------
+    Conv2d : The same with weights that are prepared once, for many calls.
+    explain : Which algorithm is chosen, and why.
     im2col : The column matrix by itself.
 
     References
@@ -236,87 +235,16 @@ def _conv(
 ) -> Array:
     """Check everything, then run the problem: the one way in of `conv1d`, `conv2d`, `conv3d`."""
     source, kernels = arguments.as_array(x, "x"), arguments.as_array(weight, "weight")
-    geometry = ConvGeometry.parse(
-        ndim, source.shape, kernels.shape, stride, padding, dilation, groups, padding_mode, layout
-    )
-    result_dtype = arguments.result_dtype(dtype, x=source, weight=kernels)
-    offsets = None if bias is None else _check_bias(bias, geometry.out_channels, result_dtype)
-    arguments.choice(algorithm, "algorithm", ("auto", "exact", *algorithms.NAMES))
-    chosen = algorithms.choose(algorithm, geometry, result_dtype)
+    found = call.resolve(
+        ndim, source.shape, source.dtype, kernels.shape, kernels.dtype, stride, padding, dilation,
+        groups, padding_mode, layout, dtype, algorithm, False,
+    )  # fmt: skip
+    offsets = None
+    if bias is not None:
+        offsets = call.check_bias(bias, found.geometry.out_channels, found.dtype)
     parallel = arguments.flag(parallel, "parallel")
-    shape = geometry.output_shape
-    arguments.check_addressable(shape, result_dtype, "this padding")
-    if out is None:
-        result = np.empty(shape, result_dtype)
-    else:
-        result = arguments.check_out(out, shape, result_dtype)
-    if result.size:
-        inputs = (source, kernels) if offsets is None else (source, kernels, offsets)
-        if overlaps_itself(result) or any(np.may_share_memory(result, a) for a in inputs):
-            target = np.empty(shape, result_dtype)
-        else:
-            target = result
-        work = _work_dtype(result_dtype)
-        problem = Problem(
-            geometry,
-            _as_signed(as_batch(source, geometry.batched), work),
-            _converted(kernels, work),
-            None if offsets is None else writeable(np.ascontiguousarray(offsets, work)),
-            _as_signed(as_batch(target, geometry.batched), work),
-        )
-        for part in _native_parts(problem, work):
-            if geometry.patch_size == 0:
-                part.out[...] = _spread_bias(part)
-            else:
-                chosen.run(part, parallel)
-        if target is not result:
-            result[...] = target
-    return result if out is None else out
-
-
-def _check_bias(bias: npt.ArrayLike, outputs: int, dtype: np.dtype[Any]) -> Array:
-    array = arguments.as_array(bias, "bias")
-    if array.shape != (outputs,):
-        raise ValueError(f"bias must have shape ({outputs},), got {array.shape}")
-    if not np.can_cast(array.dtype, dtype, "same_kind"):
-        raise TypeError(f"bias of dtype {array.dtype} cannot be converted to {dtype}")
-    # By way of the result's dtype: a float64 bias of a float16 result is rounded to float16 first.
-    return array.astype(dtype, copy=False)
-
-
-def _work_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the dtype that kernels compute a result of `dtype` in.
-
-    float16 is summed in float32. Unsigned integers share the kernels of signed ones: modulo 2**n
-    the bits of sums and products are the same.
-    """
-    if dtype == np.float16:
-        return np.dtype(np.float32)
-    return np.dtype(f"i{dtype.itemsize}") if dtype.kind == "u" else dtype
-
-
-def _as_signed(array: Array, work: np.dtype[Any]) -> Array:
-    """Return an unsigned array as the signed type `work` of its size: the same bits, no copy."""
-    same_bits = array.dtype.kind == "u" and work.kind == "i" and array.itemsize == work.itemsize
-    return array.view(array.dtype.str.replace("u", "i")) if same_bits else array
-
-
-def _converted(array: Array, dtype: np.dtype[Any]) -> Array:
-    return array if is_direct(array, dtype) else array.astype(dtype)
-
-
-def _native_parts(problem: Problem, work: np.dtype[Any]) -> Iterator[Problem]:
-    """Yield the problem in parts whose arrays are direct: one part, or one an image."""
-    if is_direct(problem.x, work) and is_direct(problem.out, work):
-        yield problem
-    else:
-        yield from image_by_image(problem, work, lambda array: is_direct(array, work))
-
-
-def _spread_bias(problem: Problem) -> Any:
-    """Return what a sum of no products comes to: the bias, or zero."""
-    if problem.bias is None:
-        return 0
-    if problem.geometry.channels_last:
-        return problem.bias
-    return problem.bias.reshape(-1, *(1,) * problem.geometry.window.ndim)
+    packed = call.pack(found, kernels, offsets, parallel, keep=False)
+    inputs = (source, kernels) if offsets is None else (source, kernels, offsets)
+    result = call.run(found, source, packed, out, parallel, inputs)
+    packed.release()
+    return result

@@ -32,6 +32,11 @@ def device(function: F) -> F:
     return numba.jit(**OPTIONS)(function)  # type: ignore[no-any-return]
 
 
+def inlined(function: F) -> F:
+    """Compile a helper into its callers: for what runs so often that a call's cost shows."""
+    return numba.jit(**OPTIONS, forceinline=True)(function)  # type: ignore[no-any-return]
+
+
 def _cached(function: Callable[..., None], *, parallel: bool) -> Callable[..., None]:
     options = OPTIONS | {"parallel": parallel}
     dispatcher = numba.jit(**options)(function)

@@ -11,6 +11,8 @@ import threading
 from typing import Any
 
 import numba
+import numpy as np
+import numpy.typing as npt
 from numba.np.ufunc import parallel as numba_parallel
 
 from numbaconv.jit import Kernel
@@ -33,6 +35,8 @@ if hasattr(os, "register_at_fork"):
 
 # Multiplications, or elements moved, below which waking the threads costs more than they save.
 _SERIAL_WORK = 1 << 16
+# Elements of int64 in a cache line, of which processors fetch two at a time.
+_LINE = 16
 
 
 def worker_count(tasks: int, *, work: int, parallel: bool) -> int:
@@ -52,6 +56,17 @@ def run(kernel: Kernel, workers: int, *args: Any) -> None:
         return
     with _turn():
         kernel.threaded(*args)
+
+
+def shared_counter(count: int = 1) -> npt.NDArray[np.int64]:
+    """Return int64 counters that share their cache line with nothing else."""
+    return np.zeros(count + 2 * _LINE, np.int64)[_LINE : _LINE + count]
+
+
+def tables(workers: int, *shape: int) -> npt.NDArray[np.int64]:
+    """Return one int64 table a worker, such that no two share a cache line."""
+    *rest, last = shape
+    return np.zeros((workers, *rest, last + 2 * _LINE), np.int64)[..., :last]
 
 
 def threading_layer() -> str:

@@ -25,7 +25,7 @@ from problems import (
 
 import numbaconv as nbc
 from numbaconv import threads
-from numbaconv.algorithms import im2col as route
+from numbaconv.routes import im2col as route
 
 SKEW = Case(2, 4, 6, 2, (9, 11), (3, 2), (2, 1), ((1, 0), (2, 3)), (1, 3))
 VOLUME = Case(2, 2, 3, 1, (4, 5, 6), (2, 3, 2), (1, 2, 1), ((0, 1), (2, 0), (1, 1)), (2, 1, 3))
@@ -402,7 +402,7 @@ def test_one_machine_code_for_all_layouts_in_memory():
     """Strides, order, writeability and the number of axes do not compile anything again."""
     source = """
 import numpy as np, numbaconv as nbc
-from numbaconv.algorithms import im2col as route
+from numbaconv.routes import im2col as route
 from numbaconv import gather
 convs = {3: nbc.conv1d, 4: nbc.conv2d, 5: nbc.conv3d}
 for shape in ((2, 3, 20), (2, 3, 8, 9), (2, 3, 4, 5, 6)):

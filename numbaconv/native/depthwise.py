@@ -24,11 +24,11 @@ _MOST_HELD = 9
 
 def band(
     rows: int, dtype: np.dtype[Any], kernel: tuple[int, int], stride: tuple[int, int],
-    dilation: tuple[int, int],
+    dilation: tuple[int, int], *, accumulate: bool,
 ) -> int:  # fmt: skip
     """Return the address of the function that convolves one plane into `rows` output rows.
 
-    It is called with (table, weights, bias, accumulate, to, to_stride, out_width, in_width, low,
+    It is called with (table, weights, bias, to, to_stride, out_width, in_width, low,
     kernel_height, kernel_width, row_step, row_dilation, column_dilation, column_step): `table`
     holds the address of each padded input row from the first that the band reads; the sums start
     from the one bias, or with `accumulate` from what is at `to`. Strides are in bytes, the rest in
@@ -43,7 +43,9 @@ def band(
     tall, wide, step = (*kernel, stride[0]) if unrolled else (0, 0, 0)
     across = stride[1] if stride[1] in (1, 2) else 0
     lanes = isa.host().lanes(dtype)
-    return link.address(_band, rows, tall, wide, step, across, lanes, dtype_code(dtype))
+    return link.address(
+        _band, rows, tall, wide, step, across, int(accumulate), lanes, dtype_code(dtype)
+    )
 
 
 def pixels(count: int, dtype: np.dtype[Any], *, spread: bool) -> int:
@@ -59,17 +61,17 @@ def pixels(count: int, dtype: np.dtype[Any], *, spread: bool) -> int:
 
 
 def _band(
-    rows: int, tall: int, wide: int, step: int, across: int, lanes: int, code: int
+    rows: int, tall: int, wide: int, step: int, across: int, resumed: int, lanes: int, code: int
 ) -> Callable[..., None]:
     def convolve_band(
-        table: int, weights: int, bias: int, accumulate: int, to: int, to_stride: int,
+        table: int, weights: int, bias: int, to: int, to_stride: int,
         out_width: int, in_width: int, low: int, kernel_height: int, kernel_width: int,
         row_step: int, row_dilation: int, column_dilation: int, column_step: int,
     ) -> None:  # fmt: skip
         _convolve_band(
-            rows, tall, wide, step, across, lanes, code,
+            rows, tall, wide, step, across, resumed, lanes, code,
             (
-                table, weights, bias, accumulate, to, to_stride, out_width, in_width, low,
+                table, weights, bias, to, to_stride, out_width, in_width, low,
                 kernel_height, kernel_width, row_step, row_dilation, column_dilation, column_step,
             ),
         )  # fmt: skip
@@ -95,10 +97,11 @@ def _pixels(count: int, spread: int, lanes: int, code: int) -> Callable[..., Non
 
 @intrinsic(prefer_literal=True)
 def _convolve_band(
-    context: Any, rows: Any, tall: Any, wide: Any, step: Any, across: Any, lanes: Any, code: Any,
-    arguments: Any,
+    context: Any, rows: Any, tall: Any, wide: Any, step: Any, across: Any, resumed: Any,
+    lanes: Any, code: Any, arguments: Any,
 ) -> Any:  # fmt: skip
-    return link.body(_emit_band, (rows, tall, wide, step, across, lanes, code), arguments)
+    literals = (rows, tall, wide, step, across, resumed, lanes, code)
+    return link.body(_emit_band, literals, arguments)
 
 
 @intrinsic(prefer_literal=True)
@@ -110,23 +113,20 @@ def _convolve_pixels(
 
 def _emit_band(
     b: Any, values: list[Any], rows: int, tall: int, wide: int, step: int, across: int,
-    lanes: int, code: int,
+    resumed: int, lanes: int, code: int,
 ) -> None:  # fmt: skip
     (
-        table, weights, bias, accumulate, to, to_stride, out_width, in_width, low, kernel_height,
+        table, weights, bias, to, to_stride, out_width, in_width, low, kernel_height,
         kernel_width, row_step, row_dilation, column_dilation, column_step,
     ) = values  # fmt: skip
     e = Emitter(b, code, lanes)
     start = e.splat(bias)
-    resumed = b.icmp_signed("!=", accumulate, e.i64(0))
     held: dict[tuple[int, int], Any] = {}
-    starts: list[Any] = []
     if tall:
         if tall * wide <= _MOST_HELD:
             for i in range(tall):
                 for j in range(wide):
                     held[i, j] = e.splat(e.at(weights, (i * wide + j) * e.size))
-        starts = [e.load_int(e.at(table, 8 * r)) for r in range((rows - 1) * step + tall)]
 
     def weight(i: int, j: int) -> Any:
         found = held.get((i, j))
@@ -137,19 +137,21 @@ def _emit_band(
         j0 = b.mul(loop.index, e.i64(lanes))
         inside = e.mask(0, b.sub(out_width, j0))
         target = e.at(to, b.mul(j0, e.i64(e.size)))
-        none = ir.Constant(inside.type, None)
-        kept = b.select(resumed, inside, none)
-        sums = []
-        for i in range(rows):
-            at = e.at(target, b.mul(to_stride, e.i64(i)))
-            sums.append(b.select(resumed, e.load_masked(at, kept), start))
+        sums = [start] * rows
+        if resumed:
+            sums = [
+                e.load_masked(e.at(target, b.mul(to_stride, e.i64(i))), inside)
+                for i in range(rows)
+            ]
         first = b.sub(b.mul(j0, column_step), low)
         if tall:
             reads = [
                 _column_reader(e, across, b.add(first, e.i64(j)), in_width, column_step)
                 for j in range(wide)
             ]
-            for r, row in enumerate(starts):
+            for r in range((rows - 1) * step + tall):
+                # Loaded here: there are too many rows to keep their addresses in registers.
+                row = e.load_int(e.at(table, 8 * r))
                 users = [(i, r - i * step) for i in range(rows) if 0 <= r - i * step < tall]
                 if not users:
                     continue
@@ -159,8 +161,9 @@ def _emit_band(
                         sums[i] = e.multiply_add(weight(a, j), value, sums[i])
         else:
             sums = _sum_taps(e, sums, first, table, weights, across, values)
-        for i in range(rows):
-            e.store_masked(sums[i], e.at(target, b.mul(to_stride, e.i64(i))), inside)
+        for total in sums:
+            e.store_masked(total, target, inside)
+            target = b.add(target, to_stride)
         loop.next([])
 
 
@@ -170,7 +173,7 @@ def _sum_taps(
     """Emit the loops over the taps of a kernel of any size."""
     b = e.b
     in_width, kernel_height, kernel_width, row_step, row_dilation, column_dilation, column_step = (
-        values[7], *values[9:],
+        values[6], *values[8:],
     )  # fmt: skip
     with e.loop(kernel_height, [table, weights, *sums], "tap.rows") as outer:
         rows_of_tap, at, *sums = outer.values

@@ -8,25 +8,28 @@ P. Zhang, E. Lo, B. Lu, "High Performance Depthwise and Pointwise Convolutions o
 AAAI 2020, section 3, argues for sums in registers over whole rows.
 """
 
+import collections
 import functools
 from typing import Any
 
 import numpy as np
 
 from numbaconv import threads
-from numbaconv.algorithms import depthwise_driver as driver
-from numbaconv.algorithms import direct
+from numbaconv.routes import depthwise_driver as driver
+from numbaconv.routes import direct
 from numbaconv.arrays import Array
 from numbaconv.geometry import ConvGeometry, three_axes
 from numbaconv.jit import native_available
 from numbaconv.native import emit, isa
 from numbaconv.native.depthwise import band, pixels
-from numbaconv.problem import Problem
+from numbaconv.packed import Packed
 
 #: Input channels a group up to which sums beat products of matrices.
 MOST_CHANNELS = 8
 # Elements of the input that one task reads.
 _TASK_ELEMENTS = 1 << 16
+# Multiplications that a worker takes at a time, so that workers seldom meet at the counter.
+_TASK_PRODUCTS = 1 << 16
 
 
 def refusal(geometry: ConvGeometry, dtype: np.dtype[Any]) -> str | None:
@@ -76,17 +79,31 @@ class Plan:
             rows = max(self.band, _TASK_ELEMENTS // max(per_row, 1))
             self.rows = min(-(-rows // self.band) * self.band, self.output[1])
         self.zeros = np.zeros(widest, dtype)
+        products = self.rows * self.output[2] * geometry.patch_size
+        if geometry.channels_last:
+            products *= geometry.out_channels
+        self.grain = max(1, _TASK_PRODUCTS // max(products, 1))
         reach = [(k - 1) * d for k, d in zip(self.kernel, self.dilation, strict=True)]
         self.table_rows = (self.rows - 1) * self.stride[1] + reach[1] + 1
         self.table_columns = (self.output[2] - 1) * self.stride[2] + reach[2] + 1
+        if geometry.channels_last:
+            self.table_entries = self.kernel[0] * self.kernel[1] * self.table_columns
+            self.row_tasks = self.output[0] * self.output[1]
+        else:
+            self.table_entries = self.table_rows
+            parts = -(-self.output[1] // self.rows)
+            self.row_tasks = geometry.out_channels * self.output[0] * parts
+        self.work = geometry.out_channels * geometry.window.positions * geometry.patch_size // 4
+        self.zeros_address = self.zeros.ctypes.data
         self.natives = self._natives()
+        self.idle: collections.deque[tuple[Array, ...]] = collections.deque(maxlen=4)
         spread = np.arange(geometry.out_channels + 2 * lanes) // max(self.multiplier, 1)
         self.lanes_table = (spread * dtype.itemsize).astype(np.int64)
         self.shapes: dict[tuple[int, ...], Array] = {}
 
     def _rows_at_once(self) -> int:
         """Return the height of a band: one that divides the output where there is one."""
-        most = 8 if isa.host().registers == 32 else 4
+        most = 14 if isa.host().registers == 32 else 4
         height = self.output[1]
         return next((n for n in range(min(most, height), 3, -1) if height % n == 0), min(4, height))
 
@@ -97,7 +114,12 @@ class Plan:
         else:
             kernel, stride, dilation = self.kernel[1:], self.stride[1:], self.dilation[1:]
             heights = {self.band: 0} | ({1: 0} if self.output[1] % self.band else {})
-            found = [band(n, self.dtype, kernel, stride, dilation) for n in heights]
+            resumes = [False] + [True] * (self.channels * self.kernel[0] > 1)
+            pairs = [
+                [band(n, self.dtype, kernel, stride, dilation, accumulate=a) for n in heights]
+                for a in resumes
+            ]
+            return np.array([n for pair in pairs for n in (pair * 2)[:2]], np.int64)
         return np.array((found * 2)[:2], np.int64)
 
     def shape(self, strides: tuple[int, ...]) -> Array:
@@ -108,45 +130,55 @@ class Plan:
             shape = driver.Shape(
                 self.dtype.itemsize, self.channels, geometry.out_channels, self.multiplier,
                 *self.input, *self.output, *self.kernel, *self.stride, *self.dilation, *self.low,
-                *strides, self.rows, self.band, self.table_rows, self.table_columns,
+                *strides, self.grain, self.rows, self.band, self.table_rows, self.table_columns,
             )  # fmt: skip
             if len(self.shapes) > 16:
                 self.shapes.clear()
             found = self.shapes[strides] = np.array(shape, np.int64)
         return found
 
+    @property
+    def pack_key(self) -> tuple[()]:
+        """Nothing: weights stay as they are."""
+        return ()
+
+    def pack(self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool) -> Packed:
+        """Return the weights as they are."""
+        padded = self.no_bias if bias is None else bias
+        return Packed(weight, bias, weight.ctypes.data, padded.ctypes.data, (padded,))
+
+    def run(self, x: Array, packed: Packed, out: Array, parallel: bool) -> None:
+        """Write the convolution to `out`."""
+        images = len(x)
+        rows = images * self.row_tasks
+        # Sums cost less than products of matrices: a thread is woken for more of them.
+        workers = threads.worker_count(rows, work=images * self.work, parallel=parallel)
+        last = self.geometry.channels_last
+        scratch = self.scratch(workers)
+        threads.run(
+            driver.pixels if last else driver.planes, workers, workers, images, x.ctypes.data,
+            packed.address, packed.bias_address, out.ctypes.data, self.zeros_address, *scratch[:1],
+            self.shape(direct.byte_strides(x, self.geometry)), self.natives, *scratch[1:],
+        )  # fmt: skip
+        self.idle.append(scratch)
+
+    def scratch(self, workers: int) -> tuple[Array, ...]:
+        """Return a counter and one table a worker: what a call before gave back, if it fits."""
+        try:
+            found = self.idle.pop()
+        except IndexError:
+            found = ()
+        if found and len(found[1]) >= workers:
+            return found
+        tables = threads.shared_counter(), threads.tables(workers, self.table_entries)
+        return (*tables, self.lanes_table) if self.geometry.channels_last else tables
+
+    def workspace_nbytes(self, images: int, workers: int) -> int:
+        """Return the memory of the tables of addresses."""
+        return workers * self.table_entries * 8
+
 
 @functools.lru_cache(maxsize=512)
 def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan:
     """Return the plan of a problem."""
     return Plan(geometry, dtype)
-
-
-def run(problem: Problem, parallel: bool) -> None:
-    """Write the convolution to ``problem.out``."""
-    this = plan(problem.geometry, problem.dtype)
-    weight = np.ascontiguousarray(problem.weight)
-    bias = this.no_bias if problem.bias is None else problem.bias
-    execute(this, problem.x, weight, bias, problem.out, parallel)
-
-
-def execute(
-    this: Plan, x: Array, weight: Array, bias: Array, out: Array, parallel: bool
-) -> None:
-    """Convolve; `weight` and `out` are contiguous."""
-    geometry = this.geometry
-    images = len(x)
-    work = images * geometry.out_channels * geometry.window.positions * geometry.patch_size
-    last = geometry.channels_last
-    rows = images * this.output[0] * this.output[1]
-    tasks = rows if last else -(-rows // this.rows) * geometry.out_channels
-    # Sums cost less than products of matrices: a thread is woken for more of them.
-    workers = threads.worker_count(tasks, work=work // 4, parallel=parallel)
-    strides = direct.byte_strides(x, geometry)
-    entries = this.kernel[0] * this.kernel[1] * this.table_columns if last else this.table_rows
-    threads.run(
-        driver.pixels if last else driver.planes, workers, workers, images, x.ctypes.data,
-        weight.ctypes.data, bias.ctypes.data, out.ctypes.data, this.zeros.ctypes.data,
-        np.empty(1, np.int64), this.shape(strides), this.natives,
-        np.empty((workers, entries), np.int64), *((this.lanes_table,) if last else ()),
-    )  # fmt: skip

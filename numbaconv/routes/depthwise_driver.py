@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numba
 
 from numbaconv.arrays import Place
-from numbaconv.jit import device, kernel
+from numbaconv.jit import device, inlined, kernel
 from numbaconv.native.link import call, fetch_add
 
 
@@ -39,6 +39,7 @@ class Shape(NamedTuple):
     x_depth: int
     x_row: int
     x_column: int
+    grain: int  # tasks that a worker takes at a time
     rows: int  # output rows of a task
     band: int  # output rows (or, channels last, pixels) that are summed at once
     table_rows: int  # padded input rows of a task
@@ -51,7 +52,7 @@ def unpack(p: Place) -> Shape:
     return Shape(
         p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13],
         p[14], p[15], p[16], p[17], p[18], p[19], p[20], p[21], p[22], p[23], p[24], p[25], p[26],
-        p[27], p[28], p[29], p[30],
+        p[27], p[28], p[29], p[30], p[31],
     )  # fmt: skip
 
 
@@ -94,34 +95,68 @@ def _planes(
     parts = (s.out_height + s.rows - 1) // s.rows
     per_plane = s.out_depth * parts
     tasks = images * s.outputs * per_plane
-    taps = s.kernel_height * s.kernel_width
     while True:
-        task = fetch_add(counter.ctypes.data)
+        task = fetch_add(counter.ctypes.data) * s.grain
         if task >= tasks:
             break
-        first = task % parts * s.rows
-        end = min(first + s.rows, s.out_height)
+        last = min(task + s.grain, tasks)
+        # Divided once for many tasks: a division costs as much as a row of a small plane.
+        part = task % parts
         depth = task // parts % s.out_depth
         output = task // per_plane % s.outputs
         image = task // per_plane // s.outputs
-        group = output // s.outputs_a_group
-        to = out + ((image * s.outputs + output) * s.out_depth + depth) * (
-            s.out_height * s.out_width * s.size
-        )
-        accumulate = 0
-        for c in range(s.channels):
-            plane = x + image * s.x_image + (group * s.channels + c) * s.x_channel
-            for a in range(s.kernel_depth):
-                d = depth * s.stride_depth + a * s.dilation_depth - s.low_depth
-                _fill(s, plane + d * s.x_depth, 0 <= d < s.in_depth, first, zeros, table)
-                at = weight + ((output * s.channels + c) * s.kernel_depth + a) * taps * s.size
-                _bands(
-                    s, at, bias + output * s.size, accumulate, to, first, end, natives, table
-                )
-                accumulate = 1
+        while task < last:
+            _plane(
+                s, part, depth, output, image, x, weight, bias, out, zeros, natives, table
+            )
+            task += 1
+            part += 1
+            if part == parts:
+                part = 0
+                depth += 1
+                if depth == s.out_depth:
+                    depth = 0
+                    output += 1
+                    if output == s.outputs:
+                        output = 0
+                        image += 1
 
 
-@device
+@inlined
+def _plane(
+    s: Shape,
+    part: int,
+    depth: int,
+    output: int,
+    image: int,
+    x: int,
+    weight: int,
+    bias: int,
+    out: int,
+    zeros: int,
+    natives: Place,
+    table: Place,
+) -> None:
+    """Convolve some rows of an output plane."""
+    taps = s.kernel_height * s.kernel_width
+    first = part * s.rows
+    end = min(first + s.rows, s.out_height)
+    group = output if s.outputs_a_group == 1 else output // s.outputs_a_group
+    to = out + ((image * s.outputs + output) * s.out_depth + depth) * (
+        s.out_height * s.out_width * s.size
+    )
+    kind = 0
+    for c in range(s.channels):
+        plane = x + image * s.x_image + (group * s.channels + c) * s.x_channel
+        for a in range(s.kernel_depth):
+            d = depth * s.stride_depth + a * s.dilation_depth - s.low_depth
+            _fill(s, plane + d * s.x_depth, 0 <= d < s.in_depth, first, zeros, table)
+            at = weight + ((output * s.channels + c) * s.kernel_depth + a) * taps * s.size
+            _bands(s, at, bias + output * s.size, to, first, end, natives[kind:], table)
+            kind = 2
+
+
+@inlined
 def _fill(s: Shape, plane: int, exists: bool, first: int, zeros: int, table: Place) -> None:
     """Find the padded input rows from that of output row `first` on."""
     h = first * s.stride_height - s.low_height
@@ -131,12 +166,11 @@ def _fill(s: Shape, plane: int, exists: bool, first: int, zeros: int, table: Pla
         h += 1
 
 
-@device
+@inlined
 def _bands(
     s: Shape,
     weight: int,
     bias: int,
-    accumulate: int,
     to: int,
     first: int,
     end: int,
@@ -151,7 +185,7 @@ def _bands(
         call(
             native,
             (
-                table.ctypes.data + (row - first) * s.stride_height * 8, weight, bias, accumulate,
+                table.ctypes.data + (row - first) * s.stride_height * 8, weight, bias,
                 to + row * s.out_width * s.size, s.out_width * s.size, s.out_width, s.in_width,
                 s.low_width, s.kernel_height, s.kernel_width, s.stride_height, s.dilation_height,
                 s.dilation_width, s.stride_width,
@@ -201,10 +235,15 @@ def _pixels(
     s = unpack(packed)
     tasks = images * s.out_depth * s.out_height
     tap_rows = s.kernel_depth * s.kernel_height
+    begin = end_task = 0
     while True:
-        task = fetch_add(counter.ctypes.data)
-        if task >= tasks:
-            break
+        if begin == end_task:
+            begin = fetch_add(counter.ctypes.data) * s.grain
+            end_task = min(begin + s.grain, tasks)
+            if begin >= tasks:
+                break
+        task = begin
+        begin += 1
         row = task % s.out_height
         depth = task // s.out_height % s.out_depth
         image = task // s.out_height // s.out_depth

@@ -14,14 +14,13 @@ spreads one NaN or infinity over all its outputs. So are all images where weight
 """
 
 import functools
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from numbaconv import threads, toomcook, workspace
-from numbaconv.algorithms import direct
-from numbaconv.algorithms import winograd_driver as driver
+from numbaconv import threads, workspace
+from numbaconv.routes import direct
+from numbaconv.routes import winograd_driver as driver
 from numbaconv.arrays import Array
 from numbaconv.geometry import ConvGeometry
 from numbaconv.jit import native_available
@@ -30,7 +29,7 @@ from numbaconv.native.rows import copier
 from numbaconv.native.tile import tile
 from numbaconv.native.transpose import transposer
 from numbaconv.native.winograd import input_transform, output_transform, weight_transform
-from numbaconv.problem import Problem
+from numbaconv.packed import Packed
 
 # Bytes of transformed tiles in a worker's cache, and of those that all workers share at once.
 _OWN_BYTES = 1 << 20
@@ -119,9 +118,69 @@ class Plan:
         self.schedules: dict[Any, tuple[Any, ...]] = {}
 
     @property
+    def pack_key(self) -> tuple[Any, ...]:
+        """The tile's outputs, and the rows of the register tile."""
+        return self.m, self.rows
+
+    @property
     def packed_nbytes(self) -> int:
         """The size of transformed weights."""
         return self.blocks * self.weight_block
+
+    def pack(self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool) -> Packed:
+        """Return transformed weights, as panels for each element of a tile."""
+        nbytes = self.packed_nbytes
+        space = workspace.Workspace(nbytes) if keep else workspace.take(nbytes)
+        taps = self.kernel[0] * self.kernel[1]
+        panel = _aligned((self.channels * taps * self.rows + 64) * _ITEM)
+        workers = threads.worker_count(self.blocks, work=weight.size * 8, parallel=parallel)
+        memory = workspace.take(workers * panel)
+        threads.run(
+            driver.pack, workers, workers, weight.ctypes.data, space.address, memory.address,
+            panel, self.blocks, self.rows, self.outputs, self.channels, taps, self.weight_block,
+            self.weight_xi, transposer(np.dtype(np.float32)),
+            weight_transform(self.m[0], self.kernel[0], self.m[1], self.kernel[1]),
+        )  # fmt: skip
+        workspace.give_back(memory)
+        padded = self.no_bias if bias is None else bias
+        alive = (space, padded)
+        return Packed(
+            weight, bias, space.address, padded.ctypes.data, alive, None if keep else space
+        )
+
+    def run(self, x: Array, packed: Packed, out: Array, parallel: bool) -> None:
+        """Write the convolution to `out`; images whose result is not finite go the direct way."""
+        images = len(x)
+        work = images * self.outputs * self.output[0] * self.output[1] * self.channels
+        workers = threads.worker_count(1 << 30, work=work, parallel=parallel)
+        strides = direct.byte_strides(x, self.geometry)
+        nbytes, shared, *tables, _alive = self.schedule(images, workers, strides)
+        space = workspace.take(nbytes * workers + shared)
+        counter = threads.shared_counter(2)
+        threads.run(
+            driver.convolve, workers, workers, images, x.ctypes.data, packed.address,
+            packed.bias_address, out.ctypes.data, space.address,
+            space.address + nbytes * workers, counter, *tables[:3],
+            threads.tables(workers, *tables[3]), threads.tables(workers, *tables[4]),
+        )  # fmt: skip
+        workspace.give_back(space)
+        if counter[1]:
+            self._repair(x, packed, out, parallel)
+
+    def _repair(self, x: Array, packed: Packed, out: Array, parallel: bool) -> None:
+        """Compute images again whose result is not finite somewhere."""
+        exact = direct.plan(self.geometry, np.dtype(np.float32))
+        panels = exact.pack(packed.weight, packed.bias, parallel, keep=False)
+        for n in range(len(x)):
+            if not np.isfinite(out[n]).all():
+                exact.run(x[n : n + 1], panels, out[n : n + 1], parallel)
+        panels.release()
+
+    def workspace_nbytes(self, images: int, workers: int) -> int:
+        """Return the memory that `run` borrows."""
+        strides = direct.contiguous_strides(self.geometry, _ITEM)
+        nbytes, shared, *_ = self.schedule(images, workers, strides)
+        return int(nbytes * workers + shared)
 
     def schedule(self, images: int, workers: int, strides: tuple[int, ...]) -> tuple[Any, ...]:
         """Return (bytes a worker, bytes shared, and the tables of `driver.convolve`)."""
@@ -191,12 +250,11 @@ class Plan:
             np.int64,
         )
         offsets = np.arange(self.channels + 32, dtype=np.int64) * self.panel * _ITEM
-        tables = np.zeros((workers, 3, max(in_rows, tiles) + self.panel), np.int64)
         return (
             shape.worker_bytes,
             group * block * self.panel_bytes if shared else 0,
-            np.array(shape, np.int64), natives, offsets, tables,
-            np.zeros((workers, runs + 1, 5), np.int64),
+            np.array(shape, np.int64), natives, offsets,
+            (3, max(in_rows, tiles) + self.panel), (runs + 1, 5),
             (zeros, rows),
         )  # fmt: skip
 
@@ -219,64 +277,6 @@ def _cut(plan: Plan, panels: int, workers: int) -> tuple[int, int, bool, int, in
 
 
 @functools.lru_cache(maxsize=512)
-def plan(geometry: ConvGeometry) -> Plan:
+def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan:
     """Return the plan of a problem."""
     return Plan(geometry)
-
-
-def pack(this: Plan, weight: Array, to: int, parallel: bool) -> None:
-    """Write transformed weights to the `packed_nbytes` at address `to`."""
-    weight = np.ascontiguousarray(weight)
-    taps = this.kernel[0] * this.kernel[1]
-    space = _aligned((this.channels * taps * this.rows + 64) * _ITEM)
-    workers = threads.worker_count(this.blocks, work=weight.size * 8, parallel=parallel)
-    memory = workspace.take(workers * space)
-    threads.run(
-        driver.pack, workers, workers, weight.ctypes.data, to, memory.address, space, this.blocks,
-        this.rows, this.outputs, this.channels, taps, this.weight_block, this.weight_xi,
-        transposer(np.dtype(np.float32)),
-        weight_transform(this.m[0], this.kernel[0], this.m[1], this.kernel[1]),
-    )  # fmt: skip
-    workspace.give_back(memory)
-
-
-def run(problem: Problem, parallel: bool) -> None:
-    """Write the convolution to ``problem.out``."""
-    if not np.isfinite(problem.weight).all():
-        direct.run(problem, parallel)
-        return
-    this = plan(problem.geometry)
-    space = workspace.take(this.packed_nbytes)
-    pack(this, problem.weight, space.address, parallel)
-    bias = np.zeros(this.blocks * this.rows, np.float32)
-    if problem.bias is not None:
-        bias[: this.outputs] = problem.bias
-    finite = execute(this, problem.x, space.address, bias, problem.out, parallel)
-    workspace.give_back(space)
-    if not finite:
-        for n in range(problem.images):
-            if not np.isfinite(problem.out[n]).all():
-                one = replace(problem, x=problem.x[n : n + 1], out=problem.out[n : n + 1])
-                direct.run(one, parallel)
-
-
-def execute(
-    this: Plan, x: Array, packed: int, bias: Array, out: Array, parallel: bool
-) -> bool:
-    """Convolve with transformed weights; return whether all results are finite."""
-    images = len(x)
-    work = images * this.outputs * this.output[0] * this.output[1] * this.channels
-    workers = threads.worker_count(1 << 30, work=work, parallel=parallel)
-    strides = direct.byte_strides(x, this.geometry)
-    nbytes, shared_bytes, *tables, _alive = this.schedule(images, workers, strides)
-    space = workspace.take(nbytes * workers + shared_bytes)
-    counter = np.zeros(2, np.int64)
-    threads.run(
-        driver.convolve, workers, workers, images, x.ctypes.data, packed, bias.ctypes.data,
-        out.ctypes.data, space.address, space.address + nbytes * workers, counter, *tables,
-    )  # fmt: skip
-    workspace.give_back(space)
-    return not counter[1]
-
-
-__all__ = ["Plan", "execute", "pack", "plan", "refusal", "run", "tile_outputs", "toomcook"]

@@ -14,13 +14,14 @@ import numba
 import numpy as np
 
 from numbaconv import blas, threads
-from numbaconv.algorithms import pointwise
+from numbaconv.routes import pointwise
 from numbaconv.arrays import Array, Place, flatten, spatial_walk, writeable
 from numbaconv.gather import gather_position, gather_tap
 from numbaconv.geometry import Axes, ConvGeometry
 from numbaconv.indexing import spatial_strides, split_axes, split_index, unpack_window
 from numbaconv.jit import device, kernel
 from numbaconv.matmul import multiply
+from numbaconv.packed import Packed
 from numbaconv.problem import Problem
 from numbaconv.runs import add_run, copy_run
 
@@ -71,13 +72,50 @@ def refusal(geometry: ConvGeometry, dtype: np.dtype[Any]) -> str | None:
     return None
 
 
-def run(problem: Problem, parallel: bool) -> None:
-    """Write the convolution to ``problem.out``."""
-    with blas.single_threaded():
-        if pointwise.fits(problem.geometry):
-            pointwise.run(problem, parallel)
-        else:
-            _run_tiles(problem, parallel)
+@dataclass(frozen=True)
+class Plan:
+    """A problem of the reference route: there is little to know ahead.
+
+    Parameters
+    ----------
+    geometry : ConvGeometry
+        The problem.
+    dtype : dtype
+        Of all arrays.
+    """
+
+    geometry: ConvGeometry
+    dtype: np.dtype[Any]
+
+    @property
+    def pack_key(self) -> tuple[()]:
+        """Nothing: weights stay as they are."""
+        return ()
+
+    def pack(self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool) -> Packed:
+        """Return the weights as they are."""
+        return Packed(weight, bias)
+
+    def run(self, x: Array, packed: Packed, out: Array, parallel: bool) -> None:
+        """Write the convolution to `out`; arrays of any strides will do."""
+        problem = Problem(self.geometry, x, packed.weight, packed.bias, out)
+        with blas.single_threaded():
+            if pointwise.fits(self.geometry):
+                pointwise.run(problem, parallel)
+            else:
+                _run_tiles(problem, parallel)
+
+    def workspace_nbytes(self, images: int, workers: int) -> int:
+        """Return the memory that `run` allocates."""
+        if pointwise.fits(self.geometry):
+            return 0
+        blocks = Blocks.of(self.geometry, self.dtype)
+        return workers * blocks.positions * (blocks.elements + blocks.outputs) * self.dtype.itemsize
+
+
+def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan:
+    """Return the plan of a problem."""
+    return Plan(geometry, dtype)
 
 
 def _run_tiles(problem: Problem, parallel: bool) -> None:

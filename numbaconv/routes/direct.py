@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from numbaconv import threads, workspace
-from numbaconv.algorithms import direct_driver as driver
+from numbaconv.routes import direct_driver as driver
 from numbaconv.arrays import Array
 from numbaconv.formulas import end_inside, first_inside
 from numbaconv.geometry import ConvGeometry, three_axes
@@ -29,7 +29,7 @@ from numbaconv.native import emit, isa
 from numbaconv.native.rows import NOTHING, copier
 from numbaconv.native.tile import tile
 from numbaconv.native.transpose import transposer
-from numbaconv.problem import Problem
+from numbaconv.packed import Packed
 
 # Bytes of a worker's copies that still leave room for weights in 2 MiB of L2.
 _SPACE_BYTES = 1 << 20
@@ -109,9 +109,69 @@ class Plan:
         self.schedules: dict[tuple[int, int], Schedule] = {}
 
     @property
+    def pack_key(self) -> tuple[int, int]:
+        """The tile's rows, and the stride between panels."""
+        return self.rows, self.panel
+
+    @property
     def packed_nbytes(self) -> int:
         """The size of packed weights."""
         return self.geometry.groups * self.blocks * self.panel
+
+    def pack(self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool) -> Packed:
+        """Return weights as panels: for each block of output channels, its elements of each k."""
+        nbytes = self.packed_nbytes
+        space = workspace.Workspace(nbytes) if keep else workspace.take(nbytes)
+        geometry, size = self.geometry, self.size
+        panels = geometry.groups * self.blocks
+        workers = threads.worker_count(panels, work=weight.size, parallel=parallel)
+        common = (panels, self.blocks, self.rows, self.outputs, self.k)
+        if geometry.channels_last:
+            table = self._rows_of_channels_last()
+            threads.run(
+                driver.pack_channels_last, workers, workers, weight.ctypes.data, space.address,
+                *common, self.panel, size, copier(1, self.dtype), table,
+            )  # fmt: skip
+        else:
+            threads.run(
+                driver.pack, workers, workers, weight.ctypes.data, space.address, *common,
+                self.k * size, self.panel, size, transposer(self.dtype),
+            )  # fmt: skip
+        padded = self.no_bias
+        if bias is not None:
+            padded = np.zeros((geometry.groups, self.blocks * self.rows), self.dtype)
+            padded[:, : self.outputs] = bias.reshape(geometry.groups, -1)
+        alive = (space, padded)
+        return Packed(
+            weight, bias, space.address, padded.ctypes.data, alive, None if keep else space
+        )
+
+    def _rows_of_channels_last(self) -> Array:
+        """Return where the weights of each patch element begin, in the order channel, tap."""
+        taps, channels = self.geometry.window.taps, self.channels
+        order = np.arange(taps * channels).reshape(taps, channels).T.ravel()
+        return (order * self.geometry.out_channels * self.size).astype(np.int64)
+
+    def run(self, x: Array, packed: Packed, out: Array, parallel: bool) -> None:
+        """Write the convolution to `out`."""
+        geometry = self.geometry
+        images = len(x)
+        work = images * geometry.out_channels * geometry.window.positions * self.k
+        workers = threads.worker_count(1 << 30, work=work, parallel=parallel)
+        schedule = self.schedule(images, workers)
+        nbytes, *tables = schedule.tables(byte_strides(x, geometry))
+        space = workspace.take(nbytes * workers)
+        threads.run(
+            driver.convolve, workers, workers, images, x.ctypes.data, packed.address,
+            packed.bias_address, out.ctypes.data, space.address, threads.shared_counter(), *tables,
+            threads.tables(workers, max(1, schedule.space_rows)),
+        )  # fmt: skip
+        workspace.give_back(space)
+
+    def workspace_nbytes(self, images: int, workers: int) -> int:
+        """Return the memory that `run` borrows."""
+        strides = contiguous_strides(self.geometry, self.size)
+        return int(self.schedule(images, workers).tables(strides)[0]) * workers
 
     def schedule(self, images: int, workers: int) -> "Schedule":
         """Return the cut of a batch among workers."""
@@ -191,6 +251,7 @@ class Schedule:
         geometry, size = plan.geometry, plan.size
         rows = -(-self.chunk // plan.output[2])
         layout = plan.layout(rows, strides)
+        self.space_rows = layout.rows.shape[1]
         block = _channel_block(plan, layout.plane)
         step = plan.vectors * plan.lanes
         space = -(-(block * layout.plane + plan.lanes * size) // 64) * 64
@@ -240,7 +301,6 @@ class Schedule:
             layout.offsets,
             layout.rows,
             layout.columns,
-            np.zeros((self.workers, max(1, space_rows)), np.int64),
         )
 
 
@@ -334,64 +394,6 @@ def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan:
     return Plan(geometry, dtype)
 
 
-def pack(this: Plan, weight: Array, to: int, parallel: bool) -> None:
-    """Write packed weights to the `packed_nbytes` at address `to`."""
-    geometry, size = this.geometry, this.size
-    weight = np.ascontiguousarray(weight)
-    panels = geometry.groups * this.blocks
-    workers = threads.worker_count(panels, work=weight.size, parallel=parallel)
-    common = (panels, this.blocks, this.rows, this.outputs, this.k)
-    if geometry.channels_last:
-        taps, channels = geometry.window.taps, this.channels
-        order = np.arange(taps * channels).reshape(taps, channels).T.ravel()
-        table = np.concatenate([order * geometry.out_channels * size, np.zeros(8)]).astype(np.int64)
-        threads.run(
-            driver.pack_channels_last, workers, workers, weight.ctypes.data, to, *common,
-            this.panel, size, copier(1, this.dtype), table,
-        )  # fmt: skip
-    else:
-        threads.run(
-            driver.pack, workers, workers, weight.ctypes.data, to, *common, this.k * size,
-            this.panel, size, transposer(this.dtype),
-        )  # fmt: skip
-
-
-def pad_bias(this: Plan, bias: Array | None) -> Array:
-    """Return the bias with room for whole tiles."""
-    if bias is None:
-        return this.no_bias
-    padded = np.zeros((this.geometry.groups, this.blocks * this.rows), this.dtype)
-    padded[:, : this.outputs] = bias.reshape(this.geometry.groups, -1)
-    return padded
-
-
-def run(problem: Problem, parallel: bool) -> None:
-    """Write the convolution to ``problem.out``."""
-    this = plan(problem.geometry, problem.dtype)
-    space = workspace.take(this.packed_nbytes)
-    pack(this, problem.weight, space.address, parallel)
-    execute(this, problem.x, space.address, pad_bias(this, problem.bias), problem.out, parallel)
-    workspace.give_back(space)
-
-
-def execute(
-    this: Plan, x: Array, packed: int, bias: Array, out: Array, parallel: bool
-) -> None:
-    """Convolve with packed weights; `x` is as `byte_strides` wants it, `out` contiguous."""
-    images = len(x)
-    geometry = this.geometry
-    work = images * geometry.out_channels * geometry.window.positions * this.k
-    workers = threads.worker_count(1 << 30, work=work, parallel=parallel)
-    schedule = this.schedule(images, workers)
-    nbytes, *tables = schedule.tables(byte_strides(x, geometry))
-    space = workspace.take(nbytes * workers)
-    threads.run(
-        driver.convolve, workers, workers, images, x.ctypes.data, packed, bias.ctypes.data,
-        out.ctypes.data, space.address, np.zeros(1, np.int64), *tables,
-    )  # fmt: skip
-    workspace.give_back(space)
-
-
 def byte_strides(x: Array, geometry: ConvGeometry) -> tuple[int, ...]:
     """Return the strides of image, channel, depth, row and column."""
     batch, *rest = x.strides
@@ -400,3 +402,16 @@ def byte_strides(x: Array, geometry: ConvGeometry) -> tuple[int, ...]:
     else:
         channel, *spatial = rest
     return (batch, channel, *three_axes(tuple(spatial), 0))
+
+
+def contiguous_strides(geometry: ConvGeometry, size: int) -> tuple[int, ...]:
+    """Return the `byte_strides` of a contiguous input."""
+    depth, height, width = three_axes(geometry.window.size, 1)
+    channels = geometry.in_channels
+    if geometry.channels_last:
+        steps = (depth * height * width * channels, 1, height * width * channels,
+                 width * channels, channels)  # fmt: skip
+    else:
+        plane = depth * height * width
+        steps = (channels * plane, plane, height * width, width, 1)
+    return tuple(step * size for step in steps)

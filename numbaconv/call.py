@@ -1,0 +1,271 @@
+"""From checked arguments to a result: resolving a signature once, and running it many times."""
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from numbaconv import arguments, costs, routes
+from numbaconv.arrays import Array, is_direct, overlaps_itself, writeable
+from numbaconv.geometry import ConvGeometry, Ints
+from numbaconv.packed import Packed
+
+_NUMPY_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A signature (shapes, dtypes and all other arguments) and how it is computed.
+
+    Parameters
+    ----------
+    geometry : ConvGeometry
+        The caller's problem.
+    dtype, work : dtype
+        Of the result, and of the computation.
+    algorithm : str
+        The chosen one.
+    costs : dict of str to float
+        The estimated cycles of all that could run.
+    plan : Plan
+        The chosen algorithm's plan, of zero padding unless it is the reference's.
+    shape : tuple of int
+        Of the result.
+    """
+
+    geometry: ConvGeometry
+    dtype: np.dtype[Any]
+    work: np.dtype[Any]
+    algorithm: str
+    costs: dict[str, float]
+    plan: routes.Plan
+    shape: Ints
+    empty: bool
+    batched: bool
+
+
+def resolve(
+    ndim: int,
+    x_shape: Ints,
+    x_dtype: np.dtype[Any],
+    weight_shape: Ints,
+    weight_dtype: np.dtype[Any],
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: Any,
+    padding_mode: Any,
+    layout: Any,
+    dtype: Any,
+    algorithm: Any,
+    prepared: bool,
+) -> Call:
+    """Check a signature and choose its algorithm; signatures of plain ints are remembered."""
+    rest = (
+        ndim, x_shape, x_dtype, weight_shape, weight_dtype, stride, padding, dilation, groups,
+        padding_mode, layout, dtype, algorithm, prepared,
+    )  # fmt: skip
+    # 1.0 and True equal 1, but must be refused: only exact ints and strings are looked up.
+    for value in (stride, padding, dilation):
+        if type(value) is not int and type(value) is not str and not _is_plain(value):
+            return _resolve(*rest)
+    try:
+        return _remembered(*rest)
+    except TypeError as error:
+        if "unhashable" in str(error):
+            return _resolve(*rest)
+        raise
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether a value is a tuple of nothing but exact ints, or of such tuples."""
+    return type(value) is tuple and all(type(v) is int or _is_plain(v) for v in value)
+
+
+def _resolve(
+    ndim: int,
+    x_shape: Ints,
+    x_dtype: np.dtype[Any],
+    weight_shape: Ints,
+    weight_dtype: np.dtype[Any],
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: Any,
+    padding_mode: Any,
+    layout: Any,
+    dtype: Any,
+    algorithm: Any,
+    prepared: bool,
+) -> Call:
+    geometry = ConvGeometry.parse(
+        ndim, x_shape, weight_shape, stride, padding, dilation, groups, padding_mode, layout
+    )
+    result = arguments.result_dtype(dtype, x=x_dtype, weight=weight_dtype)
+    arguments.choice(algorithm, "algorithm", ("auto", "exact", *routes.NAMES))
+    work = _work_dtype(result)
+    chosen, estimates = costs.choose(algorithm, geometry, work, prepared=prepared)
+    shape = geometry.output_shape
+    arguments.check_addressable(shape, result, "this padding")
+    inner = geometry if chosen == "im2col" else without_mode(geometry)
+    plan = routes.load(chosen).plan(inner, work)
+    empty = 0 in shape or geometry.patch_size == 0
+    return Call(geometry, result, work, chosen, estimates, plan, shape, empty, geometry.batched)
+
+
+_remembered = functools.lru_cache(maxsize=1024, typed=True)(_resolve)
+
+
+def without_mode(geometry: ConvGeometry) -> ConvGeometry:
+    """Return the problem over an input that holds its padding, unless that is of zeros."""
+    window = geometry.window
+    if window.padding_mode == "zeros":
+        return geometry
+    size = tuple(
+        n + low + high for n, (low, high) in zip(window.size, window.padding, strict=True)
+    )
+    none = ((0, 0),) * window.ndim
+    return replace(
+        geometry, window=replace(window, size=size, padding=none, padding_mode="zeros")
+    )
+
+
+def check_bias(bias: Any, outputs: int, dtype: np.dtype[Any]) -> Array:
+    """Return a caller's bias in the dtype of the result."""
+    array = arguments.as_array(bias, "bias")
+    if array.shape != (outputs,):
+        raise ValueError(f"bias must have shape ({outputs},), got {array.shape}")
+    if not np.can_cast(array.dtype, dtype, "same_kind"):
+        raise TypeError(f"bias of dtype {array.dtype} cannot be converted to {dtype}")
+    # By way of the result's dtype: a float64 bias of a float16 result is rounded to float16 first.
+    return array.astype(dtype, copy=False)
+
+
+def pack(
+    call: Call, weight: Array, bias: Array | None, parallel: bool, *, keep: bool
+) -> Packed:
+    """Return weights and bias in the form of the chosen algorithm."""
+    work = call.work
+    if bias is not None:
+        bias = writeable(np.ascontiguousarray(bias, work))
+    if call.algorithm == "im2col":
+        weight = weight if is_direct(weight, work) else weight.astype(work)
+    else:
+        weight = np.ascontiguousarray(_as_signed(weight, work), work)
+        if not weight.flags.aligned:
+            weight = weight.copy()
+    return call.plan.pack(weight, bias, parallel, keep=keep)
+
+
+def run(
+    call: Call, x: Array, packed: Packed, out: Array | None, parallel: bool, inputs: tuple[Any, ...]
+) -> Array:
+    """Return the convolution of `x`; `inputs` are all arrays that `out` might overlap."""
+    if out is None:
+        result = np.empty(call.shape, call.dtype)
+        target = result
+    else:
+        result = arguments.check_out(out, call.shape, call.dtype)
+        target = result
+        if result.size and (
+            overlaps_itself(result) or any(np.may_share_memory(result, a) for a in inputs)
+        ):
+            target = np.empty(call.shape, call.dtype)
+    if call.empty:
+        _run_empty(call, packed, target)
+    else:
+        source = x if call.batched else x[None]
+        images = target if call.batched else target[None]
+        if source.dtype is call.work and source.flags.carray and images.flags.carray \
+                and images.dtype is call.work and call.geometry.window.padding_mode == "zeros":
+            call.plan.run(source, packed, images, parallel)
+        else:
+            _run_parts(call, source, packed, images, parallel)
+    if target is not result:
+        result[...] = target
+    return result if out is None else out
+
+
+def _run_parts(
+    call: Call, x: Array, packed: Packed, out: Array, parallel: bool
+) -> None:
+    """Run arrays of any form: all at once, or image by image through suitable copies."""
+    x, out = _as_signed(x, call.work), _as_signed(out, call.work)
+    for source, target in _suitable(call, x, out):
+        call.plan.run(source, packed, target, parallel)
+
+
+def _suitable(call: Call, x: Array, out: Array) -> Iterator[tuple[Array, Array]]:
+    """Yield input and output in parts that the plan can take.
+
+    What must be converted is converted image by image, so that the extra memory does not grow with
+    the batch.
+    """
+    mode = call.geometry.window.padding_mode
+    padded = mode != "zeros" and call.algorithm != "im2col"
+    x_fits = not padded and _fits(call, x, reads=True)
+    out_fits = _fits(call, out, reads=False)
+    if x_fits and out_fits:
+        yield x, out
+        return
+    for n in range(len(x)):
+        source, result = x[n : n + 1], out[n : n + 1]
+        if padded:
+            source = _pad(call.geometry, source, call.work)
+        elif not x_fits:
+            source = np.array(source, call.work, order="C")
+        target = result if out_fits else np.empty(result.shape, call.work)
+        yield source, target
+        if target is not result:
+            result[...] = target
+
+
+def _fits(call: Call, array: Array, *, reads: bool) -> bool:
+    """Return whether the plan takes an array as it is."""
+    if not is_direct(array, call.work):
+        return False
+    if call.algorithm == "im2col" or array.flags.c_contiguous:
+        return True
+    if not reads or call.algorithm == "fft":
+        return reads
+    # Rows may lie anywhere, but each is contiguous; a pointwise kernel sees the image as one row.
+    inner = array[0] if call.geometry.channels_last else array[0, 0]
+    if call.geometry.window.is_pointwise and not call.geometry.channels_last:
+        return bool(inner.flags.c_contiguous)
+    return array.shape[-1] <= 1 or array.strides[-1] == array.itemsize
+
+
+def _pad(geometry: ConvGeometry, image: Array, dtype: np.dtype[Any]) -> Array:
+    """Return a batch of one image with its padding."""
+    pairs = [*geometry.window.padding]
+    pairs = [(0, 0), *pairs, (0, 0)] if geometry.channels_last else [(0, 0), (0, 0), *pairs]
+    mode: Any = _NUMPY_MODES[geometry.window.padding_mode]
+    return np.pad(image.astype(dtype), pairs, mode)
+
+
+def _run_empty(call: Call, packed: Packed, out: Array) -> None:
+    """Write what sums of no products come to: the bias, or zero."""
+    bias: Any = 0 if packed.bias is None else packed.bias
+    if packed.bias is not None and not call.geometry.channels_last:
+        bias = bias.reshape(-1, *(1,) * call.geometry.window.ndim)
+    out[...] = bias
+
+
+def _work_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype that kernels compute a result of `dtype` in.
+
+    float16 is summed in float32. Unsigned integers share the kernels of signed ones: modulo 2**n
+    the bits of sums and products are the same.
+    """
+    if dtype == np.float16:
+        return np.dtype(np.float32)
+    # One object for each dtype: what is compared most often is compared by identity.
+    return np.dtype(f"i{dtype.itemsize}") if dtype.kind in "iu" else np.dtype(dtype.str)
+
+
+def _as_signed(array: Array, work: np.dtype[Any]) -> Array:
+    """Return an unsigned array as the signed type `work` of its size: the same bits, no copy."""
+    same_bits = array.dtype.kind == "u" and work.kind == "i" and array.itemsize == work.itemsize
+    return array.view(array.dtype.str.replace("u", "i")) if same_bits else array

@@ -1,0 +1,244 @@
+"""Conv1d, Conv2d and Conv3d: convolutions whose weights are prepared once."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from numbaconv import arguments, call
+from numbaconv.arrays import Array
+from numbaconv.geometry import Ints
+from numbaconv.packed import Packed
+
+IntOrAxes = int | tuple[int, ...]
+
+
+class _Conv:
+    """What the layers of all dimensions share."""
+
+    _ndim: ClassVar[int]
+
+    def __init__(
+        self,
+        weight: npt.ArrayLike,
+        bias: npt.ArrayLike | None = None,
+        stride: IntOrAxes = 1,
+        padding: Any = 0,
+        dilation: IntOrAxes = 1,
+        groups: int = 1,
+        *,
+        padding_mode: str = "zeros",
+        layout: str = "channels_first",
+        dtype: npt.DTypeLike | None = None,
+        algorithm: str = "auto",
+        x_shape: Ints | None = None,
+    ) -> None:
+        self._weight = arguments.as_array(weight, "weight").copy()
+        self._weight.flags.writeable = False
+        self._bias = None
+        if bias is not None:
+            self._bias = arguments.as_array(bias, "bias").copy()
+            self._bias.flags.writeable = False
+        self._options: dict[str, Any] = {
+            "stride": stride, "padding": padding, "dilation": dilation, "groups": groups,
+            "padding_mode": padding_mode, "layout": layout,
+            "dtype": None if dtype is None else np.dtype(dtype), "algorithm": algorithm,
+        }  # fmt: skip
+        self._check()
+        self._prepare()
+        if x_shape is not None:
+            result = np.dtype(dtype) if dtype is not None else self._weight.dtype
+            shape = arguments.shape(x_shape, "x_shape")
+            self._prepared(shape, result, True)
+
+    def _check(self) -> None:
+        """Raise what any call would raise because of the weights or options alone."""
+        ndim, weight = self._ndim, self._weight
+        if weight.ndim != ndim + 2:
+            last = self._options["layout"] == "channels_last"
+            expected = "(*kernel, C/groups, O)" if last else "(O, C/groups, *kernel)"
+            raise ValueError(
+                f"weight must have {ndim + 2} axes, {expected}, got shape {weight.shape}"
+            )
+
+    def _prepare(self) -> None:
+        self._by_signature: dict[Any, tuple[call.Call, Packed]] = {}
+        self._packed: dict[Any, Packed] = {}
+
+    def __call__(
+        self, x: npt.ArrayLike, out: Array | None = None, parallel: bool = True
+    ) -> Array:
+        """Return the convolution of `x`.
+
+        Parameters
+        ----------
+        x : array_like
+            Batched or not, as the function of the same name takes it.
+        out : ndarray, optional
+            Where to write.
+        parallel : bool, optional
+            Use Numba's threads, or only the calling one.
+
+        Returns
+        -------
+        ndarray
+            As the function of the same name returns it.
+        """
+        source = x if type(x) is np.ndarray else arguments.as_array(x, "x")
+        found = self._by_signature.get((source.shape, source.dtype))
+        if parallel is not True and parallel is not False:
+            parallel = arguments.flag(parallel, "parallel")
+        if found is None:
+            source = arguments.as_array(source, "x")
+            found = self._prepared(source.shape, source.dtype, parallel)
+        return call.run(found[0], source, found[1], out, parallel, (source,))
+
+    def _prepared(
+        self, shape: Ints, dtype: np.dtype[Any], parallel: bool
+    ) -> tuple[call.Call, Packed]:
+        """Return how an input of this shape is convolved, and the weights for that."""
+        options = self._options
+        found = call.resolve(
+            self._ndim, shape, dtype, self._weight.shape, self._weight.dtype, options["stride"],
+            options["padding"], options["dilation"], options["groups"], options["padding_mode"],
+            options["layout"], options["dtype"], options["algorithm"], True,
+        )  # fmt: skip
+        key = found.algorithm, found.work, found.plan.pack_key
+        packed = self._packed.get(key)
+        if packed is None:
+            bias = self._bias
+            if bias is not None:
+                bias = call.check_bias(bias, found.geometry.out_channels, found.dtype)
+            packed = call.pack(found, self._weight, bias, parallel, keep=True)
+            # Of two threads that pack at once, both get the first one's.
+            packed = self._packed.setdefault(key, packed)
+        prepared = found, packed
+        if len(self._by_signature) < 256:
+            self._by_signature[shape, dtype] = prepared
+        return prepared
+
+    @property
+    def weight(self) -> Array:
+        """The weights, read-only."""
+        return self._weight
+
+    @property
+    def bias(self) -> Array | None:
+        """The bias, read-only."""
+        return self._bias
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"weight": self._weight, "bias": self._bias, "options": self._options}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
+            object.__setattr__(self, f"_{name}", value)
+        self._prepare()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_packed" in self.__dict__:
+            raise AttributeError(f"{type(self).__name__} is immutable, cannot set {name!r}")
+        super().__setattr__(name, value)
+
+    def __repr__(self) -> str:
+        last = self._options["layout"] == "channels_last"
+        shape = self._weight.shape
+        if last:
+            *kernel, channels, outputs = shape
+        else:
+            outputs, channels, *kernel = shape
+        defaults = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "dtype": None,
+                    "padding_mode": "zeros", "layout": "channels_first", "algorithm": "auto"}  # fmt: skip
+        options = [
+            f"{name}={str(value) if name == 'dtype' else value!r}"
+            for name, value in self._options.items()
+            if not (type(value) is type(defaults[name]) and value == defaults[name])
+        ]
+        words = [
+            f"{channels * self._options['groups']} -> {outputs}",
+            f"kernel={'x'.join(map(str, kernel))}",
+            *options,
+            *(["bias"] if self._bias is not None else []),
+            str(self._weight.dtype),
+        ]
+        return f"{type(self).__name__}({', '.join(words)})"
+
+
+class Conv2d(_Conv):
+    """A 2-D convolution whose weights are packed or transformed once, for many calls.
+
+    It copies the weights, keeps them in the form of each algorithm that its inputs need, and is
+    immutable: several threads may call it. Pickled, the weights travel and their packed forms do
+    not.
+
+    Parameters
+    ----------
+    weight, bias, stride, padding, dilation, groups, padding_mode, layout, dtype, algorithm
+        As in `conv2d`.
+    x_shape : tuple of int, optional
+        A shape of inputs to come: the weights are prepared for it now, and not at the first call.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `conv2d`; what depends on the shape of `x` is raised by the call, or here if `x_shape`
+        is given.
+
+    See Also
+    --------
+    conv2d : The same in one call.
+    explain : Which algorithm is chosen, and why.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numbaconv as nbc
+    >>> layer = nbc.Conv2d(np.ones((8, 3, 3, 3), np.float32), padding=1)
+    >>> layer(np.ones((1, 3, 32, 32), np.float32)).shape
+    (1, 8, 32, 32)
+    >>> layer
+    Conv2d(3 -> 8, kernel=3x3, padding=1, float32)
+    """
+
+    _ndim = 2
+
+
+class Conv1d(_Conv):
+    """A 1-D convolution whose weights are prepared once: see `Conv2d` and `conv1d`.
+
+    Parameters
+    ----------
+    weight, bias, stride, padding, dilation, groups, padding_mode, layout, dtype, algorithm, x_shape
+        As in `Conv2d`, for one spatial axis.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numbaconv as nbc
+    >>> nbc.Conv1d(np.array([[[-1, 1]]]))(np.array([[1, 2, 4, 8, 16]]))
+    array([[1, 2, 4, 8]])
+    """
+
+    _ndim = 1
+
+
+class Conv3d(_Conv):
+    """A 3-D convolution whose weights are prepared once: see `Conv2d` and `conv3d`.
+
+    Parameters
+    ----------
+    weight, bias, stride, padding, dilation, groups, padding_mode, layout, dtype, algorithm, x_shape
+        As in `Conv2d`, for three spatial axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numbaconv as nbc
+    >>> layer = nbc.Conv3d(np.ones((2, 1, 2, 3, 3)), padding="same")
+    >>> layer(np.ones((1, 4, 5, 6))).shape
+    (2, 4, 5, 6)
+    """
+
+    _ndim = 3

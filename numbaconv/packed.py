@@ -1,0 +1,38 @@
+"""Weights as an algorithm wants them, ready for many calls."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from numbaconv import workspace
+from numbaconv.arrays import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Weights and bias in the form of one algorithm, and as they were given.
+
+    Parameters
+    ----------
+    weight : ndarray
+        As given: contiguous, in the dtype of the computation.
+    bias : ndarray or None
+        As given, ``(O,)``.
+    address, bias_address : int
+        Where the packed weights and the padded bias lie.
+    alive : tuple
+        What keeps that memory alive.
+    space : Workspace or None
+        Memory to give back after use.
+    """
+
+    weight: Array
+    bias: Array | None
+    address: int = 0
+    bias_address: int = 0
+    alive: tuple[Any, ...] = ()
+    space: workspace.Workspace | None = None
+
+    def release(self) -> None:
+        """Give the memory back; the object is of no use after that."""
+        if self.space is not None:
+            workspace.give_back(self.space)

@@ -32,7 +32,7 @@ def run(python, source, *arguments):
     return json.loads(done.stdout)
 
 
-def save(name, result):
+def save(name, result, *, quiet=False):
     """Write a result with the date and the CPU to ``results/NAME.json`` and print it."""
     import llvmlite.binding
 
@@ -40,4 +40,5 @@ def save(name, result):
     result = {"date": datetime.date.today().isoformat(), "cpu": machine} | result
     text = json.dumps(result, indent=1)
     (RESULTS / f"{name}.json").write_text(text + "\n")
-    print(text)
+    if not quiet:
+        print(text)

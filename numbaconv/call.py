@@ -106,12 +106,15 @@ def _resolve(
     result = arguments.result_dtype(dtype, x=x_dtype, weight=weight_dtype)
     arguments.choice(algorithm, "algorithm", ("auto", "exact", *routes.NAMES))
     work = _work_dtype(result)
-    chosen, estimates = costs.choose(algorithm, geometry, work, prepared=prepared)
     shape = geometry.output_shape
     arguments.check_addressable(shape, result, "this padding")
+    empty = 0 in shape or geometry.patch_size == 0
+    if empty:
+        chosen, estimates = "im2col", {"im2col": 0.0}
+    else:
+        chosen, estimates = costs.choose(algorithm, geometry, work, prepared=prepared)
     inner = geometry if chosen == "im2col" else without_mode(geometry)
     plan = routes.load(chosen).plan(inner, work)
-    empty = 0 in shape or geometry.patch_size == 0
     return Call(geometry, result, work, chosen, estimates, plan, shape, empty, geometry.batched)
 
 
@@ -242,7 +245,7 @@ def _pad(geometry: ConvGeometry, image: Array, dtype: np.dtype[Any]) -> Array:
     pairs = [*geometry.window.padding]
     pairs = [(0, 0), *pairs, (0, 0)] if geometry.channels_last else [(0, 0), (0, 0), *pairs]
     mode: Any = _NUMPY_MODES[geometry.window.padding_mode]
-    return np.pad(image.astype(dtype), pairs, mode)
+    return np.ascontiguousarray(np.pad(image.astype(dtype), pairs, mode))
 
 
 def _run_empty(call: Call, packed: Packed, out: Array) -> None:

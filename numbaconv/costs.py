@@ -23,20 +23,21 @@ _COPY = 0.25
 _TRANSPOSE = 0.6
 # of a weight that is packed, and of one that is transformed, for each element of its result,
 _PACK = 0.45
-_TRANSFORM_WEIGHT = 1.0
+_TRANSFORM_WEIGHT = 0.7
 # of a tile's elements in and out of Winograd's domain, a lane,
-_TRANSFORM_IN = 0.7
-_TRANSFORM_OUT = 0.9
+_TRANSFORM_IN = 0.4
+_TRANSFORM_OUT = 0.5
 # of a byte of transformed weights that does not fit the cache,
 _STREAM = 0.1
 # of a tap of a vector that depthwise sums, of a plane, of a byte of its input and output,
 _SUM = 0.8
-_PLANE = 300.0
+_PLANE = 100.0
 _BYTE = 0.08
 # of any call, in which the reference takes part with its column matrix and np.dot.
 _CALL = {"im2col": 200_000.0, "direct": 20_000.0, "winograd": 24_000.0, "depthwise": 8_000.0,
          "fft": 300_000.0}  # fmt: skip
 _REFERENCE = 2.0
+_PRODUCT = 3000.0
 _CACHE = 1 << 20
 
 
@@ -144,7 +145,8 @@ def _im2col(geometry: ConvGeometry, dtype: np.dtype[Any], prepared: bool) -> flo
     lanes = isa.host().nbytes / dtype.itemsize
     factor = {"f": 1.0, "c": 4.0}.get(dtype.kind, 8.0)
     columns = geometry.batch * geometry.window.positions * geometry.patch_size * geometry.groups
-    return _REFERENCE * (geometry.flops / 4 / lanes * factor + columns * _COPY)
+    products = geometry.batch * geometry.groups * _PRODUCT
+    return _REFERENCE * (geometry.flops / 4 / lanes * factor + columns * _COPY) + products
 
 
 def _fft(geometry: ConvGeometry, dtype: np.dtype[Any], prepared: bool) -> float:

@@ -48,6 +48,22 @@ def band(
     )
 
 
+def small_planes(
+    in_height: int, low: int, rows: int, dtype: np.dtype[Any], kernel: tuple[int, int],
+    stride: tuple[int, int],
+) -> int:  # fmt: skip
+    """Return the address of the function that convolves many small planes, each with its kernel.
+
+    All sizes but the width are literal, so nothing is decided for each plane. It is called with (x,
+    x_plane, x_row, weights, bias, to, to_plane, to_row, out_width, in_width, low, column_step,
+    count).
+    """
+    return link.address(
+        _small_planes, in_height, low, rows, *kernel, *stride, isa.host().lanes(dtype),
+        dtype_code(dtype),
+    )  # fmt: skip
+
+
 def pixels(count: int, dtype: np.dtype[Any], *, spread: bool) -> int:
     """Return the address of the function that convolves all channels at `count` output pixels.
 
@@ -79,6 +95,25 @@ def _band(
     return convolve_band
 
 
+def _small_planes(
+    in_height: int, low: int, rows: int, tall: int, wide: int, step: int, across: int, lanes: int,
+    code: int,
+) -> Callable[..., None]:  # fmt: skip
+    def convolve_planes(
+        x: int, x_plane: int, x_row: int, weights: int, bias: int, to: int, to_plane: int,
+        to_row: int, out_width: int, in_width: int, first: int, column_step: int, count: int,
+    ) -> None:  # fmt: skip
+        _convolve_planes(
+            in_height, low, rows, tall, wide, step, across, lanes, code,
+            (
+                x, x_plane, x_row, weights, bias, to, to_plane, to_row, out_width, in_width, first,
+                column_step, count,
+            ),
+        )  # fmt: skip
+
+    return convolve_planes
+
+
 def _pixels(count: int, spread: int, lanes: int, code: int) -> Callable[..., None]:
     def convolve_pixels(
         table: int, tap_rows: int, kernel_height: int, kernel_width: int, pixel_step: int,
@@ -102,6 +137,15 @@ def _convolve_band(
 ) -> Any:  # fmt: skip
     literals = (rows, tall, wide, step, across, resumed, lanes, code)
     return link.body(_emit_band, literals, arguments)
+
+
+@intrinsic(prefer_literal=True)
+def _convolve_planes(
+    context: Any, in_height: Any, low: Any, rows: Any, tall: Any, wide: Any, step: Any,
+    across: Any, lanes: Any, code: Any, arguments: Any,
+) -> Any:  # fmt: skip
+    literals = (in_height, low, rows, tall, wide, step, across, lanes, code)
+    return link.body(_emit_planes, literals, arguments)
 
 
 @intrinsic(prefer_literal=True)
@@ -165,6 +209,57 @@ def _emit_band(
             e.store_masked(total, target, inside)
             target = b.add(target, to_stride)
         loop.next([])
+
+
+def _emit_planes(
+    b: Any, values: list[Any], in_height: int, low: int, rows: int, tall: int, wide: int,
+    step: int, across: int, lanes: int, code: int,
+) -> None:  # fmt: skip
+    (
+        x, x_plane, x_row, weights, bias, to, to_plane, to_row, out_width, in_width, first,
+        column_step, count,
+    ) = values  # fmt: skip
+    e = Emitter(b, code, lanes)
+    blocks = b.sdiv(b.add(out_width, e.i64(lanes - 1)), e.i64(lanes))
+    with e.loop(blocks, [], "columns") as columns:
+        j0 = b.mul(columns.index, e.i64(lanes))
+        inside = e.mask(0, b.sub(out_width, j0))
+        column = b.sub(b.mul(j0, column_step), first)
+        reads = [
+            _column_reader(e, across, b.add(column, e.i64(j)), in_width, column_step)
+            for j in range(wide)
+        ]
+        start = e.at(to, b.mul(j0, e.i64(e.size)))
+        with e.loop(count, [x, weights, bias, start], "planes") as planes:
+            plane, taps, offset, target = planes.values
+            held: dict[tuple[int, int], Any] = {}
+
+            def weight(i: int, j: int) -> Any:
+                if (i, j) not in held:
+                    held[i, j] = e.splat(e.at(taps, (i * wide + j) * e.size))
+                return held[i, j]
+
+            sums = [e.splat(offset)] * rows
+            row = plane
+            for r in range((rows - 1) * step + tall):
+                users = [(i, r - i * step) for i in range(rows) if 0 <= r - i * step < tall]
+                exists = 0 <= r - low < in_height
+                for j in range(wide):
+                    # Zeros of the padding take part, so that 0 times infinity shows.
+                    value = reads[j](row) if exists and users else e.zero
+                    for i, a in users:
+                        sums[i] = e.multiply_add(weight(a, j), value, sums[i])
+                if exists:
+                    row = b.add(row, x_row)
+            at = target
+            for total in sums:
+                e.store_masked(total, at, inside)
+                at = b.add(at, to_row)
+            planes.next([
+                b.add(plane, x_plane), e.at(taps, tall * wide * e.size), e.at(offset, e.size),
+                b.add(target, to_plane),
+            ])  # fmt: skip
+        columns.next([])
 
 
 def _sum_taps(

@@ -214,13 +214,13 @@ class Emitter:
             width *= 2
         return rows
 
-    def prefetch(self, address: Any) -> None:
+    def prefetch(self, address: Any, *, write: bool = False) -> None:
         """Ask for the cache line at an address, of any validity."""
         kind = ir.FunctionType(ir.VoidType(), [I8.as_pointer(), I32, I32, I32])
         function = cgutils.get_or_insert_function(self.b.module, kind, "llvm.prefetch.p0")
         self.b.call(
             function,
-            [self._pointer(address, I8), ir.Constant(I32, 0), ir.Constant(I32, 3),
+            [self._pointer(address, I8), ir.Constant(I32, int(write)), ir.Constant(I32, 3),
              ir.Constant(I32, 1)],
         )  # fmt: skip
 

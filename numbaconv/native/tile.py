@@ -16,13 +16,14 @@ from numbaconv.native import isa, link
 from numbaconv.native.emit import I64, Emitter, dtype_code
 
 # Rounds of k ahead of which operands are fetched, and the unrolling: measured by benchmarks/peak.py.
-import os
-_AHEAD_LEFT = int(os.environ.get("PA","16"))
-_AHEAD_RIGHT = int(os.environ.get("PB","4"))
-_UNROLL = int(os.environ.get("UN","2"))
+_AHEAD_PACKED = 16
+_AHEAD_TABLE = 8
+_UNROLL = 2
 
 
-def tile(rows: int, vectors: int, dtype: np.dtype[Any], *, masked: bool) -> int:
+def tile(
+    rows: int, vectors: int, dtype: np.dtype[Any], *, masked: bool, swapped: bool = False
+) -> int:
     """Return the address of the tile that multiplies ``(rows, k) x (k, vectors * lanes)``.
 
     It is called with (k, a, b, offsets, c, c_stride, bias, accumulate, valid_rows, width): `a`
@@ -30,18 +31,21 @@ def tile(rows: int, vectors: int, dtype: np.dtype[Any], *, masked: bool) -> int:
     result, whose rows are `c_stride` bytes apart, `bias` to one element a row. The sums start from
     the bias, or with `accumulate` from what is in `c`. Only `valid_rows` rows are written, and with
     `masked` only `width` columns are read and written.
+
+    A `swapped` tile is the transpose: ``a + offsets[i]`` points to the left operand's i-th rows
+    (pixels), `b` to a packed right operand (weights), and the bias is one element a column.
     """
-    code = dtype_code(dtype)
-    return link.address(_tile, rows, vectors, isa.host().lanes(dtype), code, int(masked))
+    kind = 2 * swapped + masked
+    return link.address(_tile, rows, vectors, isa.host().lanes(dtype), dtype_code(dtype), kind)
 
 
-def _tile(mr: int, nv: int, lanes: int, code: int, masked: int) -> Callable[..., None]:
+def _tile(mr: int, nv: int, lanes: int, code: int, kind: int) -> Callable[..., None]:
     def tile(
         k: int, a: int, b: int, offsets: int, c: int, c_stride: int, bias: int, accumulate: int,
         valid_rows: int, width: int,
     ) -> None:  # fmt: skip
         _multiply(
-            mr, nv, lanes, code, masked,
+            mr, nv, lanes, code, kind,
             (k, a, b, offsets, c, c_stride, bias, accumulate, valid_rows, width),
         )  # fmt: skip
 
@@ -50,12 +54,13 @@ def _tile(mr: int, nv: int, lanes: int, code: int, masked: int) -> Callable[...,
 
 @intrinsic(prefer_literal=True)
 def _multiply(
-    context: Any, mr: Any, nv: Any, lanes: Any, code: Any, masked: Any, arguments: Any
+    context: Any, mr: Any, nv: Any, lanes: Any, code: Any, kind: Any, arguments: Any
 ) -> Any:
-    return link.body(_emit, (mr, nv, lanes, code, masked), arguments)
+    return link.body(_emit, (mr, nv, lanes, code, kind), arguments)
 
 
-def _emit(b: Any, values: list[Any], mr: int, nv: int, lanes: int, code: int, masked: int) -> None:
+def _emit(b: Any, values: list[Any], mr: int, nv: int, lanes: int, code: int, kind: int) -> None:
+    swapped, masked = kind >= 2, kind % 2 == 1
     k, left, right, offsets, c, c_stride, bias, accumulate, valid_rows, width = values
     e = Emitter(b, code, lanes)
     step = lanes * e.size
@@ -74,11 +79,18 @@ def _emit(b: Any, values: list[Any], mr: int, nv: int, lanes: int, code: int, ma
         else:
             e.store(value, at)
 
+    for m in range(mr):
+        # The result's lines are fetched while the sums are formed: stores seldom find them near.
+        for v in range(nv):
+            e.prefetch(e.at(e.at(c, b.mul(c_stride, e.i64(m))), v * step), write=True)
     # The sums start from the bias or from the result. Rows that do not exist start from the last.
     fresh, resumed, start = (b.append_basic_block(n) for n in ("fresh", "resumed", "start"))
     b.cbranch(b.icmp_signed("==", accumulate, e.i64(0)), fresh, resumed)
     b.position_at_end(fresh)
-    biases = [e.splat(e.at(bias, m * e.size)) for m in range(mr)]
+    if swapped:
+        biases = [e.load(e.at(bias, v * step)) for v in range(nv)] * mr
+    else:
+        biases = [e.splat(e.at(bias, m * e.size)) for m in range(mr) for _ in range(nv)]
     b.branch(start)
     b.position_at_end(resumed)
     last = b.sub(valid_rows, e.i64(1))
@@ -92,34 +104,41 @@ def _emit(b: Any, values: list[Any], mr: int, nv: int, lanes: int, code: int, ma
     for m in range(mr):
         for v in range(nv):
             phi = b.phi(e.vector)
-            phi.add_incoming(biases[m], fresh)
+            phi.add_incoming(biases[m * nv + v], fresh)
             phi.add_incoming(held[m * nv + v], resumed)
             sums.append(phi)
 
-    def advance(left: Any, table: Any, sums: list[Any]) -> list[Any]:
-        row = e.at(right, e.load_int(table))
-        vectors = [load(row, v) for v in range(nv)]
-        if _AHEAD_LEFT: e.prefetch(e.at(left, _AHEAD_LEFT * mr * e.size))
-        if _AHEAD_RIGHT:
-            ahead = e.at(right, e.load_int(e.at(table, 8*_AHEAD_RIGHT)))
-            for v in range(nv):
-                e.prefetch(e.at(ahead, v*step))
+    packed_step = (nv * lanes if swapped else mr) * e.size
+
+    def advance(packed: Any, table: Any, sums: list[Any]) -> list[Any]:
+        """Return the sums after one round of k."""
+        found = e.at(left if swapped else right, e.load_int(table))
+        rows, columns = (found, packed) if swapped else (packed, found)
+        whole = swapped or not masked  # a packed operand is padded
+        vectors = [
+            e.load(e.at(columns, v * step)) if whole else load(columns, v) for v in range(nv)
+        ]
+        e.prefetch(e.at(packed, _AHEAD_PACKED * packed_step))
+        ahead = e.at(left if swapped else right, e.load_int(e.at(table, 8 * _AHEAD_TABLE)))
+        for v in range(1 if swapped else nv):
+            e.prefetch(e.at(ahead, v * step))
         new = []
         for m in range(mr):
-            factor = e.splat(e.at(left, m * e.size))
+            factor = e.splat(e.at(rows, m * e.size))
             new += [e.multiply_add(factor, vectors[v], sums[m * nv + v]) for v in range(nv)]
         return new
 
-    with e.loop(b.sdiv(k, e.i64(_UNROLL)), [left, offsets, *sums], "unrolled") as loop:
-        a, table, *sums = loop.values
+    operand = right if swapped else left
+    with e.loop(b.sdiv(k, e.i64(_UNROLL)), [operand, offsets, *sums], "unrolled") as loop:
+        packed, table, *sums = loop.values
         for _ in range(_UNROLL):
-            sums = advance(a, table, sums)
-            a, table = e.at(a, mr * e.size), e.at(table, 8)
-        loop.next([a, table, *sums])
+            sums = advance(packed, table, sums)
+            packed, table = e.at(packed, packed_step), e.at(table, 8)
+        loop.next([packed, table, *sums])
     with e.loop(b.srem(k, e.i64(_UNROLL)), loop.values, "rest") as loop:
-        a, table, *sums = loop.values
-        sums = advance(a, table, sums)
-        loop.next([e.at(a, mr * e.size), e.at(table, 8), *sums])
+        packed, table, *sums = loop.values
+        sums = advance(packed, table, sums)
+        loop.next([e.at(packed, packed_step), e.at(table, 8), *sums])
     sums = loop.values[2:]
 
     done = b.append_basic_block("done")

@@ -21,7 +21,7 @@ from numbaconv.arrays import Array
 from numbaconv.geometry import ConvGeometry, three_axes
 from numbaconv.jit import native_available
 from numbaconv.native import emit, isa
-from numbaconv.native.depthwise import band, pixels
+from numbaconv.native.depthwise import MOST_UNROLLED, band, pixels, small_planes
 from numbaconv.packed import Packed
 
 #: Input channels a group up to which sums beat products of matrices.
@@ -95,6 +95,16 @@ class Plan:
             self.row_tasks = geometry.out_channels * self.output[0] * parts
         self.work = geometry.out_channels * geometry.window.positions * geometry.patch_size // 4
         self.zeros_address = self.zeros.ctypes.data
+        self.small = (
+            not geometry.channels_last
+            and self.channels == self.multiplier == 1
+            and self.kernel[0] == self.output[0] == self.input[0] == 1
+            and geometry.window.taps <= MOST_UNROLLED
+            and self.dilation == (1, 1, 1)
+            and max(self.stride) <= 2
+            and self.rows == self.band == self.output[1]
+            and self.low[0] == 0
+        )
         self.natives = self._natives()
         self.idle: collections.deque[tuple[Array, ...]] = collections.deque(maxlen=4)
         spread = np.arange(geometry.out_channels + 2 * lanes) // max(self.multiplier, 1)
@@ -113,6 +123,11 @@ class Plan:
             found = [pixels(n, self.dtype, spread=spread) for n in {self.band: 0, 1: 0}]
         else:
             kernel, stride, dilation = self.kernel[1:], self.stride[1:], self.dilation[1:]
+            if self.small:
+                native = small_planes(
+                    self.input[1], self.low[1], self.output[1], self.dtype, kernel, stride
+                )
+                return np.array([native], np.int64)
             heights = {self.band: 0} | ({1: 0} if self.output[1] % self.band else {})
             resumes = [False] + [True] * (self.channels * self.kernel[0] > 1)
             pairs = [
@@ -130,7 +145,7 @@ class Plan:
             shape = driver.Shape(
                 self.dtype.itemsize, self.channels, geometry.out_channels, self.multiplier,
                 *self.input, *self.output, *self.kernel, *self.stride, *self.dilation, *self.low,
-                *strides, self.grain, self.rows, self.band, self.table_rows, self.table_columns,
+                *strides, int(self.small), self.grain, self.rows, self.band, self.table_rows, self.table_columns,
             )  # fmt: skip
             if len(self.shapes) > 16:
                 self.shapes.clear()

@@ -39,6 +39,7 @@ class Shape(NamedTuple):
     x_depth: int
     x_row: int
     x_column: int
+    small: int  # whether planes are small, and go many at a time
     grain: int  # tasks that a worker takes at a time
     rows: int  # output rows of a task
     band: int  # output rows (or, channels last, pixels) that are summed at once
@@ -52,7 +53,7 @@ def unpack(p: Place) -> Shape:
     return Shape(
         p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13],
         p[14], p[15], p[16], p[17], p[18], p[19], p[20], p[21], p[22], p[23], p[24], p[25], p[26],
-        p[27], p[28], p[29], p[30], p[31],
+        p[27], p[28], p[29], p[30], p[31], p[32],
     )  # fmt: skip
 
 
@@ -100,6 +101,9 @@ def _planes(
         if task >= tasks:
             break
         last = min(task + s.grain, tasks)
+        if s.small:
+            _small_planes(s, task, last, x, weight, bias, out, natives)
+            continue
         # Divided once for many tasks: a division costs as much as a row of a small plane.
         part = task % parts
         depth = task // parts % s.out_depth
@@ -120,6 +124,27 @@ def _planes(
                     if output == s.outputs:
                         output = 0
                         image += 1
+
+
+@device
+def _small_planes(
+    s: Shape, task: int, end: int, x: int, weight: int, bias: int, out: int, natives: Place
+) -> None:
+    """Convolve planes that are one band each, many in one call."""
+    plane = s.out_height * s.out_width * s.size
+    while task < end:
+        image, channel = task // s.outputs, task % s.outputs
+        count = min(end - task, s.outputs - channel)
+        call(
+            natives[0],
+            (
+                x + image * s.x_image + channel * s.x_channel, s.x_channel, s.x_row,
+                weight + channel * s.kernel_height * s.kernel_width * s.size,
+                bias + channel * s.size, out + task * plane, plane, s.out_width * s.size,
+                s.out_width, s.in_width, s.low_width, s.stride_width, count,
+            ),
+        )  # fmt: skip
+        task += count
 
 
 @inlined

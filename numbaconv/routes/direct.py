@@ -56,6 +56,33 @@ def tile_shape(outputs: int, lanes: int) -> tuple[int, int]:
     return rows, vectors
 
 
+def choose_tile(geometry: ConvGeometry, lanes: int) -> tuple[bool, int, int, int]:
+    """Return (swapped, output channels of a block, vectors, pixels of a swapped tile).
+
+    A tile's vectors lie along the pixels, and its rows are output channels; where few pixels would
+    leave lanes empty, and where channels are last, the other way round.
+    """
+    outputs = geometry.out_channels // geometry.groups
+    rows, vectors = tile_shape(outputs, lanes)
+    pixels, wide = isa.host().tile
+    if outputs <= lanes:
+        pixels, wide = isa.host().narrow
+    *_, width = geometry.window.output
+    positions = geometry.window.positions
+    plain = min(-(-positions // lanes) * 1.02, positions // width * -(-width // lanes))
+    plain *= -(-outputs // rows) * rows * geometry.patch_size
+    swapped = positions * -(-outputs // (wide * lanes)) * wide * geometry.patch_size
+    # What has to be transposed on the way out costs about a cycle an element.
+    moved = 2.0 * positions * outputs
+    if geometry.channels_last:
+        plain += moved
+    else:
+        swapped += moved
+    if swapped < plain and outputs > 1:
+        return True, wide * lanes, wide, pixels
+    return False, rows, vectors, 0
+
+
 @dataclass(frozen=True)
 class Layout:
     """How a chunk of output rows lies in a worker's memory."""
@@ -86,9 +113,9 @@ class Plan:
         self.lanes = isa.host().lanes(dtype)
         self.channels = geometry.in_channels // geometry.groups
         self.outputs = geometry.out_channels // geometry.groups
-        self.rows, self.vectors = tile_shape(self.outputs, self.lanes)
-        self.blocks = -(-self.outputs // self.rows)
         self.k = geometry.patch_size
+        self.swapped, self.rows, self.vectors, self.pixels = choose_tile(geometry, self.lanes)
+        self.blocks = -(-self.outputs // self.rows)
         # A vector of slack: what copies rows may write behind the last.
         self.panel = -(-(self.rows * self.k + self.lanes) * self.size // 64) * 64
         self.kernel = three_axes(window.kernel, 1)
@@ -110,7 +137,7 @@ class Plan:
 
     @property
     def pack_key(self) -> tuple[int, int]:
-        """The tile's rows, and the stride between panels."""
+        """The output channels of a block, and the stride between panels."""
         return self.rows, self.panel
 
     @property
@@ -255,7 +282,9 @@ class Schedule:
         block = _channel_block(plan, layout.plane)
         step = plan.vectors * plan.lanes
         space = -(-(block * layout.plane + plan.lanes * size) // 64) * 64
-        tile_bytes = plan.rows * step * size if geometry.channels_last else 0
+        tile_bytes = max(plan.rows, plan.pixels) * step * size
+        if geometry.channels_last == plan.swapped:
+            tile_bytes = 0
         if plan.in_place:
             pitch, spaces, space_rows = plan.stride[1] * strides[3], 0, 0
         else:
@@ -279,19 +308,15 @@ class Schedule:
             low_depth=plan.low[0], low_height=plan.low[1], spaces=spaces, space_rows=space_rows,
             space_width=layout.width, space_plane=layout.plane,
             worker_bytes=space + tile_bytes, tile_offset=space,
-            channels_last=int(geometry.channels_last),
+            channels_last=int(geometry.channels_last), swapped=int(plan.swapped),
+            tile_pixels=plan.pixels,
         )  # fmt: skip
         runs = {width} if not layout.flat else {min(self.chunk, positions), positions % self.chunk}
-        tails = {-(-(run % step) // plan.lanes) for run in runs} - {0}
-        tiles = np.zeros(driver.MOST_VECTORS + 1, np.int64)
-        if any(run >= step for run in runs):
-            tiles[0] = tile(plan.rows, plan.vectors, plan.dtype, masked=False)
-        for v in tails:
-            tiles[v] = tile(plan.rows, v, plan.dtype, masked=True)
+        tiles = _swapped_tiles(plan, runs) if plan.swapped else _tiles(plan, runs, step)
         movers = np.zeros(2, np.int64)
-        if geometry.channels_last:
+        if geometry.channels_last or plan.swapped:
             movers[1] = transposer(plan.dtype)
-        elif not plan.in_place:
+        if not geometry.channels_last and not plan.in_place:
             movers[0] = copier(plan.stride[2], plan.dtype)
         return (
             space + tile_bytes,
@@ -302,6 +327,26 @@ class Schedule:
             layout.rows,
             layout.columns,
         )
+
+
+def _tiles(plan: Plan, runs: set[int], step: int) -> Array:
+    """Return the addresses of the tiles: of whole ones, then by the vectors of narrower ones."""
+    tiles = np.zeros(driver.MOST_VECTORS + 1, np.int64)
+    if any(run >= step for run in runs):
+        tiles[0] = tile(plan.rows, plan.vectors, plan.dtype, masked=False)
+    for v in {-(-(run % step) // plan.lanes) for run in runs} - {0}:
+        tiles[v] = tile(plan.rows, v, plan.dtype, masked=True)
+    return tiles
+
+
+def _swapped_tiles(plan: Plan, runs: set[int]) -> Array:
+    """Return the addresses of swapped tiles by their pixels."""
+    tiles = np.zeros(driver.MOST_ROWS + 1, np.int64)
+    for run in runs - {0}:
+        cuts = -(-run // plan.pixels)
+        for n in {run // cuts, -(-run // cuts)}:
+            tiles[n] = tile(n, plan.vectors, plan.dtype, masked=True, swapped=True)
+    return tiles
 
 
 def _padded(offsets: Array) -> Array:

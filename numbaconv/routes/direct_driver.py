@@ -9,8 +9,9 @@ from numbaconv.jit import device, kernel
 from numbaconv.native.link import call, fetch_add
 from numbaconv.native.rows import NOTHING
 
-#: More vectors than this are in no tile.
+#: More vectors, or rows, than this are in no tile.
 MOST_VECTORS = 8
+MOST_ROWS = 28
 
 
 class Shape(NamedTuple):
@@ -57,6 +58,8 @@ class Shape(NamedTuple):
     worker_bytes: int
     tile_offset: int  # where in a worker's memory a tile of channels last waits to be stored
     channels_last: int
+    swapped: int  # whether tiles are pixels by channels
+    tile_pixels: int  # the most pixels of such a tile
 
 
 @device
@@ -66,6 +69,7 @@ def unpack(p: Place) -> Shape:
         p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13],
         p[14], p[15], p[16], p[17], p[18], p[19], p[20], p[21], p[22], p[23], p[24], p[25], p[26],
         p[27], p[28], p[29], p[30], p[31], p[32], p[33], p[34], p[35], p[36],
+        p[37], p[38],
     )  # fmt: skip
 
 
@@ -152,7 +156,7 @@ def _work(
             for block in range(cut * share, min(cut * share + share, blocks)):
                 panel = weight + (group * blocks + block) * s.panel
                 first = group * s.outputs + block * s.tile_rows
-                _multiply_block(
+                _multiply(
                     s, (c1 - c0) * s.taps, panel + c0 * s.taps * s.tile_rows * s.size,
                     bias + (group * blocks + block) * s.tile_rows * s.size,
                     min(s.tile_rows, s.outputs - block * s.tile_rows), reads, c0 > 0,
@@ -224,7 +228,7 @@ def _clear(at: int, count: int, s: Shape, channels: int, movers: Place) -> None:
 
 
 @device
-def _multiply_block(
+def _multiply(
     s: Shape,
     k: int,
     panel: int,
@@ -244,6 +248,39 @@ def _multiply_block(
     offsets: Place,
 ) -> None:
     """Compute one block of output channels at the positions of a chunk."""
+    if s.swapped:
+        _multiply_pixels(
+            s, k, panel, bias, rows, reads, accumulate, image, depth, first, p0, p1, out, waiting,
+            tiles, movers, offsets,
+        )  # fmt: skip
+    else:
+        _multiply_channels(
+            s, k, panel, bias, rows, reads, accumulate, image, depth, first, p0, p1, out, waiting,
+            tiles, movers, offsets,
+        )  # fmt: skip
+
+
+@device
+def _multiply_channels(
+    s: Shape,
+    k: int,
+    panel: int,
+    bias: int,
+    rows: int,
+    reads: int,
+    accumulate: bool,
+    image: int,
+    depth: int,
+    first: int,
+    p0: int,
+    p1: int,
+    out: int,
+    waiting: int,
+    tiles: Place,
+    movers: Place,
+    offsets: Place,
+) -> None:
+    """Compute one block of output channels with tiles of channels by pixels."""
     table = offsets.ctypes.data
     step = s.tile_vectors * s.lanes
     total = s.depths * s.positions
@@ -266,6 +303,62 @@ def _multiply_block(
                 call(movers[1], (n, n, rows, c, outputs * s.size, waiting, pitch))
             call(tile, (k, panel, b, table, waiting, pitch, bias, accumulate, rows, n))
             call(movers[1], (rows, rows, n, waiting, pitch, c, outputs * s.size))
+
+
+@device
+def _multiply_pixels(
+    s: Shape,
+    k: int,
+    panel: int,
+    bias: int,
+    rows: int,
+    reads: int,
+    accumulate: bool,
+    image: int,
+    depth: int,
+    first: int,
+    p0: int,
+    p1: int,
+    out: int,
+    waiting: int,
+    tiles: Place,
+    movers: Place,
+    offsets: Place,
+) -> None:
+    """Compute one block of output channels with tiles of pixels by channels.
+
+    Pixels are cut evenly, so no lane is empty however few there are.
+    """
+    table = offsets.ctypes.data
+    total = s.depths * s.positions
+    outputs = s.groups * s.outputs
+    run = p1 - p0 if s.flat else s.width
+    cuts = (run + s.tile_pixels - 1) // s.tile_pixels
+    least = run // cuts
+    larger = run - cuts * least
+    at = depth * s.positions + p0
+    pitch = s.tile_vectors * s.lanes * s.size
+    for r in range((p1 - p0) // run):
+        q = 0
+        for i in range(cuts):
+            n = least + 1 if i < larger else least
+            a = reads + r * s.run_pitch + q * s.size
+            position = at + r * run + q
+            if s.channels_last:
+                c = out + ((image * total + position) * outputs + first) * s.size
+                call(
+                    tiles[n],
+                    (k, a, panel, table, c, outputs * s.size, bias, accumulate, n, rows),
+                )  # fmt: skip
+            else:
+                c = out + ((image * outputs + first) * total + position) * s.size
+                if accumulate:
+                    call(movers[1], (rows, rows, n, c, total * s.size, waiting, pitch))
+                call(
+                    tiles[n], (k, a, panel, table, waiting, pitch, bias, accumulate, n, rows)
+                )  # fmt: skip
+                call(movers[1], (n, n, rows, waiting, pitch, c, total * s.size))
+            q += n
 
 
 @kernel

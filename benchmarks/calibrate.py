@@ -37,8 +37,7 @@ def calls(layer, batch, prepared):
             convolution = _LAYERS[layer.ndim](weight, algorithm=name, **layer.keywords)
             made[name] = lambda convolution=convolution: convolution(x)
         else:
-            function = _FUNCTIONS[layer.ndim]
-            made[name] = lambda name=name: function(
+            made[name] = lambda name=name: _FUNCTIONS[layer.ndim](
                 x, weight, algorithm=name, **layer.keywords
             )
     return plan, made

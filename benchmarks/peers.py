@@ -1,8 +1,8 @@
 """numbaconv against other engines, layer by layer: one table and one picture.
 
-Run as ``python -m benchmarks.peers --python PYTHON``, PYTHON being an interpreter that has the peers
-(``benchmarks/requirements-peers.txt``). float32 (or the layer's own dtype), channels first, NumPy
-arrays in and out, 2 threads, batch 1 and 8, weights in the cache. Each engine is a process of its
+Run as ``python -m benchmarks.peers --python PYTHON``, PYTHON being an interpreter that has the
+peers (``benchmarks/requirements-peers.txt``). float32 (or the layer's own dtype), channels first,
+NumPy arrays in and out, 2 threads, batch 1 and 8, weights in the cache. Each engine is a process of its
 own; they take turns, layer by layer and round by round, and the figure is the least time of all
 rounds. "numbaconv" has its weights prepared, as onnxruntime, openvino and ncnn have; "numbaconv
 plain" and torch pack them in every call. Writes ``benchmarks/results/NAME.json`` and ``.png``.
@@ -14,11 +14,14 @@ import math
 import os
 import subprocess
 import sys
+import time
 
 from benchmarks import engines
 from benchmarks.layers import BY_NAME, FAMILIES
 from benchmarks.peer import ENGINES
 
+# Seconds between two engines, in which the threads of the first go to sleep.
+_PAUSE = 0.1
 PREPARED_PEERS = ("torch", "onnxruntime", "openvino", "ncnn")
 
 
@@ -45,15 +48,17 @@ class Process:
 def run(names, batches, chosen, python, rounds, seconds, report=print):
     """Return {batch: {layer: {engine: least milliseconds}}}."""
     processes = [
-        Process(name, sys.executable if name.startswith("numbaconv") else python)
-        for name in chosen
+        Process(name, sys.executable if name.startswith("numbaconv") else python) for name in chosen
     ]
     result = {}
     for batch in batches:
         for name in names:
             least = {}
-            for _ in range(rounds):
-                for process in processes:
+            for turn in range(rounds):
+                for i in range(len(processes)):
+                    # Another one begins each round, after a pause: pools spin for a while.
+                    process = processes[(i + turn) % len(processes)]
+                    time.sleep(_PAUSE)
                     answer = process.time(name, batch, seconds)
                     if answer is not None:
                         least[process.name] = min(answer[0], least.get(process.name, math.inf))
@@ -70,7 +75,7 @@ def run(names, batches, chosen, python, rounds, seconds, report=print):
 def line(name, batch, least):
     """Return a row of the table: GFLOP/s of the direct convolution, and the ratios."""
     flops = BY_NAME[name].flops(batch) / 1e9
-    cells = [f"{engine} {flops / t:7.1f}" for engine, t in least.items()]
+    cells = [f"{engine} {flops / least[engine]:7.1f}" for engine in ENGINES if engine in least]
     return f"{name:22} b{batch} | {' | '.join(cells)} | {ratios(least)}"
 
 

@@ -126,13 +126,9 @@ def without_mode(geometry: ConvGeometry) -> ConvGeometry:
     window = geometry.window
     if window.padding_mode == "zeros":
         return geometry
-    size = tuple(
-        n + low + high for n, (low, high) in zip(window.size, window.padding, strict=True)
-    )
+    size = tuple(n + low + high for n, (low, high) in zip(window.size, window.padding, strict=True))
     none = ((0, 0),) * window.ndim
-    return replace(
-        geometry, window=replace(window, size=size, padding=none, padding_mode="zeros")
-    )
+    return replace(geometry, window=replace(window, size=size, padding=none, padding_mode="zeros"))
 
 
 def check_bias(bias: Any, outputs: int, dtype: np.dtype[Any]) -> Array:
@@ -146,9 +142,7 @@ def check_bias(bias: Any, outputs: int, dtype: np.dtype[Any]) -> Array:
     return array.astype(dtype, copy=False)
 
 
-def pack(
-    call: Call, weight: Array, bias: Array | None, parallel: bool, *, keep: bool
-) -> Packed:
+def pack(call: Call, weight: Array, bias: Array | None, parallel: bool, *, keep: bool) -> Packed:
     """Return weights and bias in the form of the chosen algorithm."""
     work = call.work
     if bias is not None:
@@ -181,8 +175,13 @@ def run(
     else:
         source = x if call.batched else x[None]
         images = target if call.batched else target[None]
-        if source.dtype is call.work and source.flags.carray and images.flags.carray \
-                and images.dtype is call.work and call.geometry.window.padding_mode == "zeros":
+        if (
+            source.dtype is call.work
+            and source.flags.carray
+            and images.flags.carray
+            and images.dtype is call.work
+            and call.geometry.window.padding_mode == "zeros"
+        ):
             call.plan.run(source, packed, images, parallel)
         else:
             _run_parts(call, source, packed, images, parallel)
@@ -191,9 +190,7 @@ def run(
     return result if out is None else out
 
 
-def _run_parts(
-    call: Call, x: Array, packed: Packed, out: Array, parallel: bool
-) -> None:
+def _run_parts(call: Call, x: Array, packed: Packed, out: Array, parallel: bool) -> None:
     """Run arrays of any form: all at once, or image by image through suitable copies."""
     x, out = _as_signed(x, call.work), _as_signed(out, call.work)
     for source, target in _suitable(call, x, out):

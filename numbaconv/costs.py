@@ -41,9 +41,7 @@ _PRODUCT = 3000.0
 _CACHE = 1 << 20
 
 
-def estimate(
-    name: str, geometry: ConvGeometry, dtype: np.dtype[Any], *, prepared: bool
-) -> float:
+def estimate(name: str, geometry: ConvGeometry, dtype: np.dtype[Any], *, prepared: bool) -> float:
     """Return the estimated cycles of one core; `prepared` leaves the packing of weights out."""
     work = {
         "im2col": _im2col, "direct": _direct, "winograd": _winograd, "depthwise": _depthwise,
@@ -86,7 +84,7 @@ def _vectors(geometry: ConvGeometry, lanes: int) -> float:
 
 
 def _direct(geometry: ConvGeometry, dtype: np.dtype[Any], prepared: bool) -> float:
-    from numbaconv.routes.direct import tile_shape
+    from numbaconv.routes.direct_cut import tile_shape
 
     lanes = isa.host().lanes(dtype)
     outputs = geometry.out_channels // geometry.groups
@@ -102,7 +100,9 @@ def _direct(geometry: ConvGeometry, dtype: np.dtype[Any], prepared: bool) -> flo
         cycles += positions * geometry.in_channels * kernel[0] * kernel[2] * _COPY
         cycles += geometry.batch * geometry.groups * (400 + 30 * channels)
     if geometry.channels_last:
-        cycles += positions * (geometry.in_channels * kernel[2] + geometry.out_channels) * _TRANSPOSE
+        cycles += (
+            positions * (geometry.in_channels * kernel[2] + geometry.out_channels) * _TRANSPOSE
+        )
     return cycles if prepared else cycles + _weights(geometry) * _PACK
 
 

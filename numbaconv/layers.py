@@ -65,9 +65,7 @@ class _Conv:
         self._by_signature: dict[Any, tuple[call.Call, Packed]] = {}
         self._packed: dict[Any, Packed] = {}
 
-    def __call__(
-        self, x: npt.ArrayLike, out: Array | None = None, parallel: bool = True
-    ) -> Array:
+    def __call__(self, x: npt.ArrayLike, out: Array | None = None, parallel: bool = True) -> Array:
         """Return the convolution of `x`.
 
         Parameters
@@ -149,10 +147,12 @@ class _Conv:
             *kernel, channels, outputs = shape
         else:
             outputs, channels, *kernel = shape
-        defaults = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "dtype": None,
-                    "padding_mode": "zeros", "layout": "channels_first", "algorithm": "auto"}  # fmt: skip
+        defaults: dict[str, Any] = {
+            "stride": 1, "padding": 0, "dilation": 1, "groups": 1, "padding_mode": "zeros",
+            "layout": "channels_first", "dtype": None, "algorithm": "auto",
+        }  # fmt: skip
         options = [
-            f"{name}={str(value) if name == 'dtype' else value!r}"
+            f"{name}={value if name == 'dtype' else repr(value)}"
             for name, value in self._options.items()
             if not (type(value) is type(defaults[name]) and value == defaults[name])
         ]

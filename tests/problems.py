@@ -21,6 +21,10 @@ LAYOUTS = ("channels_first", "channels_last", "channels_last, patches as rows")
 MODES = ("zeros", "reflect", "replicate", "circular")
 
 
+#: The algorithm of `Case.run` where a test names none.
+DEFAULT = "auto"
+
+
 @contextlib.contextmanager
 def layout_named(layout):
     """Yield the name of the layout for numbaconv, with patches as rows where that is asked for."""
@@ -75,6 +79,7 @@ class Case:
         with layout_named(layout) as name:
             if name == "channels_last":
                 x, weight = naive.channels_last(x), naive.weight_channels_last(weight)
+            keywords.setdefault("algorithm", DEFAULT)
             y = CONVS[self.ndim](
                 x, weight, bias, self.stride, self.padding, self.dilation, self.groups,
                 padding_mode=self.mode, layout=name, **keywords,

@@ -3,6 +3,7 @@
 import naive
 import numba
 import numpy as np
+import problems
 import pytest
 from children import code
 from hypothesis import given
@@ -40,8 +41,10 @@ def arrays(case, dtype, rng, bias=True, draw=small_integers):
     )
 
 
-@pytest.fixture
-def rng():
+@pytest.fixture(params=["im2col", "auto"])
+def rng(request, monkeypatch):
+    """A source of numbers; tests that take it run by the reference route and by the chosen one."""
+    monkeypatch.setattr(problems, "DEFAULT", request.param)
     return np.random.default_rng(20261122)
 
 
@@ -67,8 +70,9 @@ def test_random_data_within_the_bound(dtype, case, layout, seed):
 @given(case=cases(), layout=st.sampled_from(LAYOUTS), seed=st.integers(0, 99))
 def test_integers_wrap_as_numpy_does(dtype, case, layout, seed):
     x, weight, bias = arrays(case, dtype, np.random.default_rng(seed))
-    y = case.run(x, weight, bias, layout, parallel=False)
-    np.testing.assert_array_equal(y, case.naive(x, weight, bias))
+    for algorithm in ("im2col", "auto"):
+        y = case.run(x, weight, bias, layout, algorithm=algorithm, parallel=False)
+        np.testing.assert_array_equal(y, case.naive(x, weight, bias))
 
 
 @pytest.mark.parametrize("name", AWKWARD)
@@ -402,7 +406,7 @@ def test_one_machine_code_for_all_layouts_in_memory():
     """Strides, order, writeability and the number of axes do not compile anything again."""
     source = """
 import numpy as np, numbaconv as nbc
-from numbaconv.routes import im2col as route
+from numbaconv.routes import im2col, direct_driver
 from numbaconv import gather
 convs = {3: nbc.conv1d, 4: nbc.conv2d, 5: nbc.conv3d}
 for shape in ((2, 3, 20), (2, 3, 8, 9), (2, 3, 4, 5, 6)):
@@ -411,15 +415,21 @@ for shape in ((2, 3, 20), (2, 3, 8, 9), (2, 3, 4, 5, 6)):
     fixed = x.copy()
     fixed.flags.writeable = False
     for held in (x, np.asfortranarray(x), x[..., ::-1], x[..., ::2], fixed, x.astype(">f4")):
-        conv(held, w, parallel=False)
-        conv(held, w.astype("f8").astype("f4")[::-1], parallel=False)
+        for route in ("im2col", "direct"):
+            conv(held, w, parallel=False, algorithm=route)
+            conv(held, w.astype("f8").astype("f4")[::-1], parallel=False, algorithm=route)
         nbc.im2col(held, (2,) * (len(shape) - 2), parallel=False)
     w.flags.writeable = False
-    conv(x, w, w[:, 0].reshape(4, -1)[:, 0], parallel=False)
-for kernel in (route._outputs_by_positions, gather.im2col_columns):
+    conv(x, w, w[:, 0].reshape(4, -1)[:, 0], parallel=False, algorithm="im2col")
+# The direct route shares its machine code among dtypes and layouts, too.
+for dtype in ("f8", "i1", "i4"):
+    for layout in ("channels_first", "channels_last"):
+        nbc.conv2d(np.ones((1, 5, 5, 5), dtype), np.ones((5, 5, 5, 5), dtype), layout=layout,
+                   algorithm="direct", parallel=False)
+for kernel in (im2col._outputs_by_positions, gather.im2col_columns, direct_driver.convolve):
     print(len(kernel.serial.signatures))
 """
-    assert code(source).split() == ["1", "1"]
+    assert code(source).split() == ["1", "1", "1"]
 
 
 def test_more_than_2_to_the_31_elements():

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba.extending import intrinsic
 
 from numbaconv.native import isa, link
 from numbaconv.native.emit import I64, Emitter, dtype_code
@@ -130,7 +129,7 @@ def _pixels(count: int, spread: int, lanes: int, code: int) -> Callable[..., Non
     return convolve_pixels
 
 
-@intrinsic(prefer_literal=True)
+@link.specialised
 def _convolve_band(
     context: Any, rows: Any, tall: Any, wide: Any, step: Any, across: Any, resumed: Any,
     lanes: Any, code: Any, arguments: Any,
@@ -139,7 +138,7 @@ def _convolve_band(
     return link.body(_emit_band, literals, arguments)
 
 
-@intrinsic(prefer_literal=True)
+@link.specialised
 def _convolve_planes(
     context: Any, in_height: Any, low: Any, rows: Any, tall: Any, wide: Any, step: Any,
     across: Any, lanes: Any, code: Any, arguments: Any,
@@ -148,7 +147,7 @@ def _convolve_planes(
     return link.body(_emit_planes, literals, arguments)
 
 
-@intrinsic(prefer_literal=True)
+@link.specialised
 def _convolve_pixels(
     context: Any, count: Any, spread: Any, lanes: Any, code: Any, arguments: Any
 ) -> Any:
@@ -160,17 +159,15 @@ def _emit_band(
     resumed: int, lanes: int, code: int,
 ) -> None:  # fmt: skip
     (
-        table, weights, bias, to, to_stride, out_width, in_width, low, kernel_height,
-        kernel_width, row_step, row_dilation, column_dilation, column_step,
+        table, weights, bias, to, to_stride, out_width, in_width, low, *_, column_step,
     ) = values  # fmt: skip
     e = Emitter(b, code, lanes)
     start = e.splat(bias)
     held: dict[tuple[int, int], Any] = {}
-    if tall:
-        if tall * wide <= _MOST_HELD:
-            for i in range(tall):
-                for j in range(wide):
-                    held[i, j] = e.splat(e.at(weights, (i * wide + j) * e.size))
+    if tall * wide <= _MOST_HELD:
+        for i in range(tall):
+            for j in range(wide):
+                held[i, j] = e.splat(e.at(weights, (i * wide + j) * e.size))
 
     def weight(i: int, j: int) -> Any:
         found = held.get((i, j))
@@ -184,8 +181,7 @@ def _emit_band(
         sums = [start] * rows
         if resumed:
             sums = [
-                e.load_masked(e.at(target, b.mul(to_stride, e.i64(i))), inside)
-                for i in range(rows)
+                e.load_masked(e.at(target, b.mul(to_stride, e.i64(i))), inside) for i in range(rows)
             ]
         first = b.sub(b.mul(j0, column_step), low)
         if tall:
@@ -263,13 +259,18 @@ def _emit_planes(
 
 
 def _sum_taps(
-    e: Emitter, sums: list[Any], first: Any, table: Any, weights: Any, across: int, values: Any
+    e: Emitter,
+    sums: list[Any],
+    first: Any,
+    table: Any,
+    weights: Any,
+    across: int,
+    values: list[Any],
 ) -> list[Any]:
     """Emit the loops over the taps of a kernel of any size."""
     b = e.b
-    in_width, kernel_height, kernel_width, row_step, row_dilation, column_dilation, column_step = (
-        values[6], *values[8:],
-    )  # fmt: skip
+    in_width = values[6]
+    kernel_height, kernel_width, row_step, row_dilation, column_dilation, column_step = values[8:]
     with e.loop(kernel_height, [table, weights, *sums], "tap.rows") as outer:
         rows_of_tap, at, *sums = outer.values
         starts = [
@@ -315,9 +316,7 @@ def _column_reader(
     return lambda row: gather(e, b.add(places, e.broadcast(b.add(row, offset))), mask)
 
 
-def _emit_pixels(
-    b: Any, values: list[Any], count: int, spread: int, lanes: int, code: int
-) -> None:
+def _emit_pixels(b: Any, values: list[Any], count: int, spread: int, lanes: int, code: int) -> None:
     (
         table, tap_rows, kernel_height, kernel_width, pixel_step, column_dilation, weights, bias,
         to, channels, lanes_table,
@@ -363,4 +362,3 @@ def _emit_pixels(
             at = e.at(e.at(to, offset), b.mul(row_bytes, e.i64(i)))
             e.store_masked(total, at, inside)
         loop.next([])
-

@@ -161,9 +161,7 @@ class Emitter:
 
     def store_masked(self, value: Any, address: Any, mask: Any) -> None:
         """Store the lanes of a vector that are in the mask."""
-        kind = ir.FunctionType(
-            ir.VoidType(), [value.type, value.type.as_pointer(), I32, mask.type]
-        )
+        kind = ir.FunctionType(ir.VoidType(), [value.type, value.type.as_pointer(), I32, mask.type])
         self.b.call(
             self._masked("store", kind, value.type),
             [value, self._pointer(address, value.type), ir.Constant(I32, self.size), mask],

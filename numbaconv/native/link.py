@@ -19,7 +19,7 @@ from numbaconv.jit import OPTIONS
 from numbaconv.native.emit import I64
 
 _compiling = threading.Lock()
-_compiled: dict[tuple[Any, ...], CFunc] = {}
+_compiled: dict[tuple[Any, ...], Any] = {}
 
 
 def address(make: Callable[..., Callable[..., None]], *parameters: int) -> int:
@@ -38,10 +38,10 @@ def address(make: Callable[..., Callable[..., None]], *parameters: int) -> int:
     return int(found.address)
 
 
-def _compile(function: Callable[..., None]) -> CFunc:
+def _compile(function: Callable[..., None]) -> Any:
     arguments = function.__code__.co_argcount
     signature = (types.intp,) * arguments, types.void
-    native = CFunc(function, signature, {}, OPTIONS)
+    native: Any = CFunc(function, signature, {}, OPTIONS)
     native._cache = KernelCache(function, OPTIONS)
     native.compile()
     return native
@@ -64,7 +64,12 @@ def body(emit: Callable[..., None], literals: tuple[Any, ...], arguments: Any) -
     return signature, codegen
 
 
-@intrinsic
+def specialised(function: Callable[..., Any]) -> Any:
+    """Make an intrinsic whose int arguments are literals where the caller's are constants."""
+    return intrinsic(prefer_literal=True)(function)
+
+
+@specialised
 def call(context: Any, function: Any, arguments: Any) -> Any:
     """``call(address, (argument, ...))`` calls a native function; all are int64."""
     count = arguments.count
@@ -79,8 +84,7 @@ def call(context: Any, function: Any, arguments: Any) -> Any:
     return signature, codegen
 
 
-
-@intrinsic
+@specialised
 def fetch_add(context: Any, counter: Any) -> Any:
     """``fetch_add(address)`` adds 1 to a shared int64 and returns what it was."""
 

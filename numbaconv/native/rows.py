@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from numbaconv.native import isa, link
 from numbaconv.native.emit import I1, I32, I64, Emitter, dtype_code
@@ -44,10 +43,8 @@ def _copier(kind: int, exact: int, lanes: int, code: int) -> Callable[..., None]
     return copy_rows
 
 
-@intrinsic(prefer_literal=True)
-def _copy(
-    context: Any, kind: Any, exact: Any, lanes: Any, code: Any, arguments: Any
-) -> Any:
+@link.specialised
+def _copy(context: Any, kind: Any, exact: Any, lanes: Any, code: Any, arguments: Any) -> Any:
     return link.body(_emit, (kind, exact, lanes, code), arguments)
 
 
@@ -92,7 +89,9 @@ def _reader(
     """Return what emits the read of one vector of a row, given where the row begins."""
     b = e.b
     if kind == 0:
-        offsets = b.inttoptr(e.at(columns, b.mul(j, e.i64(8))), ir.VectorType(I64, e.lanes).as_pointer())
+        offsets = b.inttoptr(
+            e.at(columns, b.mul(j, e.i64(8))), ir.VectorType(I64, e.lanes).as_pointer()
+        )
         table = b.load(offsets)
         table.align = 8
         nothing = e.broadcast(e.i64(NOTHING))

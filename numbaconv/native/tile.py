@@ -10,12 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba.extending import intrinsic
 
 from numbaconv.native import isa, link
-from numbaconv.native.emit import I64, Emitter, dtype_code
+from numbaconv.native.emit import Emitter, dtype_code
 
-# Rounds of k ahead of which operands are fetched, and the unrolling: measured by benchmarks/peak.py.
+# Rounds of k ahead of which operands are fetched, and the unrolling (docs/performance.md).
 _AHEAD_PACKED = 16
 _AHEAD_TABLE = 8
 _UNROLL = 2
@@ -52,7 +51,7 @@ def _tile(mr: int, nv: int, lanes: int, code: int, kind: int) -> Callable[..., N
     return tile
 
 
-@intrinsic(prefer_literal=True)
+@link.specialised
 def _multiply(
     context: Any, mr: Any, nv: Any, lanes: Any, code: Any, kind: Any, arguments: Any
 ) -> Any:
@@ -64,9 +63,7 @@ def _emit(b: Any, values: list[Any], mr: int, nv: int, lanes: int, code: int, ki
     k, left, right, offsets, c, c_stride, bias, accumulate, valid_rows, width = values
     e = Emitter(b, code, lanes)
     step = lanes * e.size
-    masks = [
-        e.mask(0, b.sub(width, e.i64(v * lanes))) if masked else None for v in range(nv)
-    ]
+    masks = [e.mask(0, b.sub(width, e.i64(v * lanes))) if masked else None for v in range(nv)]
 
     def load(address: Any, v: int) -> Any:
         at = e.at(address, v * step)

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba.extending import intrinsic
 
 from numbaconv.native import isa, link
 from numbaconv.native.emit import I1, Emitter, dtype_code
@@ -29,14 +28,12 @@ def _transposer(lanes: int, code: int) -> Callable[..., None]:
         rows: int, all_rows: int, columns: int, source: int, source_stride: int, to: int,
         to_stride: int,
     ) -> None:  # fmt: skip
-        _transpose(
-            lanes, code, (rows, all_rows, columns, source, source_stride, to, to_stride)
-        )
+        _transpose(lanes, code, (rows, all_rows, columns, source, source_stride, to, to_stride))
 
     return transpose
 
 
-@intrinsic(prefer_literal=True)
+@link.specialised
 def _transpose(context: Any, lanes: Any, code: Any, arguments: Any) -> Any:
     return link.body(_emit, (lanes, code), arguments)
 
@@ -49,9 +46,10 @@ def _emit(b: Any, values: list[Any], lanes: int, code: int) -> None:
     def squares(n: Any) -> Any:
         return b.sdiv(b.add(n, e.i64(lanes - 1)), side)
 
-    with e.loop(squares(columns), [], "columns") as across, e.loop(
-        squares(all_rows), [], "rows"
-    ) as down:
+    with (
+        e.loop(squares(columns), [], "columns") as across,
+        e.loop(squares(all_rows), [], "rows") as down,
+    ):
         r, c = b.mul(down.index, side), b.mul(across.index, side)
         origin = e.at(source, b.add(b.mul(r, source_stride), b.mul(c, e.i64(e.size))))
         target = e.at(to, b.add(b.mul(c, to_stride), b.mul(r, e.i64(e.size))))

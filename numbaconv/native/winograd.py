@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba.extending import intrinsic
 
 from numbaconv import toomcook
 from numbaconv.native import isa, link
@@ -34,9 +33,7 @@ def output_transform(m_tall: int, r_tall: int, m_wide: int, r_wide: int) -> int:
     to ``to`` plus its offset in `tiles`, with the one bias added. The int64 at `flag` becomes 1
     where a result is not finite.
     """
-    return link.address(
-        _output_transform, m_tall, r_tall, m_wide, r_wide, isa.host().lanes(_FLOAT)
-    )
+    return link.address(_output_transform, m_tall, r_tall, m_wide, r_wide, isa.host().lanes(_FLOAT))
 
 
 def weight_transform(m_tall: int, r_tall: int, m_wide: int, r_wide: int) -> int:
@@ -46,9 +43,7 @@ def weight_transform(m_tall: int, r_tall: int, m_wide: int, r_wide: int) -> int:
     `rows` elements each; the result's element (i, j) of channel c goes to
     ``to + (i * n + j) * stride + c * rows * 4``.
     """
-    return link.address(
-        _weight_transform, m_tall, r_tall, m_wide, r_wide, isa.host().lanes(_FLOAT)
-    )
+    return link.address(_weight_transform, m_tall, r_tall, m_wide, r_wide, isa.host().lanes(_FLOAT))
 
 
 def _input_transform(tall: int, wide: int, lanes: int) -> Callable[..., None]:
@@ -74,19 +69,19 @@ def _weight_transform(mt: int, rt: int, mw: int, rw: int, lanes: int) -> Callabl
     return transform
 
 
-@intrinsic(prefer_literal=True)
+@link.specialised
 def _emit_input(context: Any, tall: Any, wide: Any, lanes: Any, arguments: Any) -> Any:
     return link.body(_input, (tall, wide, lanes), arguments)
 
 
-@intrinsic(prefer_literal=True)
+@link.specialised
 def _emit_output(
     context: Any, mt: Any, rt: Any, mw: Any, rw: Any, lanes: Any, arguments: Any
 ) -> Any:
     return link.body(_output, (mt, rt, mw, rw, lanes), arguments)
 
 
-@intrinsic(prefer_literal=True)
+@link.specialised
 def _emit_weight(
     context: Any, mt: Any, rt: Any, mw: Any, rw: Any, lanes: Any, arguments: Any
 ) -> Any:
@@ -228,9 +223,7 @@ def _output(b: Any, values: list[Any], mt: int, rt: int, mw: int, rw: int, lanes
     tall, wide = down.shape[1], across.shape[1]
     columns = []
     for j in range(wide):
-        taken = [
-            e.load(e.at(products, b.mul(stride, e.i64(i * wide + j)))) for i in range(tall)
-        ]
+        taken = [e.load(e.at(products, b.mul(stride, e.i64(i * wide + j)))) for i in range(tall)]
         columns.append(_apply_transposed(e, down, taken))
     starts = _lane_addresses(e, to, tiles)
     offset = e.splat(bias)
@@ -271,18 +264,15 @@ def _weight(b: Any, values: list[Any], mt: int, rt: int, mw: int, rw: int, lanes
         inside = e.mask(0, b.sub(rows, b.mul(outer.index, e.i64(lanes))))
         with e.loop(channels, [e.at(panel, start), e.at(to, start)], "channels") as inner:
             source, target = inner.values
-            taps = []
-            for t in range(rt * rw):
-                taps.append(e.load_masked(e.at(source, b.mul(row_bytes, e.i64(t))), inside))
-            columns = [
-                _apply(e, down, [taps[i * rw + j] for i in range(rt)]) for j in range(rw)
+            taps = [
+                e.load_masked(e.at(source, b.mul(row_bytes, e.i64(t))), inside)
+                for t in range(rt * rw)
             ]
+            columns = [_apply(e, down, [taps[i * rw + j] for i in range(rt)]) for j in range(rw)]
             for i in range(tall):
                 row = _apply(e, across, [columns[j][i] for j in range(rw)])
                 for j in range(wide):
                     at = e.at(target, b.mul(stride, e.i64(i * wide + j)))
                     e.store_masked(row[j], at, inside)
-            inner.next(
-                [e.at(source, b.mul(row_bytes, e.i64(rt * rw))), e.at(target, row_bytes)]
-            )
+            inner.next([e.at(source, b.mul(row_bytes, e.i64(rt * rw))), e.at(target, row_bytes)])
         outer.next([])

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 
 from numbaconv import threads
-from numbaconv.routes import depthwise_driver as driver
-from numbaconv.routes import direct
 from numbaconv.arrays import Array
 from numbaconv.geometry import ConvGeometry, three_axes
 from numbaconv.jit import native_available
 from numbaconv.native import emit, isa
 from numbaconv.native.depthwise import MOST_UNROLLED, band, pixels, small_planes
 from numbaconv.packed import Packed
+from numbaconv.routes import depthwise_driver as driver
+from numbaconv.routes import direct
 
 #: Input channels a group up to which sums beat products of matrices.
 MOST_CHANNELS = 8
@@ -142,11 +142,13 @@ class Plan:
         found = self.shapes.get(strides)
         if found is None:
             geometry = self.geometry
-            shape = driver.Shape(
+            fields: list[int] = [
                 self.dtype.itemsize, self.channels, geometry.out_channels, self.multiplier,
                 *self.input, *self.output, *self.kernel, *self.stride, *self.dilation, *self.low,
-                *strides, int(self.small), self.grain, self.rows, self.band, self.table_rows, self.table_columns,
-            )  # fmt: skip
+                *strides, int(self.small), self.grain, self.rows, self.band, self.table_rows,
+                self.table_columns,
+            ]  # fmt: skip
+            shape = driver.Shape(*fields)
             if len(self.shapes) > 16:
                 self.shapes.clear()
             found = self.shapes[strides] = np.array(shape, np.int64)

@@ -74,9 +74,7 @@ def planes(
     """Convolve channels-first images: each task is some rows of an output plane."""
     counter[0] = 0
     for worker in numba.prange(workers):
-        _planes(
-            images, x, weight, bias, out, zeros, counter, packed, natives, tables[worker]
-        )
+        _planes(images, x, weight, bias, out, zeros, counter, packed, natives, tables[worker])
 
 
 @device
@@ -110,9 +108,7 @@ def _planes(
         output = task // per_plane % s.outputs
         image = task // per_plane // s.outputs
         while task < last:
-            _plane(
-                s, part, depth, output, image, x, weight, bias, out, zeros, natives, table
-            )
+            _plane(s, part, depth, output, image, x, weight, bias, out, zeros, natives, table)
             task += 1
             part += 1
             if part == parts:

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 
 from numbaconv import threads, workspace
-from numbaconv.routes import direct_driver as driver
 from numbaconv.arrays import Array
 from numbaconv.formulas import end_inside, first_inside
 from numbaconv.geometry import ConvGeometry, three_axes
@@ -30,11 +29,11 @@ from numbaconv.native.rows import NOTHING, copier
 from numbaconv.native.tile import tile
 from numbaconv.native.transpose import transposer
 from numbaconv.packed import Packed
+from numbaconv.routes import direct_cut
+from numbaconv.routes import direct_driver as driver
 
-# Bytes of a worker's copies that still leave room for weights in 2 MiB of L2.
-_SPACE_BYTES = 1 << 20
-# Elements that one thread copies in the time of one vector multiply-add of the tile.
-_COPIED_PER_MULTIPLY = 4.0
+# Outputs from which on an image whose channels lie pages apart is copied before it is multiplied.
+_LEAST_OUTPUTS_OF_COPY = 64
 
 
 def refusal(geometry: ConvGeometry, dtype: np.dtype[Any]) -> str | None:
@@ -42,45 +41,6 @@ def refusal(geometry: ConvGeometry, dtype: np.dtype[Any]) -> str | None:
     if not emit.supports(dtype):
         return f"it has no kernel for {dtype}; use algorithm='im2col'"
     return native_available()
-
-
-def tile_shape(outputs: int, lanes: int) -> tuple[int, int]:
-    """Return (rows, vectors) of the tile for this many output channels of a group."""
-    host = isa.host()
-    most, vectors = host.tile
-    blocks = -(-outputs // most)
-    rows = -(-outputs // blocks)
-    if rows < most:
-        # Fewer rows leave registers for more vectors: sums, one vector each, and a broadcast.
-        vectors = max(vectors, min(driver.MOST_VECTORS, (host.registers - 1) // (rows + 1)))
-    return rows, vectors
-
-
-def choose_tile(geometry: ConvGeometry, lanes: int) -> tuple[bool, int, int, int]:
-    """Return (swapped, output channels of a block, vectors, pixels of a swapped tile).
-
-    A tile's vectors lie along the pixels, and its rows are output channels; where few pixels would
-    leave lanes empty, and where channels are last, the other way round.
-    """
-    outputs = geometry.out_channels // geometry.groups
-    rows, vectors = tile_shape(outputs, lanes)
-    pixels, wide = isa.host().tile
-    if outputs <= lanes:
-        pixels, wide = isa.host().narrow
-    *_, width = geometry.window.output
-    positions = geometry.window.positions
-    plain = min(-(-positions // lanes) * 1.02, positions // width * -(-width // lanes))
-    plain *= -(-outputs // rows) * rows * geometry.patch_size
-    swapped = positions * -(-outputs // (wide * lanes)) * wide * geometry.patch_size
-    # What has to be transposed on the way out costs about a cycle an element.
-    moved = 2.0 * positions * outputs
-    if geometry.channels_last:
-        plain += moved
-    else:
-        swapped += moved
-    if swapped < plain and outputs > 1:
-        return True, wide * lanes, wide, pixels
-    return False, rows, vectors, 0
 
 
 @dataclass(frozen=True)
@@ -114,7 +74,9 @@ class Plan:
         self.channels = geometry.in_channels // geometry.groups
         self.outputs = geometry.out_channels // geometry.groups
         self.k = geometry.patch_size
-        self.swapped, self.rows, self.vectors, self.pixels = choose_tile(geometry, self.lanes)
+        self.swapped, self.rows, self.vectors, self.pixels = direct_cut.choose_tile(
+            geometry, self.lanes
+        )
         self.blocks = -(-self.outputs // self.rows)
         # A vector of slack: what copies rows may write behind the last.
         self.panel = -(-(self.rows * self.k + self.lanes) * self.size // 64) * 64
@@ -125,7 +87,14 @@ class Plan:
         self.dilation = three_axes(window.dilation, 1)
         self.low = three_axes(tuple(low for low, _ in window.padding), 0)
         padded = any(map(any, window.padding))
-        self.pointwise = window.is_pointwise and not geometry.channels_last
+        # A large image's channels lie pages apart. Copied in long runs they are read better than
+        # by tiles, if enough outputs follow.
+        scattered = (
+            self.input[1] >= 8
+            and window.positions * self.size > 4096
+            and self.outputs >= _LEAST_OUTPUTS_OF_COPY
+        )
+        self.pointwise = window.is_pointwise and not geometry.channels_last and not scattered
         self.in_place = self.pointwise or (
             not padded
             and not geometry.channels_last
@@ -214,13 +183,15 @@ class Plan:
         taps = [np.arange(k) * d for k, d in zip(self.kernel, self.dilation, strict=True)]
         if self.in_place:
             _, channel, depth, row, column = strides
-            steps = (depth, row, column)
-            tap = sum(np.ix_(*(t * s for t, s in zip(taps, steps, strict=True))))  # type: ignore[arg-type]
+            moves = [t * step for t, step in zip(taps, (depth, row, column), strict=True)]
+            tap = moves[0][:, None, None] + moves[1][:, None] + moves[2]
             offsets = (np.arange(self.channels) * channel)[:, None] + tap.ravel()
             nothing = np.zeros((2, 0), np.int64)
-            return Layout(self.pointwise, nothing, np.zeros((0, 4), np.int64), _padded(offsets), 0, 0)
-        heights, height_of = _phases(taps[1], self.stride[1], rows)
-        flat = _prefers_flat(self, rows)
+            return Layout(
+                self.pointwise, nothing, np.zeros((0, 4), np.int64), _padded(offsets), 0, 0
+            )
+        heights, height_of = direct_cut.phases(taps[1], self.stride[1], rows)
+        flat = direct_cut.prefers_flat(self, rows)
         if flat:
             columns, column_of = taps[2], np.arange(self.kernel[2]) * 0
             space_of = np.arange(self.kernel[2])
@@ -261,7 +232,7 @@ class Schedule:
     def __init__(self, plan: Plan, images: int, workers: int) -> None:
         self.plan = plan
         self.images, self.workers = images, workers
-        self.chunk, self.cuts = _best_cut(plan, images, workers)
+        self.chunk, self.cuts = direct_cut.best_cut(plan, images, workers)
         self.shapes: dict[tuple[int, ...], tuple[Any, ...]] = {}
 
     def tables(self, strides: tuple[int, ...]) -> tuple[Any, ...]:
@@ -279,7 +250,7 @@ class Schedule:
         rows = -(-self.chunk // plan.output[2])
         layout = plan.layout(rows, strides)
         self.space_rows = layout.rows.shape[1]
-        block = _channel_block(plan, layout.plane)
+        block = direct_cut.channel_block(plan, layout.plane)
         step = plan.vectors * plan.lanes
         space = -(-(block * layout.plane + plan.lanes * size) // 64) * 64
         tile_bytes = max(plan.rows, plan.pixels) * step * size
@@ -352,85 +323,6 @@ def _swapped_tiles(plan: Plan, runs: set[int]) -> Array:
 def _padded(offsets: Array) -> Array:
     """Return a table of int64, with slack for reads ahead."""
     return np.concatenate([offsets.ravel(), np.zeros(32)]).astype(np.int64)
-
-
-def _phases(taps: Array, stride: int, rows: int) -> tuple[list[int], Array]:
-    """Return the padded input heights of all workspace rows, and where each tap's first one is."""
-    heights: list[int] = []
-    first = np.zeros(len(taps), np.int64)
-    phases = taps % stride
-    for phase in np.unique(phases):
-        of_phase = np.flatnonzero(phases == phase)
-        reach = int(taps[of_phase].max() - taps[of_phase].min()) // stride
-        # Distant taps have rows of their own; near ones share.
-        shared = rows + reach < rows * len(of_phase)
-        for group in [of_phase] if shared else [[t] for t in of_phase]:
-            start = int(taps[group[0]])
-            span = rows + (int(taps[group[-1]]) - start) // stride
-            for tap in group:
-                first[tap] = len(heights) + (taps[tap] - start) // stride
-            heights += [start + i * stride for i in range(span)]
-    return heights, first
-
-
-def _prefers_flat(plan: Plan, rows: int) -> bool:
-    """Return whether a copy for each kernel column pays for runs that cross output rows."""
-    width, lanes = plan.output[2], plan.lanes
-    blocks = plan.blocks * plan.rows
-    flat = -(-rows * width // lanes) * blocks + plan.kernel[2] * rows * width / _COPIED_PER_MULTIPLY
-    lines = rows * -(-width // lanes) * blocks + rows * (width + plan.kernel[2]) / _COPIED_PER_MULTIPLY
-    return flat < lines
-
-
-def _channel_block(plan: Plan, plane: int) -> int:
-    """Return how many channels are loaded at once: all, unless they outgrow the cache by far."""
-    if plan.in_place or plan.channels * plane <= 4 * _SPACE_BYTES:
-        return max(plan.channels, 1)
-    blocks = -(-plan.channels * plane // (2 * _SPACE_BYTES))
-    return -(-plan.channels // blocks)
-
-
-def _best_cut(plan: Plan, images: int, workers: int) -> tuple[int, int]:
-    """Return (positions a chunk, cuts of the output channels) of the least estimated time."""
-    width, height = plan.output[2], plan.output[1]
-    depths = plan.output[0]
-    if plan.pointwise:
-        unit = plan.vectors * plan.lanes
-        total = width * height * depths
-        lines, depths = -(-total // unit), 1
-    else:
-        unit, total, lines = width, width * height, height
-    parts = images * plan.geometry.groups * depths
-    best = (float("inf"), 0, 0, 0)
-    candidates = {-(-lines // n) for n in (*range(1, 17), 20, 24, 32, 48, 64, 96, 128, 256, 512) if n <= lines}
-    for rows in sorted(candidates, reverse=True):
-        chunk = min(rows * unit, total)
-        chunks = -(-total // chunk)
-        copied, space = 0.0, 0
-        if not plan.in_place:
-            spread = plan.kernel[2] if _prefers_flat(plan, rows) else min(plan.stride[2], plan.kernel[2])
-            heights = len(_phases(np.arange(plan.kernel[1]) * plan.dilation[1], plan.stride[1], rows)[0])
-            elements = plan.channels * plan.kernel[0] * heights * spread * width
-            copied = elements / _COPIED_PER_MULTIPLY + 10 * plan.channels
-            space = elements * plan.size
-        else:
-            space = plan.channels * chunk * plan.size
-        if space > _SPACE_BYTES:
-            copied *= 2
-            if rows > 4 and space < 64 * _SPACE_BYTES:
-                continue
-        for cuts in (1, 2, 3, 4, 6, 8, 16, 32):
-            if cuts > plan.blocks or cuts > max(1, 4 * workers):
-                break
-            share = -(-plan.blocks // cuts)
-            cuts = -(-plan.blocks // share)
-            vectors = -(-chunk // plan.lanes) if plan.in_place or _prefers_flat(plan, rows) else rows * -(-width // plan.lanes)
-            task = share * plan.rows * vectors * (plan.k + 24) + copied + 400
-            rounds = -(-parts * chunks * cuts // workers)
-            cost = rounds * task
-            if cost < best[0] * 0.995:
-                best = (cost, chunk, cuts, rows)
-    return best[1], best[2]
 
 
 @functools.lru_cache(maxsize=512)

@@ -3,7 +3,7 @@
 Overlap-save (A. Oppenheim, R. Schafer, "Discrete-Time Signal Processing", section 8.7.3): blocks of
 the padded input, each as long as SciPy's FFT likes it, are transformed, multiplied with the
 conjugate spectra of the kernels, summed over the channels and transformed back; the part of a block
-that does not wrap around is the result. Strides take every n-th output; dilation spreads the kernel.
+that does not wrap around is the result. Strides take every n-th output, dilation spreads kernels.
 
 Rounding errors spread over a whole block, so small values beside large ones lose accuracy, and
 input that is not finite is convolved by the exact route instead.
@@ -79,7 +79,7 @@ class Plan:
         geometry = self.geometry
         kernels = np.moveaxis(weight, (-1, -2), (0, 1)) if geometry.channels_last else weight
         spread = np.zeros((*kernels.shape[:2], *self.spans), self.dtype)
-        steps = tuple(slice(None, None, d) for d in geometry.window.dilation)
+        steps: list[Any] = [slice(None, None, d) for d in geometry.window.dilation]
         spread[(..., *steps)] = kernels
         # conj(F(conj w)) is the spectrum of the reversed kernel, for complex kernels too.
         spectra = self._transform(spread.conj(), parallel).conj()
@@ -119,7 +119,8 @@ class Plan:
             product = np.einsum("goc...,gc...->go...", spectra, spectrum)
             dense = self._transform_back(product.reshape(-1, *product.shape[2:]), parallel)
             # Outputs of this block: those whose dense position lies in its valid part.
-            to, taken = [], []
+            to: list[Any] = []
+            taken: list[Any] = []
             for i, v, s, o in zip(
                 first, self.valid, geometry.window.stride, geometry.window.output, strict=True
             ):
@@ -131,7 +132,8 @@ class Plan:
     def _block(self, image: Array, first: Ints) -> Array:
         """Return the padded input from dense position `first` on, as long as a block."""
         block = np.zeros((len(image), *self.block), self.dtype)
-        to, taken = [], []
+        to: list[Any] = []
+        taken: list[Any] = []
         for i, b, n, (low, _) in zip(
             first, self.block, image.shape[1:], self.geometry.window.padding, strict=True
         ):

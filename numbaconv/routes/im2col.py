@@ -14,7 +14,6 @@ import numba
 import numpy as np
 
 from numbaconv import blas, threads
-from numbaconv.routes import pointwise
 from numbaconv.arrays import Array, Place, flatten, spatial_walk, writeable
 from numbaconv.gather import gather_position, gather_tap
 from numbaconv.geometry import Axes, ConvGeometry
@@ -23,6 +22,7 @@ from numbaconv.jit import device, kernel
 from numbaconv.matmul import multiply
 from numbaconv.packed import Packed
 from numbaconv.problem import Problem
+from numbaconv.routes import pointwise
 from numbaconv.runs import add_run, copy_run
 
 # Bytes of one block of the column matrix, and of one block of its product. Measured on cores with

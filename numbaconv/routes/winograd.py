@@ -3,7 +3,8 @@
 Tiles of the input are transformed, multiplied with transformed weights element by element (one
 matrix product over the channels for each of the n x n elements), and transformed back: A. Lavin,
 S. Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, section 4. F(4x4, 3x3)
-multiplies 36 times where the direct sum does 144, at an error that `numbaconv.toomcook` keeps small.
+multiplies 36 times where the direct sum does 144, at an error that `numbaconv.toomcook` keeps
+small.
 
 All stages of a block of tiles are fused in one worker's cache; where tiles are few, the transformed
 input is shared, and workers share the output channels. A tile's result does not depend on where it
@@ -19,8 +20,6 @@ from typing import Any
 import numpy as np
 
 from numbaconv import threads, workspace
-from numbaconv.routes import direct
-from numbaconv.routes import winograd_driver as driver
 from numbaconv.arrays import Array
 from numbaconv.geometry import ConvGeometry
 from numbaconv.jit import native_available
@@ -30,6 +29,9 @@ from numbaconv.native.tile import tile
 from numbaconv.native.transpose import transposer
 from numbaconv.native.winograd import input_transform, output_transform, weight_transform
 from numbaconv.packed import Packed
+from numbaconv.routes import direct
+from numbaconv.routes import winograd_driver as driver
+from numbaconv.routes.winograd_stages import Shape
 
 # Bytes of transformed tiles in a worker's cache, and of those that all workers share at once.
 _OWN_BYTES = 1 << 20
@@ -219,7 +221,7 @@ class Plan:
         products_at = _aligned(own_tiles) + 64
         buffer_at = products_at + products
         out_at = buffer_at + buffer
-        shape = driver.Shape(
+        shape = Shape(
             lanes=self.lanes, tile_rows=self.rows, panel=self.panel, block=block,
             channels=self.channels, outputs=self.outputs, out_blocks=self.blocks,
             out_group=out_group, cuts=cuts,

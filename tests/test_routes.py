@@ -1,0 +1,403 @@
+"""The faster routes: direct, depthwise, winograd, fft, against the oracle and each other."""
+
+import sys
+
+import naive
+import numba
+import numpy as np
+import pytest
+from children import python
+from hypothesis import given
+from hypothesis import strategies as st
+from problems import (
+    AWKWARD,
+    CONVS,
+    INTEGERS,
+    MODES,
+    Case,
+    assert_within_bound,
+    cases,
+    exact,
+    noise,
+    small_integers,
+)
+
+import numbaconv as nbc
+from numbaconv import threads
+from numbaconv.routes import direct_cut
+
+FAST = ("direct", "depthwise", "winograd", "fft")
+SUMMING = ("direct", "depthwise")
+LAYOUTS = ("channels_first", "channels_last")
+DTYPES = ("float32", "float64", "float16", *INTEGERS)
+
+NONE = ((0, 0), (0, 0))
+ONE = ((1, 1), (1, 1))
+#: What each route must get right: odd sizes around tiles and vectors, strides, dilations, groups.
+CASES = [
+    Case(2, 4, 6, 2, (9, 11), (3, 2), (2, 1), ((1, 0), (2, 3)), (1, 3)),
+    Case(2, 2, 3, 1, (4, 5, 6), (2, 3, 2), (1, 2, 1), ((0, 1), (2, 0), (1, 1)), (2, 1, 3)),
+    Case(2, 3, 4, 1, (17,), (4,), (3,), ((2, 1),), (2,)),
+    Case(3, 5, 33, 1, (7, 7), (1, 1), (1, 1), NONE, (1, 1)),
+    Case(1, 3, 70, 1, (20, 23), (1, 1), (1, 1), NONE, (1, 1)),
+    Case(1, 2, 15, 1, (35, 19), (3, 3), (1, 1), ONE, (1, 1)),
+    Case(3, 3, 17, 1, (9, 8), (3, 3), (1, 1), ((0, 2), (3, 1)), (1, 1)),
+    Case(1, 2, 5, 1, (13, 40), (5, 5), (1, 1), ((2, 2), (2, 2)), (1, 1)),
+    Case(2, 2, 5, 1, (13, 40), (1, 3), (1, 1), ((0, 0), (2, 1)), (1, 1)),
+    Case(2, 2, 5, 1, (33, 6), (3, 1), (1, 1), ((1, 1), (0, 0)), (1, 1)),
+    Case(2, 2, 5, 1, (150,), (3,), (1,), ((1, 2),), (1,)),
+    Case(2, 5, 5, 5, (14, 14), (3, 3), (1, 1), ONE, (1, 1)),
+    Case(2, 5, 5, 5, (15, 30), (5, 3), (2, 2), ((2, 2), (1, 1)), (1, 1)),
+    Case(1, 3, 6, 3, (30, 41), (3, 5), (1, 3), ((9, 2), (4, 5)), (1, 2)),
+    Case(1, 1, 1, 1, (40, 70), (9, 11), (1, 1), ((4, 4), (5, 5)), (1, 1)),
+    Case(1, 3, 1, 1, (33, 34), (5, 5), (1, 1), ((2, 2), (2, 2)), (1, 1)),
+    Case(1, 2, 2, 2, (5, 9, 20), (2, 3, 3), (1, 1, 1), ((1, 0), (1, 1), (1, 1)), (1, 1, 1)),
+]
+
+
+def arrays(case, dtype, rng, draw=small_integers):
+    return (
+        draw(rng, case.x_shape, dtype),
+        draw(rng, case.weight_shape, dtype),
+        draw(rng, (case.outputs,), dtype),
+    )
+
+
+def able(case, layout, dtype):
+    """Return the fast algorithms that take a case."""
+    x_shape, weight_shape = case.x_shape, case.weight_shape
+    if layout == "channels_last":
+        x_shape = (x_shape[0], *x_shape[2:], x_shape[1])
+        weight_shape = (*weight_shape[2:], weight_shape[1], weight_shape[0])
+    names = nbc.algorithms(
+        x_shape, weight_shape, **case.window, groups=case.groups, padding_mode=case.mode,
+        layout=layout, dtype=dtype,
+    )  # fmt: skip
+    return [name for name in names if name in FAST]
+
+
+def assert_right(case, algorithm, y, x, weight, bias):
+    """Compare with the oracle, by what the algorithm promises for this data."""
+    if algorithm in SUMMING:
+        np.testing.assert_array_equal(y, case.naive(x, weight, bias))
+    else:
+        assert_norm_bound(case, algorithm, y, x, weight, bias)
+
+
+def assert_norm_bound(case, algorithm, y, x, weight, bias):
+    """Check ``||e|| <= bound * || |x| conv |w| ||``, the bound of winograd and fft."""
+    reference = exact(case, x, weight, bias)
+    scale = case.naive(*(np.abs(a).astype(np.longdouble) for a in (x, weight, bias)))
+    bound = 1e-13 if y.dtype in (np.float64, np.complex128) else 2e-5
+    error = np.linalg.norm((y - reference).ravel().astype(np.clongdouble).view(np.longdouble))
+    norm = np.linalg.norm(scale.ravel())
+    if y.dtype == np.float16:
+        error = max(0, error - np.linalg.norm(np.spacing(np.abs(y)).astype(float)) / 2)
+    assert error <= bound * norm, (algorithm, float(error / norm))
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20261123)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_route_on_every_case(dtype, layout, parallel, rng):
+    ran = set()
+    for case in CASES:
+        x, weight, bias = arrays(case, dtype, rng)
+        for algorithm in able(case, layout, dtype):
+            y = case.run(x, weight, bias, layout, algorithm=algorithm, parallel=parallel)
+            assert_right(case, algorithm, y, x, weight, bias)
+            ran.add(algorithm)
+    expected = {"direct", "depthwise"}
+    if np.dtype(dtype).kind == "f":
+        expected.add("fft")
+        if dtype in ("float32", "float16") and layout == "channels_first":
+            expected.add("winograd")
+    assert ran == expected
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@given(case=cases(), layout=st.sampled_from(LAYOUTS), seed=st.integers(0, 99))
+def test_random_data_within_the_bound(dtype, case, layout, seed):
+    x, weight, bias = arrays(case, dtype, np.random.default_rng(seed), noise)
+    for algorithm in able(case, layout, dtype):
+        y = case.run(x, weight, bias, layout, algorithm=algorithm, parallel=False)
+        if algorithm in SUMMING:
+            assert_within_bound(case, y, x, weight, bias)
+        else:
+            assert_norm_bound(case, algorithm, y, x, weight, bias)
+
+
+@st.composite
+def dense_cases(draw):
+    """Draw a problem that all routes, winograd too, are made for."""
+    kernel = draw(st.sampled_from([(3, 3), (3, 1), (1, 3), (5, 5), (3, 5)]))
+    padding = tuple((draw(st.integers(0, 3)), draw(st.integers(0, 3))) for _ in kernel)
+    size = tuple(draw(st.integers(5, 40)) for _ in kernel)
+    return Case(
+        draw(st.integers(1, 3)), draw(st.integers(1, 6)), draw(st.integers(1, 40)), 1, size, kernel,
+        (1, 1), padding, (1, 1), draw(st.sampled_from(MODES)),
+    )  # fmt: skip
+
+
+@given(case=dense_cases(), seed=st.integers(0, 99))
+def test_dense_problems_within_the_bound(case, seed):
+    x, weight, bias = arrays(case, "float32", np.random.default_rng(seed), noise)
+    names = able(case, "channels_first", "float32")
+    assert "winograd" in names
+    for algorithm in names:
+        y = case.run(x, weight, bias, algorithm=algorithm, parallel=False)
+        assert_norm_bound(case, algorithm, y, x, weight, bias)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint16", "int64"])
+@given(case=cases(), layout=st.sampled_from(LAYOUTS), seed=st.integers(0, 99))
+def test_integers_wrap_as_numpy_does(dtype, case, layout, seed):
+    x, weight, bias = arrays(case, dtype, np.random.default_rng(seed))
+    for algorithm in able(case, layout, dtype):
+        y = case.run(x, weight, bias, layout, algorithm=algorithm, parallel=False)
+        np.testing.assert_array_equal(y, case.naive(x, weight, bias))
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_fft_of_complex_numbers(dtype, rng):
+    for case in CASES[:3]:
+        for layout in LAYOUTS:
+            x, weight, bias = arrays(case, dtype, rng, noise)
+            y = case.run(x, weight, bias, layout, algorithm="fft")
+            assert y.dtype == dtype
+            assert_norm_bound(case, "fft", y, x, weight, bias)
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_awkward_arrays_give_the_same_result(name, layout, parallel, rng):
+    hold = AWKWARD[name]
+    for case in CASES[:6] + CASES[11:13]:
+        x, weight, bias = arrays(case, "float32", rng, noise)
+        for algorithm in able(case, layout, "float32"):
+            run = {"layout": layout, "algorithm": algorithm, "parallel": parallel}
+            plain = case.run(x, weight, bias, **run)
+            held = case.run(hold(x), hold(weight), hold(bias), **run)
+            np.testing.assert_array_equal(held, plain)
+
+
+@pytest.mark.parametrize("name", [n for n in AWKWARD if n not in ("read-only", "byte-swapped")])
+def test_out_of_any_strides(name, rng):
+    for case in CASES[:6]:
+        x, weight, bias = arrays(case, "float32", rng)
+        for algorithm in able(case, "channels_first", "float32"):
+            shape = case.naive(x, weight, bias).shape
+            out = AWKWARD[name](np.full(shape, np.nan, np.float32))
+            y = case.run(x, weight, bias, algorithm=algorithm, out=out)
+            assert y is out
+            assert_right(case, algorithm, y, x, weight, bias)
+
+
+def test_crops_are_read_in_place(rng):
+    """Rows far apart, each contiguous: what slicing an image gives."""
+    whole = small_integers(rng, (2, 6, 30, 33), "float32")
+    x = whole[:, ::2, 3:-2, 4:-1]
+    weight = small_integers(rng, (4, 3, 3, 3), "float32")
+    expected = naive.conv(x, weight, None, (1, 1), ONE, (1, 1), 1, "zeros")
+    for algorithm in ("direct", "depthwise", "winograd"):
+        y = nbc.conv2d(x, weight, padding=1, algorithm=algorithm)
+        np.testing.assert_allclose(y, expected, atol=1e-3 if algorithm == "winograd" else 0)
+
+
+@pytest.mark.parametrize("algorithm", FAST)
+def test_threads_do_not_change_a_bit(algorithm, threads_restored, monkeypatch, rng):
+    monkeypatch.setattr(threads, "_SERIAL_WORK", 0)
+    for case in (CASES[0], CASES[3], CASES[6], CASES[11], CASES[13]):
+        for layout in LAYOUTS:
+            if algorithm not in able(case, layout, "float32"):
+                continue
+            x, weight, bias = arrays(case, "float32", rng, noise)
+            results = [case.run(x, weight, bias, layout, algorithm=algorithm, parallel=False)]
+            for count in range(1, min(numba.config.NUMBA_NUM_THREADS, 4) + 1):
+                numba.set_num_threads(count)
+                results.append(case.run(x, weight, bias, layout, algorithm=algorithm))
+            for y in results[1:]:
+                np.testing.assert_array_equal(y, results[0])
+
+
+@pytest.mark.parametrize("algorithm", FAST)
+def test_place_in_the_batch_does_not_change_a_bit(algorithm, parallel, rng):
+    for case in (
+        Case(7, 3, 17, 1, (9, 8), (3, 3), (1, 1), ONE, (1, 1)),
+        Case(9, 3, 17, 1, (21, 30), (3, 3), (1, 1), ONE, (1, 1)),
+        Case(5, 16, 24, 1, (7, 7), (1, 1), (1, 1), NONE, (1, 1)),
+        Case(5, 6, 6, 6, (7, 7), (3, 3), (1, 1), ONE, (1, 1)),
+    ):
+        if algorithm not in able(case, "channels_first", "float32"):
+            continue
+        x, weight, bias = arrays(case, "float32", rng, noise)
+        together = case.run(x, weight, bias, algorithm=algorithm, parallel=parallel)
+        for n in range(case.batch):
+            alone = case.run(x[n : n + 1], weight, bias, algorithm=algorithm, parallel=parallel)
+            np.testing.assert_array_equal(together[n : n + 1], alone)
+
+
+@pytest.mark.parametrize("algorithm", FAST)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_reaches_exactly_the_windows_that_cover_it(algorithm, value, rng):
+    for case in (
+        Case(3, 3, 5, 1, (19, 22), (3, 3), (1, 1), ONE, (1, 1)),
+        Case(3, 3, 6, 3, (19, 22), (3, 3), (1, 1), ONE, (1, 1)),
+    ):
+        if algorithm not in able(case, "channels_first", "float32"):
+            continue
+        x, weight, bias = arrays(case, "float32", rng)
+        weight[weight == 0] = 1
+        x[1, 2, 7, 8] = value
+        y = case.run(x, weight, bias, algorithm=algorithm)
+        expected = case.naive(x, weight, bias)
+        np.testing.assert_array_equal(np.isfinite(y), np.isfinite(expected))
+        np.testing.assert_array_equal(y[1], expected[1])
+        assert not np.isfinite(y).all()
+        without = case.run(x[:1], weight, bias, algorithm=algorithm)
+        np.testing.assert_array_equal(y[:1], without)
+
+
+@pytest.mark.parametrize("algorithm", FAST)
+def test_infinite_weights_over_padding_are_nan(algorithm, rng):
+    case = Case(1, 2, 3, 1, (9, 12), (3, 3), (1, 1), ONE, (1, 1))
+    x, weight, bias = arrays(case, "float32", rng)
+    x = np.abs(x) + 1
+    weight[1, 0, 0, 0] = np.inf
+    y = case.run(x, weight, bias, algorithm=algorithm)
+    with np.errstate(invalid="ignore"):
+        expected = case.naive(x, weight, bias)
+    np.testing.assert_array_equal(np.isnan(y), np.isnan(expected))
+    np.testing.assert_array_equal(np.isinf(y), np.isinf(expected))
+
+
+def test_products_that_overflow_in_winograds_domain_alone(rng):
+    x = np.full((1, 1, 12, 12), 1e38, np.float32)
+    weight = np.zeros((1, 1, 3, 3), np.float32)
+    weight[0, 0, 1, 1] = 2
+    y = nbc.conv2d(x, weight, padding=1, algorithm="winograd")
+    np.testing.assert_array_equal(y, 2 * x)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("algorithm", FAST)
+def test_padding_modes(mode, algorithm, rng):
+    for case in (
+        Case(2, 2, 3, 1, (9, 14), (3, 3), (1, 1), ((4, 2), (0, 16)), (1, 1), mode),
+        Case(2, 2, 2, 2, (9, 14), (3, 2), (2, 1), ((4, 2), (0, 16)), (1, 3), mode),
+        Case(2, 2, 2, 2, (1, 14), (3, 3), (1, 1), ((4, 2), (0, 16)), (1, 1), mode),
+    ):
+        for layout in LAYOUTS:
+            if algorithm in able(case, layout, "float32"):
+                x, weight, bias = arrays(case, "float32", rng)
+                y = case.run(x, weight, bias, layout, algorithm=algorithm)
+                assert_right(case, algorithm, y, x, weight, bias)
+
+
+def test_channels_that_do_not_fit_the_workspace_are_summed_in_parts(monkeypatch, parallel, rng):
+    monkeypatch.setattr(direct_cut, "_SPACE_BYTES", 1 << 10)
+    for case in (
+        Case(2, 40, 35, 1, (9, 11), (3, 3), (1, 1), ONE, (1, 1)),
+        Case(2, 40, 35, 1, (7, 7), (3, 3), (2, 2), ONE, (1, 1)),
+    ):
+        for layout in LAYOUTS:
+            nbc.routes.load("direct").plan.cache_clear()
+            nbc.call._remembered.cache_clear()
+            x, weight, bias = arrays(case, "float32", rng)
+            y = case.run(x, weight, bias, layout, algorithm="direct", parallel=parallel)
+            np.testing.assert_array_equal(y, case.naive(x, weight, bias))
+    nbc.routes.load("direct").plan.cache_clear()
+    nbc.call._remembered.cache_clear()
+
+
+class TestRefusals:
+    def refused(self, algorithm, x_shape, weight_shape, dtype="float32", **keywords):
+        x, weight = np.ones(x_shape, dtype), np.ones(weight_shape, dtype)
+        with pytest.raises(ValueError, match=f"algorithm='{algorithm}' cannot run") as caught:
+            CONVS[x.ndim - 2](x, weight, algorithm=algorithm, **keywords)
+        return str(caught.value)
+
+    def test_direct(self):
+        assert "complex64" in self.refused("direct", (1, 1, 5), (1, 1, 3), "complex64")
+
+    def test_depthwise(self):
+        assert "at most 8" in self.refused("depthwise", (1, 9, 5), (1, 9, 3))
+        message = self.refused("depthwise", (1, 5, 2), (3, 2, 1), layout="channels_last")
+        assert "one input channel a group, got 2" in message
+
+    def test_winograd(self):
+        x, weight = (1, 2, 9, 9), (2, 2, 3, 3)
+        assert "stride 1" in self.refused("winograd", x, weight, stride=2)
+        assert "stride 1" in self.refused("winograd", x, weight, dilation=2)
+        assert "float64" in self.refused("winograd", x, weight, "float64")
+        assert "groups=2" in self.refused("winograd", x, (2, 1, 3, 3), groups=2)
+        assert "(3, 2)" in self.refused("winograd", x, (2, 2, 3, 2))
+        assert "(1, 1)" in self.refused("winograd", x, (2, 2, 1, 1))
+        last = self.refused("winograd", (1, 9, 9, 2), (3, 3, 2, 2), layout="channels_last")
+        assert "channels first" in last
+        assert "spatial axes" in self.refused("winograd", (1, 1, 5, 5, 5), (1, 1, 3, 3, 3))
+
+    def test_fft(self):
+        assert "int32" in self.refused("fft", (1, 1, 5), (1, 1, 3), "int32")
+
+    def test_memory_that_spectra_would_need(self):
+        with pytest.raises(ValueError, match="would not fit into memory"):
+            nbc.explain((1, 512, 512, 512), (512, 512, 3, 3), algorithm="fft")
+
+    def test_auto_never_refuses(self):
+        assert nbc.conv1d(np.ones((1, 1, 5), "c8"), np.ones((1, 1, 3), "c8")).dtype == "c8"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="mprotect")
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int8"])
+@pytest.mark.parametrize("algorithm", ["im2col", "direct", "depthwise", "winograd"])
+def test_nothing_is_read_or_written_beyond_an_array(algorithm, dtype):
+    if algorithm == "winograd" and dtype != "float32":
+        pytest.skip("winograd computes in float32")
+    done = python("tests/guarded.py", algorithm, dtype, "3").stdout
+    assert int(done) >= 20
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="mprotect")
+def test_a_read_beyond_a_guarded_array_ends_the_process():
+    source = "import numpy as np; from guarded import guarded; import ctypes; " \
+        "a = guarded(np.ones(3), at_end=True); print(a.sum()); " \
+        "print(ctypes.string_at(a.ctypes.data, 25))"  # fmt: skip
+    result = python("-c", source, check=False, PYTHONPATH="tests")
+    assert result.stdout.split() == ["3.0"]
+    assert result.returncode < 0
+
+
+#: Instruction sets that this processor (any x86) can pretend to be.
+PRETENDED = {
+    "AVX2": "+avx2,+fma,+avx,+sse4.2,+bmi,+bmi2",
+    "SSE": "+sse2",
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", PRETENDED)
+def test_other_instruction_sets(name, tmp_path):
+    import platform
+
+    from numba.core.registry import cpu_target
+
+    features = str(cpu_target.target_context.codegen().magic_tuple()[2])
+    if platform.machine().lower() not in ("x86_64", "amd64") or "+avx2" not in features:
+        pytest.skip("not a processor with AVX2")
+    result = python(
+        "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "tests/test_routes.py", "-m",
+        "not long", "-k", "every_route_on or dense_problems or beyond_an_array or in_parts",
+        timeout=1800, check=False, NUMBA_CPU_NAME="generic", NUMBA_CPU_FEATURES=PRETENDED[name],
+        NUMBA_CACHE_DIR=str(tmp_path),
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-2000:]
+    shown = python(
+        "-c", "from numbaconv.native import isa; print(isa.host().name)",
+        NUMBA_CPU_NAME="generic", NUMBA_CPU_FEATURES=PRETENDED[name],
+    )  # fmt: skip
+    assert shown.stdout.strip() == name

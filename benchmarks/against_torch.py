@@ -13,13 +13,14 @@ import statistics
 import sys
 
 from benchmarks import engines
-from benchmarks.layers import BY_NAME
+from benchmarks.layers import NETWORKS
 
 _ARRAYS = """
-from benchmarks.layers import BY_NAME
+from benchmarks.layers import NETWORKS
 batch = int(sys.argv[1])
 times = {}
-for name, layer in BY_NAME.items():
+for layer in NETWORKS:
+    name = layer.name
     x, weight = layer.arrays(batch)
 """
 _NUMBACONV = f"""
@@ -58,7 +59,8 @@ def main():
             for _ in range(options.rounds)
         ]
         table = {}
-        for name, layer in BY_NAME.items():
+        for layer in NETWORKS:
+            name = layer.name
             rate = layer.flops(batch) / 1e9
             table[name] = {
                 "im2col": round(statistics.median(rate / ours[name] for ours, _ in rounds)),
@@ -70,7 +72,7 @@ def main():
         result[f"batch {batch}"] = table
         for kind, grouped in (("dense", False), ("depthwise", True)):
             ratios = [
-                table[n]["ratio"] for n, layer in BY_NAME.items() if (layer.groups > 1) == grouped
+                table[layer.name]["ratio"] for layer in NETWORKS if (layer.groups > 1) == grouped
             ]
             geomean = math.exp(statistics.mean(map(math.log, ratios)))
             result[f"batch {batch}, geomean of the {kind} layers"] = round(geomean, 2)

@@ -3,23 +3,36 @@
 import numpy as np
 
 import numbaconv as nbc
-from benchmarks.layers import BY_NAME
+from benchmarks.layers import BY_NAME, TRACKED
+
+_FUNCTIONS = {1: nbc.conv1d, 2: nbc.conv2d, 3: nbc.conv3d}
+_LAYERS = {1: nbc.Conv1d, 2: nbc.Conv2d, 3: nbc.Conv3d}
 
 
 class Layers:
-    """The layers of well-known networks, float32, channels first."""
+    """A few layers of each kind, channels first: prepared, plain, and by the reference."""
 
-    params = [list(BY_NAME), [1, 8]]
+    params = [TRACKED, [1, 8]]
     param_names = ["layer", "batch"]
     timeout = 300
 
     def setup(self, name, batch):
-        self.layer = BY_NAME[name]
-        self.x, self.weight = self.layer.arrays(batch)
-        self.out = nbc.conv2d(self.x, self.weight, algorithm="im2col", **self.layer.keywords)
+        layer = BY_NAME[name]
+        self.x, self.weight = layer.arrays(batch)
+        self.function, self.keywords = _FUNCTIONS[layer.ndim], layer.keywords
+        self.layer = _LAYERS[layer.ndim](self.weight, **layer.keywords)
+        self.out = self.layer(self.x)
+        self.time_plain(name, batch)
+        self.time_im2col(name, batch)
+
+    def time_prepared(self, name, batch):
+        self.layer(self.x, out=self.out)
+
+    def time_plain(self, name, batch):
+        self.function(self.x, self.weight, out=self.out, **self.keywords)
 
     def time_im2col(self, name, batch):
-        nbc.conv2d(self.x, self.weight, out=self.out, algorithm="im2col", **self.layer.keywords)
+        self.function(self.x, self.weight, out=self.out, algorithm="im2col", **self.keywords)
 
 
 class Dtypes:
@@ -53,10 +66,15 @@ class Small:
 
     def setup(self, parallel):
         self.x, self.weight = np.ones((1, 1, 32, 32), "f4"), np.ones((1, 1, 3, 3), "f4")
-        nbc.conv2d(self.x, self.weight, parallel=parallel)
+        nbc.conv2d(self.x, self.weight, padding=1, parallel=parallel)
+        self.layer = nbc.Conv2d(self.weight, padding=1)
+        self.layer(self.x)
 
     def time_conv2d(self, parallel):
-        nbc.conv2d(self.x, self.weight, parallel=parallel)
+        nbc.conv2d(self.x, self.weight, padding=1, parallel=parallel)
+
+    def time_layer(self, parallel):
+        self.layer(self.x, parallel=parallel)
 
 
 class Memory:

@@ -180,6 +180,8 @@ def check_addressable(shape: tuple[int, ...], dtype: np.dtype[Any], cause: str) 
 
 def as_array(value: Any, name: str) -> npt.NDArray[Any]:
     """Return `value` as a plain array of numbers."""
+    if type(value) is np.ndarray and value.dtype.kind in "biufc":
+        return value
     try:
         array = np.asarray(value)
     except ValueError as error:

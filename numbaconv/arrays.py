@@ -5,6 +5,7 @@ arrays share their machine code and nothing is copied. Only what is unaligned, b
 another dtype must be converted, and the callers do that image by image.
 """
 
+import ctypes
 import itertools
 import math
 from typing import Any, NamedTuple
@@ -45,6 +46,18 @@ class _Memory:
             "shape": (count,),
             "version": 3,
         }
+
+
+_from_buffer, _addressof = ctypes.c_char.from_buffer, ctypes.addressof
+
+
+def address(array: Array) -> int:
+    """Return where an array's first element lies."""
+    # A quarter of the time of array.ctypes.data, but only for what is contiguous and writeable.
+    try:
+        return _addressof(_from_buffer(array))
+    except (TypeError, ValueError, BufferError):
+        return array.ctypes.data
 
 
 def as_batch(array: Array, batched: bool) -> Array:

@@ -1,6 +1,5 @@
 """From checked arguments to a result: resolving a signature once, and running it many times."""
 
-import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +11,8 @@ from numbaconv.arrays import Array, is_direct, overlaps_itself, writeable
 from numbaconv.geometry import ConvGeometry, Ints
 from numbaconv.packed import Packed
 
+_remembered: dict[Any, "Call"] = {}
+_MOST_REMEMBERED = 1024
 _NUMPY_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
@@ -62,21 +63,25 @@ def resolve(
     algorithm: Any,
     prepared: bool,
 ) -> Call:
-    """Check a signature and choose its algorithm; signatures of plain ints are remembered."""
-    rest = (
+    """Check a signature and choose its algorithm; signatures of plain values are remembered."""
+    signature = (
         ndim, x_shape, x_dtype, weight_shape, weight_dtype, stride, padding, dilation, groups,
         padding_mode, layout, dtype, algorithm, prepared,
     )  # fmt: skip
     # 1.0 and True equal 1, but must be refused: only exact ints and strings are looked up.
-    for value in (stride, padding, dilation):
+    for value in (stride, padding, dilation, groups):
         if type(value) is not int and type(value) is not str and not _is_plain(value):
-            return _resolve(*rest)
+            return _resolve(*signature)
     try:
-        return _remembered(*rest)
-    except TypeError as error:
-        if "unhashable" in str(error):
-            return _resolve(*rest)
-        raise
+        found = _remembered.get(signature)
+    except TypeError:  # what cannot be hashed is an error, or a dtype spelled as a list
+        return _resolve(*signature)
+    if found is None:
+        found = _resolve(*signature)
+        if len(_remembered) >= _MOST_REMEMBERED:
+            _remembered.clear()
+        _remembered[signature] = found
+    return found
 
 
 def _is_plain(value: Any) -> bool:
@@ -118,9 +123,6 @@ def _resolve(
     return Call(geometry, result, work, chosen, estimates, plan, shape, empty, geometry.batched)
 
 
-_remembered = functools.lru_cache(maxsize=1024, typed=True)(_resolve)
-
-
 def without_mode(geometry: ConvGeometry) -> ConvGeometry:
     """Return the problem over an input that holds its padding, unless that is of zeros."""
     window = geometry.window
@@ -145,6 +147,8 @@ def check_bias(bias: Any, outputs: int, dtype: np.dtype[Any]) -> Array:
 def pack(call: Call, weight: Array, bias: Array | None, parallel: bool, *, keep: bool) -> Packed:
     """Return weights and bias in the form of the chosen algorithm."""
     work = call.work
+    if bias is None and weight.dtype is work and weight.flags.carray:
+        return call.plan.pack(weight, None, parallel, keep=keep)
     if bias is not None:
         bias = writeable(np.ascontiguousarray(bias, work))
     if call.algorithm == "im2col":

@@ -242,7 +242,8 @@ def _conv(
     offsets = None
     if bias is not None:
         offsets = call.check_bias(bias, found.geometry.out_channels, found.dtype)
-    parallel = arguments.flag(parallel, "parallel")
+    if parallel is not True and parallel is not False:
+        parallel = arguments.flag(parallel, "parallel")
     packed = call.pack(found, kernels, offsets, parallel, keep=False)
     inputs = (source, kernels) if offsets is None else (source, kernels, offsets)
     result = call.run(found, source, packed, out, parallel, inputs)

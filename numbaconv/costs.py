@@ -154,7 +154,7 @@ def _fft(geometry: ConvGeometry, dtype: np.dtype[Any], prepared: bool) -> float:
 
     this = plan(geometry, dtype)
     points = math.prod(this.block)
-    transform = points * math.log2(points) * 1.2 * (2 if dtype.itemsize > 4 else 1)
+    transform = points * math.log2(points) * 2.0 * (2 if dtype.itemsize > 4 else 1)
     blocks = geometry.batch * this.blocks
     products = points * geometry.out_channels * geometry.in_channels / geometry.groups * 2.5
     cycles = blocks * ((geometry.in_channels + geometry.out_channels) * transform + products)

@@ -1,5 +1,6 @@
 """explain and algorithms: which algorithm runs a problem, and why."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,10 +8,12 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from numbaconv import arguments, call, routes
+from numbaconv import arguments, call, costs, routes
 from numbaconv.geometry import Ints
 
 IntOrAxes = int | tuple[int, ...]
+
+_OTHER_BATCHES = (1, 8, 64)
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ def explain(
         nbytes = found.plan.workspace_nbytes(found.geometry.batch, threads)
     return Plan(
         found.shape, found.algorithm, tuple(costs), found.geometry.flops, nbytes, threads,
-        _reason(found, algorithm, prepared),
+        _reason(found, algorithm, prepared) + _other_batches(found, algorithm, prepared),
     )  # fmt: skip
 
 
@@ -186,6 +189,18 @@ def _resolve(
         len(weights) - 2, shape, kind, weights, kind, stride, padding, dilation, groups,
         padding_mode, layout, None, algorithm, arguments.flag(prepared, "prepared"),
     )  # fmt: skip
+
+
+def _other_batches(found: call.Call, request: str, prepared: bool) -> str:
+    """Say whether the choice depends on the size of the batch."""
+    if request not in ("auto", "exact") or found.empty:
+        return ""
+    for batch in _OTHER_BATCHES:
+        geometry = dataclasses.replace(found.geometry, batch=batch)
+        other, _ = costs.choose(request, geometry, found.work, prepared=prepared)
+        if other != found.algorithm:
+            return f" (a batch of {batch} would take {other})"
+    return ""
 
 
 def _reason(found: call.Call, request: str, prepared: bool) -> str:

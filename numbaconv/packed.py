@@ -1,17 +1,15 @@
 """Weights as an algorithm wants them, ready for many calls."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from numbaconv import workspace
 from numbaconv.arrays import Array
 
 
-@dataclass(frozen=True, slots=True)
-class Packed:
+class Packed(NamedTuple):
     """Weights and bias in the form of one algorithm, and as they were given.
 
-    Parameters
+    Attributes
     ----------
     weight : ndarray
         As given: contiguous, in the dtype of the computation.

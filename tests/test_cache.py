@@ -37,6 +37,16 @@ assert y.sum() == 3 * x.sum(), (dtype, layout)
 """
 
 
+NATIVE = """
+import numpy as np, numbaconv as nbc
+from numbaconv.native import link
+x, w = np.ones((1, 3, 9, 9), "f4"), np.ones((5, 3, 3, 3), "f4")
+for algorithm in ("direct", "winograd", "depthwise"):
+    nbc.conv2d(x, w, algorithm=algorithm, parallel=False)
+print(len(link._compiled), sum(native.cache_hits for native in link._compiled.values()))
+"""
+
+
 def entries(folder):
     return sorted(folder.glob("numbaconv-*/*.bin"))
 
@@ -48,6 +58,15 @@ def test_the_next_process_finds_it(tmp_path):
     assert code(CALL, NUMBA_CACHE_DIR=str(tmp_path)).split() == [SUM, "1"]
     assert entries(tmp_path) == before
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_the_next_process_finds_native_functions(tmp_path):
+    count, hits = map(int, code(NATIVE, NUMBA_CACHE_DIR=str(tmp_path)).split())
+    assert count > 5
+    assert hits == 0
+    before = entries(tmp_path)
+    assert list(map(int, code(NATIVE, NUMBA_CACHE_DIR=str(tmp_path)).split())) == [count, count]
+    assert entries(tmp_path) == before
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "flipped", "of another key"])

@@ -1,5 +1,6 @@
 """The command line: results, errors in one line, and nothing half-written."""
 
+import importlib.util
 import signal
 import subprocess
 import sys
@@ -328,6 +329,44 @@ def test_info(run):
     assert status == 0
     for fact in ("numbaconv", "numba", "numpy", "CPU", "threading layer", "BLAS", "cache", "GPU"):
         assert fact in out
+
+
+class TestBench:
+    def test_a_row_a_layer_and_a_summary(self, run):
+        status, out, _ = run("bench", "--layer", "others.tiny", "--batch", "2", "--rounds", "1")
+        assert status == 0
+        assert out.startswith("others.tiny            b2 | numbaconv ")
+        assert "numbaconv plain" in out
+
+    def test_ratios_and_their_picture(self, tmp_path):
+        compare = pytest.importorskip("numbaconv.bench.compare")
+        times = {"numbaconv": 1.0, "numbaconv plain": 1.5, "torch": 2.0}
+        result = {"batch 1": {"resnet50.2a": times, "mobilenet.dw1": times}}
+        assert compare.ratios(times) == {"best peer": 2.0, "plain": 1.33}
+        found = compare.summary(result)
+        assert found["batch 1, networks, best peer"]["geomean"] == 2.0
+        assert found["batch 1, resnet50, plain"]["layers"] == 1
+        pytest.importorskip("matplotlib")
+        compare.draw(result, tmp_path / "bars.png")
+        assert opened(tmp_path / "bars.png")[1].shape[1] > 300
+
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            (["--layer", "nonsense"], "no layer has such a name"),
+            (["--suite", "vgg19", "--picture", "a.png"], "it needs --against"),
+            (["--against", "torch", "--picture", "a.txt"], "takes a .png or an .svg"),
+            (["--suite", "nothing"], "nothing"),
+            (["--layer", "others.tiny", "--against", "ncnn", "--batch", "1"], "ncnn failed on"),
+        ],
+    )
+    def test_mistakes(self, run, arguments, says):
+        if "ncnn" in arguments and importlib.util.find_spec("ncnn"):
+            pytest.skip("ncnn is installed")
+        status, _, err = run("bench", *arguments)
+        assert status == 2
+        assert says in err
+        assert "Traceback" not in err
 
 
 def test_module_and_script_are_the_same():

@@ -164,6 +164,14 @@ class TestExplain:
         with pytest.raises(dataclasses.FrozenInstanceError):
             plan.algorithm = "direct"
 
+    def test_a_choice_that_depends_on_the_batch_says_so(self):
+        plan = nbc.explain((1, 512, 14, 14), (512, 512, 3, 3), padding=1)
+        many = nbc.explain((64, 512, 14, 14), (512, 512, 3, 3), padding=1)
+        assert (plan.algorithm, many.algorithm) == ("direct", "winograd")
+        assert "a batch of 8 would take winograd" in str(plan)
+        assert "a batch of 1 would take direct" in str(many)
+        assert "a batch of" not in str(nbc.explain((1, 64, 56, 56), (64, 64, 1, 1)))
+
     def test_exact_chooses_among_those_that_sum_every_product(self):
         plan = nbc.explain((8, 64, 56, 56), (64, 64, 3, 3), padding=1, algorithm="exact")
         assert plan.algorithm == "direct"
@@ -175,7 +183,7 @@ class TestExplain:
         chosen = []
         for threads in (1, numba.config.NUMBA_NUM_THREADS):
             numba.set_num_threads(threads)
-            nbc.call._remembered.cache_clear()
+            nbc.call._remembered.clear()
             plans = [nbc.explain(x, w, padding=1) for x, w in problems]
             chosen.append([(plan.algorithm, plan.candidates) for plan in plans])
         assert chosen[0] == chosen[1]

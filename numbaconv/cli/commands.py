@@ -4,7 +4,10 @@ from pathlib import Path
 
 import click
 
+from numbaconv.bench.compare import PEERS
+from numbaconv.bench.layers import FAMILIES
 from numbaconv.cli import apply as apply_command
+from numbaconv.cli import bench as bench_command
 from numbaconv.cli import info as info_command
 from numbaconv.cli.filters import FILTERS
 
@@ -36,6 +39,45 @@ def numbaconv(context: click.Context) -> None:
 def info() -> None:
     """Print versions, CPU, threads, BLAS, cache and GPU."""
     click.echo(info_command.report())
+
+
+@numbaconv.command()
+@click.option("--suite", multiple=True, type=click.Choice(list(FAMILIES)), help="[default: all]")
+@click.option("--layer", multiple=True, help="Only layers whose name contains this.")
+@click.option(
+    "--against",
+    multiple=True,
+    type=click.Choice(PEERS),
+    help="An engine to compare with; it must be installed for --python.",
+)
+@click.option(
+    "--python",
+    type=click.Path(exists=True, dir_okay=False),
+    help="The interpreter that has these engines.  [default: this one]",
+)
+@click.option("--batch", multiple=True, type=click.IntRange(min=1), help="[default: 1 and 8]")
+@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option(
+    "--picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write bars of the ratio per layer, as a PNG or SVG file (needs matplotlib).",
+)
+def bench(
+    suite: tuple[str, ...],
+    layer: tuple[str, ...],
+    against: tuple[str, ...],
+    python: str | None,
+    batch: tuple[int, ...],
+    rounds: int,
+    picture: Path | None,
+) -> None:
+    """Time convolution layers of well-known networks, beside other engines if wanted.
+
+    A row gives GFLOP/s of the direct convolution, with weights prepared ("numbaconv") and packed in
+    the call ("numbaconv plain"), and how many times faster numbaconv is. Each engine runs in a
+    process of its own with 2 threads; they take turns.
+    """
+    bench_command.run(suite, layer, against, python, batch or (1, 8), rounds, picture)
 
 
 @numbaconv.command()

@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_info
 
 from numbaconv import blas
 from numbaconv.cache import cache_directory
+from numbaconv.native.isa import host
 from numbaconv.threads import threading_layer
 
 _PACKAGES = ("numbaconv", "numba", "llvmlite", "numpy", "scipy")
@@ -24,6 +25,7 @@ def report() -> str:
         *((name, metadata.version(name)) for name in _PACKAGES),
         ("CPU", llvmlite.binding.get_host_cpu_name()),
         ("CPU features", " ".join(f for f in _FEATURES if features.get(f))),
+        ("vectors", host().name),
         ("threads", f"{numba.get_num_threads()} of {numba.config.NUMBA_NUM_THREADS}"),
         ("threading layer", threading_layer()),
         *(

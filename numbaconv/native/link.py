@@ -5,6 +5,7 @@ is one file in the package's cache. A kernel gets addresses at run time, so it i
 all register tiles and dtypes.
 """
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -36,6 +37,16 @@ def address(make: Callable[..., Callable[..., None]], *parameters: int) -> int:
             if found is None:
                 found = _compiled[key] = _compile(make(*parameters))
     return int(found.address)
+
+
+def _after_fork() -> None:
+    """Replace a lock that another thread of the parent may hold."""
+    global _compiling
+    _compiling = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _compile(function: Callable[..., None]) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from numbaconv import threads
-from numbaconv.arrays import Array
+from numbaconv.arrays import Array, address
 from numbaconv.geometry import ConvGeometry, three_axes
 from numbaconv.jit import native_available
 from numbaconv.native import emit, isa
@@ -94,7 +94,7 @@ class Plan:
             parts = -(-self.output[1] // self.rows)
             self.row_tasks = geometry.out_channels * self.output[0] * parts
         self.work = geometry.out_channels * geometry.window.positions * geometry.patch_size // 4
-        self.zeros_address = self.zeros.ctypes.data
+        self.zeros_address, self.no_bias_address = address(self.zeros), address(self.no_bias)
         self.small = (
             not geometry.channels_last
             and self.channels == self.multiplier == 1
@@ -137,11 +137,12 @@ class Plan:
             return np.array([n for pair in pairs for n in (pair * 2)[:2]], np.int64)
         return np.array((found * 2)[:2], np.int64)
 
-    def shape(self, strides: tuple[int, ...]) -> Array:
+    def shape(self, x: Array) -> Array:
         """Return the packed `driver.Shape` for an input of these strides."""
-        found = self.shapes.get(strides)
+        found = self.shapes.get(x.strides)
         if found is None:
             geometry = self.geometry
+            strides = direct.byte_strides(x, geometry)
             fields: list[int] = [
                 self.dtype.itemsize, self.channels, geometry.out_channels, self.multiplier,
                 *self.input, *self.output, *self.kernel, *self.stride, *self.dilation, *self.low,
@@ -151,7 +152,7 @@ class Plan:
             shape = driver.Shape(*fields)
             if len(self.shapes) > 16:
                 self.shapes.clear()
-            found = self.shapes[strides] = np.array(shape, np.int64)
+            found = self.shapes[x.strides] = np.array(shape, np.int64)
         return found
 
     @property
@@ -161,8 +162,8 @@ class Plan:
 
     def pack(self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool) -> Packed:
         """Return the weights as they are."""
-        padded = self.no_bias if bias is None else bias
-        return Packed(weight, bias, weight.ctypes.data, padded.ctypes.data, (padded,))
+        place = self.no_bias_address if bias is None else address(bias)
+        return Packed(weight, bias, address(weight), place, (self,))
 
     def run(self, x: Array, packed: Packed, out: Array, parallel: bool) -> None:
         """Write the convolution to `out`."""
@@ -173,9 +174,9 @@ class Plan:
         last = self.geometry.channels_last
         scratch = self.scratch(workers)
         threads.run(
-            driver.pixels if last else driver.planes, workers, workers, images, x.ctypes.data,
-            packed.address, packed.bias_address, out.ctypes.data, self.zeros_address, *scratch[:1],
-            self.shape(direct.byte_strides(x, self.geometry)), self.natives, *scratch[1:],
+            driver.pixels if last else driver.planes, workers, workers, images, address(x),
+            packed.address, packed.bias_address, address(out), self.zeros_address, *scratch[:1],
+            self.shape(x), self.natives, *scratch[1:],
         )  # fmt: skip
         self.idle.append(scratch)
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from numbaconv import threads, workspace
-from numbaconv.arrays import Array
+from numbaconv.arrays import Array, address
 from numbaconv.formulas import end_inside, first_inside
 from numbaconv.geometry import ConvGeometry, three_axes
 from numbaconv.jit import native_available
@@ -125,12 +125,12 @@ class Plan:
         if geometry.channels_last:
             table = self._rows_of_channels_last()
             threads.run(
-                driver.pack_channels_last, workers, workers, weight.ctypes.data, space.address,
+                driver.pack_channels_last, workers, workers, address(weight), space.address,
                 *common, self.panel, size, copier(1, self.dtype), table,
             )  # fmt: skip
         else:
             threads.run(
-                driver.pack, workers, workers, weight.ctypes.data, space.address, *common,
+                driver.pack, workers, workers, address(weight), space.address, *common,
                 self.k * size, self.panel, size, transposer(self.dtype),
             )  # fmt: skip
         padded = self.no_bias
@@ -138,9 +138,7 @@ class Plan:
             padded = np.zeros((geometry.groups, self.blocks * self.rows), self.dtype)
             padded[:, : self.outputs] = bias.reshape(geometry.groups, -1)
         alive = (space, padded)
-        return Packed(
-            weight, bias, space.address, padded.ctypes.data, alive, None if keep else space
-        )
+        return Packed(weight, bias, space.address, address(padded), alive, None if keep else space)
 
     def _rows_of_channels_last(self) -> Array:
         """Return where the weights of each patch element begin, in the order channel, tap."""
@@ -158,8 +156,8 @@ class Plan:
         nbytes, *tables = schedule.tables(byte_strides(x, geometry))
         space = workspace.take(nbytes * workers)
         threads.run(
-            driver.convolve, workers, workers, images, x.ctypes.data, packed.address,
-            packed.bias_address, out.ctypes.data, space.address, threads.shared_counter(), *tables,
+            driver.convolve, workers, workers, images, address(x), packed.address,
+            packed.bias_address, address(out), space.address, threads.shared_counter(), *tables,
             threads.tables(workers, max(1, schedule.space_rows)),
         )  # fmt: skip
         workspace.give_back(space)

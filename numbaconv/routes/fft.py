@@ -26,7 +26,7 @@ from numbaconv.packed import Packed
 # A block is this many times as long as the kernel, where the input is.
 _BLOCK = 4
 # Elements of all spectra of the kernels: beyond, memory is the trouble.
-_MOST_SPECTRA = 1 << 26
+_MOST_SPECTRA = 1 << 24
 
 
 def refusal(geometry: ConvGeometry, dtype: np.dtype[Any]) -> str | None:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from numbaconv import threads, workspace
-from numbaconv.arrays import Array
+from numbaconv.arrays import Array, address
 from numbaconv.geometry import ConvGeometry
 from numbaconv.jit import native_available
 from numbaconv.native import isa
@@ -36,6 +36,7 @@ from numbaconv.routes.winograd_stages import Shape
 # Bytes of transformed tiles in a worker's cache, and of those that all workers share at once.
 _OWN_BYTES = 1 << 20
 _SHARED_BYTES = 1 << 24
+_MOST_PANEL_BYTES = 1 << 24
 _PRODUCT_BYTES = 3 << 19
 # Lanes that may be empty, as a share of the tiles, before narrow panels are better.
 _MOST_EMPTY = 0.15
@@ -57,6 +58,8 @@ def refusal(geometry: ConvGeometry, dtype: np.dtype[Any]) -> str | None:
         return "it needs stride 1 and dilation 1"
     if any(k not in (1, 3, 5) for k in window.kernel) or window.taps == 1:
         return f"it takes kernels of 3 or 5 along an axis (or 1 along one), got {window.kernel}"
+    if plan(geometry, dtype).panel_bytes > _MOST_PANEL_BYTES:
+        return f"the transformed tiles of {geometry.in_channels} channels would not fit"
     return native_available()
 
 
@@ -138,7 +141,7 @@ class Plan:
         workers = threads.worker_count(self.blocks, work=weight.size * 8, parallel=parallel)
         memory = workspace.take(workers * panel)
         threads.run(
-            driver.pack, workers, workers, weight.ctypes.data, space.address, memory.address,
+            driver.pack, workers, workers, address(weight), space.address, memory.address,
             panel, self.blocks, self.rows, self.outputs, self.channels, taps, self.weight_block,
             self.weight_xi, transposer(np.dtype(np.float32)),
             weight_transform(self.m[0], self.kernel[0], self.m[1], self.kernel[1]),
@@ -146,9 +149,7 @@ class Plan:
         workspace.give_back(memory)
         padded = self.no_bias if bias is None else bias
         alive = (space, padded)
-        return Packed(
-            weight, bias, space.address, padded.ctypes.data, alive, None if keep else space
-        )
+        return Packed(weight, bias, space.address, address(padded), alive, None if keep else space)
 
     def run(self, x: Array, packed: Packed, out: Array, parallel: bool) -> None:
         """Write the convolution to `out`; images whose result is not finite go the direct way."""
@@ -160,8 +161,8 @@ class Plan:
         space = workspace.take(nbytes * workers + shared)
         counter = threads.shared_counter(2)
         threads.run(
-            driver.convolve, workers, workers, images, x.ctypes.data, packed.address,
-            packed.bias_address, out.ctypes.data, space.address,
+            driver.convolve, workers, workers, images, address(x), packed.address,
+            packed.bias_address, address(out), space.address,
             space.address + nbytes * workers, counter, *tables[:3],
             threads.tables(workers, *tables[3]), threads.tables(workers, *tables[4]),
         )  # fmt: skip

@@ -1,9 +1,10 @@
 """One engine in a process of its own: reads a layer's name a line, answers with its times.
 
-Run by `benchmarks.peers` as ``python -m benchmarks.peer ENGINE``. A line is ``NAME BATCH SECONDS``;
-the answer is a line of JSON: the least and the median time of a call in seconds, or null where the
-engine cannot run the layer. Every engine computes in float32 with lower precisions off (or in the
-layer's own dtype), from a NumPy array in channels-first layout to another one, with 2 threads.
+Run by `numbaconv.bench.compare` as ``python -m numbaconv.bench.engine ENGINE``. A line is ``NAME
+BATCH SECONDS``; the answer is a line of JSON: the least and the median time of a call in seconds,
+or null where the engine cannot run the layer. Every engine computes in float32 with lower
+precisions off (or in the layer's own dtype), from a NumPy array in channels-first layout to another
+one, with 2 threads.
 """
 
 import json
@@ -11,14 +12,20 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from benchmarks.layers import BY_NAME
+from numbaconv.arrays import Array
+from numbaconv.bench.layers import BY_NAME, Layer
 
 THREADS = 2
 
+Call = Callable[[], Any]
 
-def numbaconv_prepared(layer, x, weight):
+
+def numbaconv_prepared(layer: Layer, x: Array, weight: Array) -> Call | None:
+    """Return a call of numbaconv with prepared weights."""
     import numbaconv as nbc
 
     kind = {1: nbc.Conv1d, 2: nbc.Conv2d, 3: nbc.Conv3d}[layer.ndim]
@@ -26,7 +33,8 @@ def numbaconv_prepared(layer, x, weight):
     return lambda: prepared(x)
 
 
-def numbaconv_plain(layer, x, weight):
+def numbaconv_plain(layer: Layer, x: Array, weight: Array) -> Call | None:
+    """Return a call of numbaconv's function, which packs the weights in each call."""
     import numbaconv as nbc
 
     function = {1: nbc.conv1d, 2: nbc.conv2d, 3: nbc.conv3d}[layer.ndim]
@@ -34,7 +42,8 @@ def numbaconv_plain(layer, x, weight):
     return lambda: function(x, weight, **keywords)
 
 
-def numbaconv_direct(layer, x, weight):
+def numbaconv_direct(layer: Layer, x: Array, weight: Array) -> Call | None:
+    """Return a call of numbaconv's direct algorithm with prepared weights."""
     import numbaconv as nbc
 
     kind = {1: nbc.Conv1d, 2: nbc.Conv2d, 3: nbc.Conv3d}[layer.ndim]
@@ -42,7 +51,8 @@ def numbaconv_direct(layer, x, weight):
     return lambda: prepared(x)
 
 
-def torch(layer, x, weight):
+def torch(layer: Layer, x: Array, weight: Array) -> Call | None:
+    """Return a call of PyTorch's eager function."""
     import torch
 
     torch.set_num_threads(THREADS)
@@ -54,7 +64,8 @@ def torch(layer, x, weight):
     return lambda: function(a, b, **keywords)
 
 
-def onnxruntime(layer, x, weight):
+def onnxruntime(layer: Layer, x: Array, weight: Array) -> Call | None:
+    """Return a call of ONNX Runtime's CPU provider."""
     import onnx
     import onnxruntime as ort
     from onnx import helper
@@ -81,7 +92,8 @@ def onnxruntime(layer, x, weight):
     return lambda: session.run(None, {"x": x})
 
 
-def openvino(layer, x, weight):
+def openvino(layer: Layer, x: Array, weight: Array) -> Call | None:
+    """Return a call of OpenVINO's CPU plugin, in float32."""
     import openvino as ov
     from openvino import opset8
 
@@ -104,7 +116,8 @@ def openvino(layer, x, weight):
     return lambda: request.infer({0: x}, share_inputs=True, share_outputs=True)
 
 
-def ncnn(layer, x, weight):
+def ncnn(layer: Layer, x: Array, weight: Array) -> Call | None:
+    """Return a call of ncnn, image by image, lower precisions off."""
     import ncnn
     import numpy as np
 
@@ -134,7 +147,7 @@ def ncnn(layer, x, weight):
     net.load_param(str(folder / "layer.param"))
     net.load_model(str(folder / "layer.bin"))
 
-    def call():
+    def call() -> Any:
         results = []
         for image in x:
             extractor = net.create_extractor()
@@ -152,10 +165,11 @@ ENGINES = {
 }  # fmt: skip
 
 
-def measure(call, seconds):
+def measure(call: Call, seconds: float) -> tuple[float, float]:
+    """Return the least and the median time of a call."""
     call()
     call()
-    times = []
+    times: list[float] = []
     begin = time.perf_counter()
     while len(times) < 3 or time.perf_counter() - begin < seconds:
         start = time.perf_counter()
@@ -164,9 +178,10 @@ def measure(call, seconds):
     return min(times), statistics.median(times)
 
 
-def main():
+def main() -> None:
+    """Answer until the input ends."""
     make = ENGINES[sys.argv[1]]
-    calls = {}
+    calls: dict[tuple[str, str], Call | None] = {}
     for line in sys.stdin:
         name, batch, seconds = line.rstrip("\n").rsplit(" ", 2)
         key = name, batch

@@ -115,12 +115,21 @@ def _resolve(
     arguments.check_addressable(shape, result, "this padding")
     empty = 0 in shape or geometry.patch_size == 0
     if empty:
+        _check_empty(algorithm, geometry, work)
         chosen, estimates = "im2col", {"im2col": 0.0}
     else:
         chosen, estimates = costs.choose(algorithm, geometry, work, prepared=prepared)
     inner = geometry if chosen == "im2col" else without_mode(geometry)
     plan = routes.load(chosen).plan(inner, work)
     return Call(geometry, result, work, chosen, estimates, plan, shape, empty, geometry.batched)
+
+
+def _check_empty(algorithm: str, geometry: ConvGeometry, work: np.dtype[Any]) -> None:
+    """Refuse what a named algorithm would refuse of the same problem with an image in it."""
+    if algorithm in routes.NAMES and geometry.out_channels and geometry.patch_size:
+        one = replace(geometry, batch=1)
+        if 0 not in one.output_shape:
+            costs.choose(algorithm, one, work, prepared=False)
 
 
 def without_mode(geometry: ConvGeometry) -> ConvGeometry:

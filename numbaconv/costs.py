@@ -23,7 +23,7 @@ _COPY = 0.25
 _TRANSPOSE = 0.6
 # of a weight that is packed, and of one that is transformed, for each element of its result,
 _PACK = 0.45
-_TRANSFORM_WEIGHT = 0.7
+_TRANSFORM_WEIGHT = 0.85
 # of a tile's elements in and out of Winograd's domain, a lane,
 _TRANSFORM_IN = 0.4
 _TRANSFORM_OUT = 0.5
@@ -123,7 +123,10 @@ def _winograd(geometry: ConvGeometry, dtype: np.dtype[Any], prepared: bool) -> f
     nbytes = rows * this.channels * n * 4
     if nbytes > _CACHE:
         cycles += nbytes * _STREAM
-    return cycles if prepared else cycles + rows * this.channels * n * _TRANSFORM_WEIGHT
+    if prepared:
+        return cycles
+    written = nbytes * _STREAM if nbytes > 8 * _CACHE else 0.0
+    return cycles + rows * this.channels * n * _TRANSFORM_WEIGHT + written
 
 
 def _depthwise(geometry: ConvGeometry, dtype: np.dtype[Any], prepared: bool) -> float:

@@ -5,9 +5,10 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from numbaconv import arguments, call
+from numbaconv import arguments, call, routes
 from numbaconv.arrays import Array
-from numbaconv.geometry import Ints
+from numbaconv.formulas import dilated_size
+from numbaconv.geometry import ConvGeometry, Ints
 from numbaconv.packed import Packed
 
 IntOrAxes = int | tuple[int, ...]
@@ -40,26 +41,41 @@ class _Conv:
             self._bias = arguments.as_array(bias, "bias").copy()
             self._bias.flags.writeable = False
         self._options: dict[str, Any] = {
-            "stride": stride, "padding": padding, "dilation": dilation, "groups": groups,
+            "stride": _frozen(stride), "padding": _frozen(padding), "dilation": _frozen(dilation),
+            "groups": groups,
             "padding_mode": padding_mode, "layout": layout,
-            "dtype": None if dtype is None else np.dtype(dtype), "algorithm": algorithm,
+            "dtype": None if dtype is None else arguments.supported(dtype, "dtype"),
+            "algorithm": algorithm,
         }  # fmt: skip
         self._check()
         self._prepare()
         if x_shape is not None:
-            result = np.dtype(dtype) if dtype is not None else self._weight.dtype
-            shape = arguments.shape(x_shape, "x_shape")
-            self._prepared(shape, result, True)
+            expected = self._options["dtype"] or np.result_type(self._weight, np.int8)
+            self._prepared(arguments.shape(x_shape, "x_shape"), expected, True)
 
     def _check(self) -> None:
         """Raise what any call would raise because of the weights or options alone."""
-        ndim, weight = self._ndim, self._weight
+        ndim, weight, options = self._ndim, self._weight, self._options
+        last = arguments.choice(options["layout"], "layout", arguments.LAYOUTS) == "channels_last"
         if weight.ndim != ndim + 2:
-            last = self._options["layout"] == "channels_last"
             expected = "(*kernel, C/groups, O)" if last else "(O, C/groups, *kernel)"
             raise ValueError(
                 f"weight must have {ndim + 2} axes, {expected}, got shape {weight.shape}"
             )
+        channels, outputs = weight.shape[-2:] if last else weight.shape[1::-1]
+        kernel = weight.shape[:ndim] if last else weight.shape[2:]
+        groups = arguments.integer(options["groups"], "groups", 1)
+        # Of an input that just fits: what depends on its size is raised by the call.
+        dilation = arguments.per_axis(options["dilation"], "dilation", ndim)
+        size = tuple(dilated_size(max(k, 1), d) for k, d in zip(kernel, dilation, strict=True))
+        spatial = (*size, channels * groups) if last else (channels * groups, *size)
+        ConvGeometry.parse(
+            ndim, spatial, weight.shape, options["stride"], options["padding"], dilation, groups,
+            options["padding_mode"], options["layout"],
+        )  # fmt: skip
+        arguments.choice(options["algorithm"], "algorithm", ("auto", "exact", *routes.NAMES))
+        if self._bias is not None and self._bias.shape != (outputs,):
+            raise ValueError(f"bias must have shape ({outputs},), got {self._bias.shape}")
 
     def _prepare(self) -> None:
         self._by_signature: dict[Any, tuple[call.Call, Packed]] = {}
@@ -101,7 +117,8 @@ class _Conv:
             options["padding"], options["dilation"], options["groups"], options["padding_mode"],
             options["layout"], options["dtype"], options["algorithm"], True,
         )  # fmt: skip
-        key = found.algorithm, found.work, found.plan.pack_key
+        # The result's dtype counts: the bias is rounded to it.
+        key = found.algorithm, found.dtype, found.work, found.plan.pack_key
         packed = self._packed.get(key)
         if packed is None:
             bias = self._bias
@@ -118,12 +135,12 @@ class _Conv:
     @property
     def weight(self) -> Array:
         """The weights, read-only."""
-        return self._weight
+        return self._weight.view()
 
     @property
     def bias(self) -> Array | None:
         """The bias, read-only."""
-        return self._bias
+        return None if self._bias is None else self._bias.view()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"weight": self._weight, "bias": self._bias, "options": self._options}
@@ -164,6 +181,13 @@ class _Conv:
             str(self._weight.dtype),
         ]
         return f"{type(self).__name__}({', '.join(words)})"
+
+
+def _frozen(value: Any) -> Any:
+    """Return a sequence as tuples, which a caller cannot change afterwards."""
+    if arguments.is_sequence(value):
+        return tuple(_frozen(v) for v in value)
+    return value
 
 
 class Conv2d(_Conv):

@@ -368,6 +368,13 @@ class TestBench:
         assert says in err
         assert "Traceback" not in err
 
+    @pytest.mark.skipif(sys.platform == "win32", reason="POSIX")
+    def test_an_interpreter_that_ends_at_once(self, run):
+        arguments = ("--layer", "others.tiny", "--against", "torch", "--python", "/bin/true")
+        status, _, err = run("bench", *arguments)
+        assert status == 2
+        assert "torch failed on others.tiny" in err
+
 
 def test_module_and_script_are_the_same():
     assert "apply" in python("-m", "numbaconv", "--help").stdout

@@ -69,6 +69,23 @@ def test_weights_are_copied_and_read_only():
         layer._options = {}
 
 
+def test_arguments_are_copied():
+    padding = [1, 1]
+    layer = nbc.Conv2d(np.ones((1, 1, 3, 3)), padding=padding)
+    padding[0] = 5
+    assert layer(np.ones((1, 4, 4))).shape == (1, 4, 4)
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        layer.weight.flags.writeable = True
+
+
+def test_the_bias_is_rounded_to_each_results_dtype():
+    weight, bias = np.ones((1, 1, 1, 1), np.float16), np.array([1000.1], np.float32)
+    x = np.ones((1, 1, 4, 4), np.float32)
+    layer = nbc.Conv2d(weight, bias)
+    assert layer(x.astype(np.float16))[0, 0, 0, 0] == np.float16(1001)
+    np.testing.assert_array_equal(layer(x), nbc.conv2d(x, weight, bias))
+
+
 def test_pickling_leaves_packed_weights_behind(rng):
     weight = noise(rng, (64, 64, 3, 3), "float32")
     layer = nbc.Conv2d(weight, np.ones(64), padding=1, dtype="float32")
@@ -112,6 +129,20 @@ class TestErrors:
             nbc.Conv2d(np.ones((3, 3)))
         with pytest.raises(TypeError, match="array of numbers"):
             nbc.Conv2d(np.array(["a"]))
+        weight = np.ones((2, 1, 3, 3))
+        for keywords, error, says in (
+            ({"algorithm": "nope"}, ValueError, "algorithm must be one of"),
+            ({"stride": "x"}, TypeError, "stride must be an int"),
+            ({"groups": 0}, ValueError, "groups must be from 1"),
+            ({"padding": -1}, ValueError, "padding must be from 0"),
+            ({"padding_mode": "zz"}, ValueError, "padding_mode must be one of"),
+            ({"layout": 3}, TypeError, "layout must be one of"),
+            ({"dtype": "O"}, TypeError, "dtype must be"),
+            ({"bias": np.zeros(7)}, ValueError, "bias must have shape"),
+        ):
+            with pytest.raises(error, match=says):
+                nbc.Conv2d(weight, **keywords)
+        nbc.Conv2d(weight > 0, x_shape=(1, 1, 5, 5))
         with pytest.raises(ValueError, match="the kernel does not fit"):
             nbc.Conv2d(np.ones((1, 1, 3, 3)), x_shape=(1, 1, 2, 2))
         with pytest.raises(TypeError, match="x_shape must be a tuple"):
@@ -127,8 +158,6 @@ class TestErrors:
             layer(np.ones((1, 2, 5, 5)), parallel=1)
         with pytest.raises(ValueError, match="out must have shape"):
             layer(np.ones((1, 2, 5, 5)), out=np.ones((1, 1, 5, 5)))
-        with pytest.raises(ValueError, match="bias must have shape"):
-            nbc.Conv2d(np.ones((1, 1, 3, 3)), np.ones(2))(np.ones((1, 1, 5, 5)))
 
     @pytest.mark.parametrize("value", [True, 1.0, np.float64(1), "1"])
     def test_what_equals_a_remembered_int_is_still_refused(self, value):

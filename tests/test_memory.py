@@ -5,6 +5,8 @@ import sys
 import pytest
 from children import code
 
+import numbaconv as nbc
+
 PEAK = """
 import sys, numpy as np, numbaconv as nbc
 def status(name):
@@ -44,6 +46,9 @@ def test_at_most_16_mib_a_thread_and_the_packed_weights(x_shape, w_shape, keywor
     packed = 4
     for n in w_shape:
         packed *= n
+    plan = nbc.explain(x_shape, w_shape, **keywords)
+    if plan.algorithm == "winograd":
+        packed *= 36 / 9  # elements of a tile for each weight
     assert extra(x_shape, w_shape, **keywords) <= THREADS * 16 * MIB + packed
 
 

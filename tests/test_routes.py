@@ -402,3 +402,67 @@ def test_other_instruction_sets(name, tmp_path):
         NUMBA_CPU_NAME="generic", NUMBA_CPU_FEATURES=pretended,
     )  # fmt: skip
     assert shown.stdout.strip() == name
+
+
+class TestOddProblems:
+    """What a second reader found: each was wrong, slow or large once."""
+
+    @pytest.mark.parametrize("algorithm", ["direct", "depthwise", "winograd"])
+    def test_strides_of_axes_of_size_one(self, algorithm, rng):
+        wide = small_integers(rng, (1, 3, 16, 64), "float32")
+        tall = small_integers(rng, (2, 8, 300), "float32")[..., None]
+        problems = [
+            (wide[0, :, :, 0][..., None], (8, 3, 3, 3), 2),
+            (wide[:, :, :, ::64], (8, 3, 3, 3), 2),
+            (tall, (8, 8, 3, 3), (1, 20)),
+            (small_integers(rng, (1, 9, 20000), "float32")[..., None], (16, 9, 1, 1), 0),
+        ]
+        for x, shape, padding in problems:
+            weight = small_integers(rng, shape, "float32")
+            keywords = {"padding": padding}
+            if algorithm not in nbc.algorithms(x.shape, shape, **keywords):
+                continue
+            expected = nbc.conv2d(x, weight, algorithm="im2col", **keywords)
+            y = nbc.conv2d(x, weight, algorithm=algorithm, **keywords)
+            np.testing.assert_allclose(y, expected, atol=1e-3 if algorithm == "winograd" else 0)
+
+    def test_nan_in_strided_images_under_fft(self, rng):
+        weight = small_integers(rng, (4, 4, 9, 9), "float32")
+        whole = small_integers(rng, (1, 4, 40, 80), "float32")
+        whole[0, 1, 20, 40] = np.nan
+        for x in (whole[..., ::2], whole[..., ::-1], np.asfortranarray(whole)):
+            expected = nbc.conv2d(x, weight, algorithm="im2col")
+            np.testing.assert_array_equal(nbc.conv2d(x, weight, algorithm="fft"), expected)
+
+    def test_tall_kernels_on_tall_images(self, rng):
+        x = small_integers(rng, (1, 4, 2149, 70), "float32")
+        weight = small_integers(rng, (4, 4, 101, 1), "float32")
+        expected = nbc.conv2d(x, weight, algorithm="im2col")
+        np.testing.assert_array_equal(nbc.conv2d(x, weight, algorithm="direct"), expected)
+        assert nbc.explain((1, 3, 2080, 2560), (8, 3, 31, 31), padding=15, algorithm="exact")
+
+    def test_long_rows_under_winograd(self, rng):
+        for x_shape, shape in (((2, 3, 3000), (5, 3, 3)), ((1, 3, 6, 1500), (5, 3, 3, 3))):
+            x, weight = noise(rng, x_shape, "float32"), noise(rng, shape, "float32")
+            conv = CONVS[len(shape) - 2]
+            y = conv(x, weight, padding=1, algorithm="winograd")
+            exactly = conv(x.astype("f8"), weight.astype("f8"), padding=1)
+            assert np.linalg.norm(y - exactly) < 2e-5 * np.linalg.norm(exactly)
+
+    def test_spans_and_paddings_far_beyond_the_input(self):
+        far = {"dilation": (2**24, 1), "padding": ((2**23, 2**23), (0, 0))}
+        assert "depthwise" not in nbc.algorithms((1, 1, 3, 3), (1, 1, 2, 2), **far)
+        y = nbc.conv2d(np.ones((1, 1, 3, 3)), np.ones((1, 1, 2, 2)), **far)
+        np.testing.assert_array_equal(y, np.zeros_like(y))
+        wide = {"stride": 2**16, "padding": 2**16, "padding_mode": "circular"}
+        assert nbc.algorithms((1, 1, 3, 3), (1, 1, 3, 3), **wide) == ("im2col",)
+        assert nbc.conv2d(np.ones((1, 1, 3, 3)), np.ones((1, 1, 3, 3)), **wide).sum() == 9 * 9
+        with pytest.raises(ValueError, match="many times larger"):
+            nbc.conv2d(np.ones((1, 1, 3, 3)), np.ones((1, 1, 3, 3)), algorithm="direct", **wide)
+
+    def test_an_empty_batch_is_refused_like_a_full_one(self):
+        x, weight = np.ones((0, 2, 5, 5), "c8"), np.ones((2, 2, 3, 3), "c8")
+        with pytest.raises(ValueError, match="cannot run"):
+            nbc.conv2d(x, weight, algorithm="winograd")
+        assert nbc.conv2d(x.real, weight.real, algorithm="winograd").shape == (0, 2, 3, 3)
+        assert nbc.conv2d(x, weight).shape == (0, 2, 3, 3)

@@ -1,5 +1,6 @@
 """Engines against each other, layer by layer, each in a process of its own, taking turns."""
 
+import contextlib
 import json
 import math
 import os
@@ -43,15 +44,19 @@ class Process:
 
     def close(self) -> None:
         """End the process."""
-        self.pipe.communicate()
+        with contextlib.suppress(OSError):
+            self.pipe.communicate()
 
     def time(self, layer: str, batch: int, seconds: float) -> list[float] | None:
         """Return the least and the median time of a call, or None if it cannot run the layer."""
         assert self.pipe.stdin is not None
         assert self.pipe.stdout is not None
-        self.pipe.stdin.write(f"{layer} {batch} {seconds}\n")
-        self.pipe.stdin.flush()
-        answer = self.pipe.stdout.readline()
+        try:
+            self.pipe.stdin.write(f"{layer} {batch} {seconds}\n")
+            self.pipe.stdin.flush()
+            answer = self.pipe.stdout.readline()
+        except OSError:  # it has ended
+            answer = ""
         if not answer:
             raise RuntimeError(
                 f"{self.name} failed on {layer}, batch {batch}; what it says shows "
@@ -148,6 +153,8 @@ def draw(result: Result, path: Path) -> None:
     peers = [p for p in PEERS if any(p in t for t in result[batches[0]].values())]
     figure = Figure((7 * len(batches), 0.34 * len(names) + 2), layout="constrained")
     axes = figure.subplots(1, len(batches), sharey=True, squeeze=False)
+    if not peers:
+        raise ValueError("no other engine could run these layers: there is nothing to draw")
     height = 0.8 / len(peers)
     for axis, batch in zip(axes[0], batches, strict=True):
         for i, peer in enumerate(peers):
@@ -165,7 +172,7 @@ def draw(result: Result, path: Path) -> None:
         axis.xaxis.set_major_formatter("{x:g}")
         axis.set_title(f"{batch}: times slower than numbaconv (prepared)")
         axis.set_yticks(range(len(names)), names)
-        axis.invert_yaxis()
         axis.grid(axis="x", alpha=0.4)
+    axes[0][0].set_ylim(len(names) - 0.4, -0.6)
     axes[0][0].legend(loc="lower right")
     figure.savefig(path, dpi=90)

@@ -7,6 +7,7 @@ considered, so that ``import numbaconv`` stays short.
 """
 
 import importlib
+import math
 from collections.abc import Hashable
 from typing import Any, Protocol, cast
 
@@ -19,6 +20,8 @@ from numbaconv.packed import Packed
 #: The reference first. "auto" chooses among all, "exact" among those that sum every product.
 NAMES = ("im2col", "direct", "depthwise", "winograd", "fft")
 EXACT = ("im2col", "direct", "depthwise")
+# Positions of a padded image that are always few.
+_MOST_PADDED = 1 << 16
 
 
 class Plan(Protocol):
@@ -62,4 +65,13 @@ def load(name: str) -> Algorithm:
 
 def refusals(geometry: ConvGeometry, dtype: np.dtype[Any]) -> dict[str, str | None]:
     """Return for each algorithm why it cannot run the problem, or None."""
+    window = geometry.window
+    if window.padding_mode != "zeros":
+        # All but the reference read an image that holds its padding.
+        padded = math.prod(
+            n + low + high for n, (low, high) in zip(window.size, window.padding, strict=True)
+        )
+        if padded > _MOST_PADDED + 8 * (math.prod(window.size) + window.positions):
+            reason = "an image with its padding would be many times larger than input and result"
+            return {name: None if name == "im2col" else reason for name in NAMES}
     return {name: load(name).refusal(geometry, dtype) for name in NAMES}

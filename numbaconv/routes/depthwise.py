@@ -26,6 +26,8 @@ from numbaconv.routes import direct
 
 #: Input channels a group up to which sums beat products of matrices.
 MOST_CHANNELS = 8
+# Padded positions that a kernel may span, beyond some times the input: each has a table's entry.
+_MOST_REACH = 1 << 14
 # Elements of the input that one task reads.
 _TASK_ELEMENTS = 1 << 16
 # Multiplications that a worker takes at a time, so that workers seldom meet at the counter.
@@ -41,7 +43,19 @@ def refusal(geometry: ConvGeometry, dtype: np.dtype[Any]) -> str | None:
         return f"with channels last it takes one input channel a group, got {channels}"
     if channels > MOST_CHANNELS:
         return f"it takes at most {MOST_CHANNELS} input channels a group, got {channels}"
+    if max(_reach(geometry)[1:]) > _MOST_REACH + 8 * max(geometry.window.size):
+        return "the dilated kernel spans far more than the input"
     return native_available()
+
+
+def _reach(geometry: ConvGeometry) -> tuple[int, ...]:
+    """Return how many padded positions one output's kernel and one step span, along each axis."""
+    window = geometry.window
+    spans = (
+        (k - 1) * d + s + 1
+        for k, d, s in zip(window.kernel, window.dilation, window.stride, strict=True)
+    )
+    return three_axes(tuple(spans), 1)
 
 
 class Plan:

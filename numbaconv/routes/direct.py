@@ -330,13 +330,21 @@ def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan:
 
 
 def byte_strides(x: Array, geometry: ConvGeometry) -> tuple[int, ...]:
-    """Return the strides of image, channel, depth, row and column."""
+    """Return the strides of image, channel, depth, row and column.
+
+    NumPy leaves the stride of an axis of size 1 open; here it is what a contiguous array has.
+    """
+    plain = contiguous_strides(geometry, x.itemsize)
+    if x.flags.c_contiguous:
+        return plain
     batch, *rest = x.strides
     if geometry.channels_last:
         *spatial, channel = rest
     else:
         channel, *spatial = rest
-    return (batch, channel, *three_axes(tuple(spatial), 0))
+    sizes = (len(x), geometry.in_channels, *three_axes(geometry.window.size, 1))
+    found = (batch, channel, *three_axes(tuple(spatial), 0))
+    return tuple(p if n <= 1 else s for p, n, s in zip(plain, sizes, found, strict=True))
 
 
 def contiguous_strides(geometry: ConvGeometry, size: int) -> tuple[int, ...]:

@@ -70,13 +70,13 @@ def choose_tile(geometry: ConvGeometry, lanes: int) -> tuple[bool, int, int, int
 
 def prefers_flat(plan: "Plan", rows: int) -> bool:
     """Return whether a copy for each kernel column pays for runs that cross output rows."""
-    width, lanes = plan.output[2], plan.lanes
-    blocks = plan.blocks * plan.rows
-    flat = -(-rows * width // lanes) * blocks + plan.kernel[2] * rows * width / _COPIED_PER_MULTIPLY
-    lines = (
-        rows * -(-width // lanes) * blocks + rows * (width + plan.kernel[2]) / _COPIED_PER_MULTIPLY
-    )
-    return flat < lines
+    width, lanes, taps = plan.output[2], plan.lanes, plan.kernel[2]
+    outputs = plan.blocks * plan.rows
+    flat = -(-rows * width // lanes) * outputs + taps * rows * width / _COPIED_PER_MULTIPLY
+    padded = width + (taps - 1) * plan.dilation[2] // plan.stride[2]
+    lines = rows * -(-width // lanes) * outputs + rows * padded / _COPIED_PER_MULTIPLY
+    # A plane with its padding would hold far more than is read of it where dilation is wide.
+    return flat < lines or padded > 2 * taps * width + 64
 
 
 def channel_block(plan: "Plan", plane: int) -> int:
@@ -116,13 +116,14 @@ def best_cut(plan: "Plan", images: int, workers: int) -> tuple[int, int]:
         lines, depths = -(-total // unit), 1
     parts = images * plan.geometry.groups * depths
     best = (float("inf"), 0, 0)
-    for rows in sorted({-(-lines // n) for n in _CHUNKS if n <= lines}, reverse=True):
+    candidates = {-(-lines // n) for n in _CHUNKS if n <= lines} | {1, 2, 4}
+    for rows in sorted((n for n in candidates if n <= lines), reverse=True):
         chunk = min(rows * unit, total)
         chunks = -(-total // chunk)
         copied, space = _copied(plan, rows, chunk)
         if space > _SPACE_BYTES:
             copied *= 2
-            if rows > 4 and space < 64 * _SPACE_BYTES:
+            if rows > 4:
                 continue
         vectors = _vectors(plan, rows, chunk)
         for cuts in _CUTS:

@@ -35,9 +35,9 @@ def refusal(geometry: ConvGeometry, dtype: np.dtype[Any]) -> str | None:
         return f"it is not exact, so it computes in floats only, not in {dtype}"
     if geometry.patch_size == 0:
         return "there are no input channels"
-    this = plan(geometry, dtype)
+    lengths = _lengths(geometry)
     spectra = geometry.out_channels * geometry.in_channels // geometry.groups
-    if spectra * math.prod(this.block) > _MOST_SPECTRA:
+    if spectra * math.prod(lengths) > _MOST_SPECTRA:
         return "the spectra of its kernels would not fit into memory"
     return None
 
@@ -62,10 +62,7 @@ class Plan:
         self.dense = tuple(
             (o - 1) * s + 1 for o, s in zip(window.output, window.stride, strict=True)
         )
-        self.block = tuple(
-            _fast_length(min(o + k - 1, max(_BLOCK * k, 64)))
-            for o, k in zip(self.dense, self.spans, strict=True)
-        )
+        self.block = tuple(map(_fast_length, _lengths(geometry)))
         self.valid = tuple(b - k + 1 for b, k in zip(self.block, self.spans, strict=True))
         self.blocks = math.prod(-(-o // v) for o, v in zip(self.dense, self.valid, strict=True))
 
@@ -100,7 +97,7 @@ class Plan:
                 ) is None else "im2col"  # fmt: skip
                 exact = routes.load(name).plan(self.geometry, self.dtype)
                 panels = exact.pack(packed.weight, packed.bias, parallel, keep=False)
-            exact.run(image[None], panels, target[None], parallel)
+            exact.run(np.ascontiguousarray(image[None]), panels, target[None], parallel)
         if exact is not None:
             panels.release()
 
@@ -161,6 +158,17 @@ class Plan:
         """Return the memory of a block, its spectra and its products."""
         channels = self.geometry.in_channels + self.geometry.out_channels
         return 2 * channels * math.prod(self.block) * self.dtype.itemsize
+
+
+def _lengths(geometry: ConvGeometry) -> Ints:
+    """Return the least lengths of a block."""
+    window = geometry.window
+    return tuple(
+        min((o - 1) * s + dilated_size(k, d), max(_BLOCK * dilated_size(k, d), 64))
+        for o, s, k, d in zip(
+            window.output, window.stride, window.kernel, window.dilation, strict=True
+        )
+    )
 
 
 def _workers(parallel: bool) -> int:

@@ -15,6 +15,7 @@ spreads one NaN or infinity over all its outputs. So are all images where weight
 """
 
 import functools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -58,8 +59,11 @@ def refusal(geometry: ConvGeometry, dtype: np.dtype[Any]) -> str | None:
         return "it needs stride 1 and dilation 1"
     if any(k not in (1, 3, 5) for k in window.kernel) or window.taps == 1:
         return f"it takes kernels of 3 or 5 along an axis (or 1 along one), got {window.kernel}"
-    if plan(geometry, dtype).panel_bytes > _MOST_PANEL_BYTES:
+    this = plan(replace(geometry, batch=max(geometry.batch, 1)), dtype)
+    if this.panel_bytes > _MOST_PANEL_BYTES:
         return f"the transformed tiles of {geometry.in_channels} channels would not fit"
+    if 4 * (this.n[0] + this.m[0]) * this.across * this.m[1] * _ITEM > _MOST_PANEL_BYTES:
+        return f"rows of {this.output[1]} outputs would not fit its buffers"
     return native_available()
 
 

@@ -81,10 +81,12 @@ def find_rows(s: Shape, t0: int, t1: int, tables: Place, runs: Place) -> int:
     A run is the tiles of one image: ``runs[r]`` is (image, first tile, end tile, first buffer row
     of the input, of the output). ``tables[0]`` holds the offsets of all input rows, ``tables[1]``
     and ``tables[2]`` the places of the tiles, the last repeated to whole vectors. Returns the
-    number of runs; ``runs[-1, 0]`` is the number of input rows.
+    number of runs; ``runs[-1]`` is (input rows, first column, columns): a block within one row of
+    tiles needs a part of each input row only.
     """
     per_image = s.down * s.across
-    count = rows = out_rows = 0
+    count = rows = out_rows = first = 0
+    columns = s.pitch // 4
     t = t0
     while t < t1:
         image = t // per_image
@@ -92,11 +94,13 @@ def find_rows(s: Shape, t0: int, t1: int, tables: Place, runs: Place) -> int:
         y0, y1 = a0 // s.across, (a1 - 1) // s.across
         runs[count, 0], runs[count, 1], runs[count, 2] = image, a0, a1
         runs[count, 3], runs[count, 4] = rows, out_rows
+        if y0 == y1 and a1 - a0 == t1 - t0:
+            first = a0 % s.across * s.m_wide
+            columns = (a1 - a0 - 1) * s.m_wide + s.n_wide
         for a in range(a0, a1):
             y, column = a // s.across, a % s.across
-            tables[1, t - t0 + a - a0] = (
-                rows + (y - y0) * s.m_tall
-            ) * s.pitch + column * s.m_wide * 4
+            row = rows + (y - y0) * s.m_tall
+            tables[1, t - t0 + a - a0] = row * s.pitch + (column * s.m_wide - first) * 4
             if s.whole:
                 place = image * s.outputs * s.out_height + y * s.m_tall
             else:
@@ -114,7 +118,7 @@ def find_rows(s: Shape, t0: int, t1: int, tables: Place, runs: Place) -> int:
     for i in range(n, (n + s.panel - 1) // s.panel * s.panel):
         tables[1, i] = tables[1, n - 1]
         tables[2, i] = tables[2, n - 1]
-    runs[-1, 0] = rows
+    runs[-1, 0], runs[-1, 1], runs[-1, 2] = rows, first, columns
     return count
 
 
@@ -135,12 +139,13 @@ def transform(
     """Transform the tiles of a block, for some channels."""
     buffer = own + s.buffer_offset
     places = tables[1].ctypes.data
+    first, columns = runs[-1, 1], runs[-1, 2]
     for c in range(c0, c1):
         call(
             natives[0],
             (
-                buffer, s.pitch, x + c * s.x_channel - s.low * 4, tables[0].ctypes.data,
-                runs[-1, 0], s.pitch // 4, s.low, s.high, 0,
+                buffer, s.pitch, x + c * s.x_channel + (first - s.low) * 4, tables[0].ctypes.data,
+                runs[-1, 0], columns, s.low - first, s.high - first, 0,
             ),
         )  # fmt: skip
         for t in range(0, tiles, s.lanes):

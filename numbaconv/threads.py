@@ -5,6 +5,7 @@ take turns here. A child forked after the omp layer has started is killed in its
 kernel: it runs the serial twins.
 """
 
+import collections
 import contextlib
 import os
 import threading
@@ -67,6 +68,38 @@ def tables(workers: int, *shape: int) -> npt.NDArray[np.int64]:
     """Return one int64 table a worker, such that no two share a cache line."""
     *rest, last = shape
     return np.zeros((workers, *rest, last + 2 * _LINE), np.int64)[..., :last]
+
+
+class Scratch:
+    """Counters and tables of finished calls, kept for the next one.
+
+    Parameters
+    ----------
+    counters : int
+        How many counters a call needs.
+    shapes : tuple of tuple of int
+        The shapes of its tables, for one worker.
+    """
+
+    def __init__(self, counters: int, *shapes: tuple[int, ...]) -> None:
+        self.counters, self.shapes = counters, shapes
+        self._idle: collections.deque[tuple[Any, ...]] = collections.deque(maxlen=4)
+
+    def take(self, workers: int) -> tuple[Any, ...]:
+        """Return counters, and a table of each shape for at least so many workers."""
+        try:
+            found = self._idle.pop()
+        except IndexError:
+            found = ()
+        if found and len(found[1]) >= workers:
+            return found
+        return (
+            shared_counter(self.counters), *(tables(workers, *shape) for shape in self.shapes)
+        )  # fmt: skip
+
+    def give_back(self, scratch: tuple[Any, ...]) -> None:
+        """Let a later call have them."""
+        self._idle.append(scratch)
 
 
 def threading_layer() -> str:

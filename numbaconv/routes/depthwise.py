@@ -8,7 +8,6 @@ P. Zhang, E. Lo, B. Lu, "High Performance Depthwise and Pointwise Convolutions o
 AAAI 2020, section 3, argues for sums in registers over whole rows.
 """
 
-import collections
 import functools
 from typing import Any
 
@@ -120,7 +119,7 @@ class Plan:
             and self.low[0] == 0
         )
         self.natives = self._natives()
-        self.idle: collections.deque[tuple[Array, ...]] = collections.deque(maxlen=4)
+        self.scratch = threads.Scratch(1, (self.table_entries,))
         spread = np.arange(geometry.out_channels + 2 * lanes) // max(self.multiplier, 1)
         self.lanes_table = (spread * dtype.itemsize).astype(np.int64)
         self.shapes: dict[tuple[int, ...], Array] = {}
@@ -186,24 +185,13 @@ class Plan:
         # Sums cost less than products of matrices: a thread is woken for more of them.
         workers = threads.worker_count(rows, work=images * self.work, parallel=parallel)
         last = self.geometry.channels_last
-        scratch = self.scratch(workers)
+        counter, tables = scratch = self.scratch.take(workers)
         threads.run(
             driver.pixels if last else driver.planes, workers, workers, images, address(x),
-            packed.address, packed.bias_address, address(out), self.zeros_address, *scratch[:1],
-            self.shape(x), self.natives, *scratch[1:],
+            packed.address, packed.bias_address, address(out), self.zeros_address, counter,
+            self.shape(x), self.natives, tables, *((self.lanes_table,) if last else ()),
         )  # fmt: skip
-        self.idle.append(scratch)
-
-    def scratch(self, workers: int) -> tuple[Array, ...]:
-        """Return a counter and one table a worker: what a call before gave back, if it fits."""
-        try:
-            found = self.idle.pop()
-        except IndexError:
-            found = ()
-        if found and len(found[1]) >= workers:
-            return found
-        tables = threads.shared_counter(), threads.tables(workers, self.table_entries)
-        return (*tables, self.lanes_table) if self.geometry.channels_last else tables
+        self.scratch.give_back(scratch)
 
     def workspace_nbytes(self, images: int, workers: int) -> int:
         """Return the memory of the tables of addresses."""

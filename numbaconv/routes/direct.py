@@ -74,6 +74,8 @@ class Plan:
         self.channels = geometry.in_channels // geometry.groups
         self.outputs = geometry.out_channels // geometry.groups
         self.k = geometry.patch_size
+        self.work = geometry.out_channels * window.positions * self.k
+        self.strides = contiguous_strides(geometry, self.size)
         self.swapped, self.rows, self.vectors, self.pixels = direct_cut.choose_tile(
             geometry, self.lanes
         )
@@ -148,24 +150,22 @@ class Plan:
 
     def run(self, x: Array, packed: Packed, out: Array, parallel: bool) -> None:
         """Write the convolution to `out`."""
-        geometry = self.geometry
         images = len(x)
-        work = images * geometry.out_channels * geometry.window.positions * self.k
-        workers = threads.worker_count(1 << 30, work=work, parallel=parallel)
-        schedule = self.schedule(images, workers)
-        nbytes, *tables = schedule.tables(byte_strides(x, geometry))
-        space = workspace.take(nbytes * workers)
+        workers = threads.worker_count(1 << 30, work=images * self.work, parallel=parallel)
+        plain = x.flags.c_contiguous
+        strides = self.strides if plain else byte_strides(x, self.geometry)
+        nbytes, kept, *tables = self.schedule(images, workers).tables(strides)
+        space, scratch = workspace.take(nbytes * workers), kept.take(workers)
         threads.run(
             driver.convolve, workers, workers, images, address(x), packed.address,
-            packed.bias_address, address(out), space.address, threads.shared_counter(), *tables,
-            threads.tables(workers, max(1, schedule.space_rows)),
+            packed.bias_address, address(out), space.address, scratch[0], *tables, scratch[1],
         )  # fmt: skip
         workspace.give_back(space)
+        kept.give_back(scratch)
 
     def workspace_nbytes(self, images: int, workers: int) -> int:
         """Return the memory that `run` borrows."""
-        strides = contiguous_strides(self.geometry, self.size)
-        return int(self.schedule(images, workers).tables(strides)[0]) * workers
+        return int(self.schedule(images, workers).tables(self.strides)[0]) * workers
 
     def schedule(self, images: int, workers: int) -> "Schedule":
         """Return the cut of a batch among workers."""
@@ -234,7 +234,7 @@ class Schedule:
         self.shapes: dict[tuple[int, ...], tuple[Any, ...]] = {}
 
     def tables(self, strides: tuple[int, ...]) -> tuple[Any, ...]:
-        """Return (bytes a worker, packed shape, and the tables of `driver.convolve`)."""
+        """Return (bytes a worker, scratch, packed shape, and the tables of `driver.convolve`)."""
         found = self.shapes.get(strides)
         if found is None:
             if len(self.shapes) > 8:
@@ -247,7 +247,6 @@ class Schedule:
         geometry, size = plan.geometry, plan.size
         rows = -(-self.chunk // plan.output[2])
         layout = plan.layout(rows, strides)
-        self.space_rows = layout.rows.shape[1]
         block = direct_cut.channel_block(plan, layout.plane)
         step = plan.vectors * plan.lanes
         space = -(-(block * layout.plane + plan.lanes * size) // 64) * 64
@@ -289,6 +288,7 @@ class Schedule:
             movers[0] = copier(plan.stride[2], plan.dtype)
         return (
             space + tile_bytes,
+            threads.Scratch(1, (max(1, space_rows),)),
             np.array(shape, np.int64),
             tiles,
             movers,

@@ -107,6 +107,8 @@ class Plan:
         self.n = self.m[0] + self.kernel[0] - 1, self.m[1] + self.kernel[1] - 1
         self.elements = self.n[0] * self.n[1]
         self.channels, self.outputs = geometry.in_channels, geometry.out_channels
+        self.work = self.outputs * self.output[0] * self.output[1] * self.channels
+        self.strides = direct.contiguous_strides(geometry, _ITEM)
         self.lanes = isa.host().lanes(np.dtype(np.float32))
         self.down = -(-self.output[0] // self.m[0])
         self.across = -(-self.output[1] // self.m[1])
@@ -158,20 +160,21 @@ class Plan:
     def run(self, x: Array, packed: Packed, out: Array, parallel: bool) -> None:
         """Write the convolution to `out`; images whose result is not finite go the direct way."""
         images = len(x)
-        work = images * self.outputs * self.output[0] * self.output[1] * self.channels
-        workers = threads.worker_count(1 << 30, work=work, parallel=parallel)
-        strides = direct.byte_strides(x, self.geometry)
-        nbytes, shared, *tables, _alive = self.schedule(images, workers, strides)
-        space = workspace.take(nbytes * workers + shared)
-        counter = threads.shared_counter(2)
+        workers = threads.worker_count(1 << 30, work=images * self.work, parallel=parallel)
+        plain = x.flags.c_contiguous
+        strides = self.strides if plain else direct.byte_strides(x, self.geometry)
+        nbytes, shared, kept, *tables, _alive = self.schedule(images, workers, strides)
+        space, scratch = workspace.take(nbytes * workers + shared), kept.take(workers)
+        counter, *worker_tables = scratch
         threads.run(
             driver.convolve, workers, workers, images, address(x), packed.address,
             packed.bias_address, address(out), space.address,
-            space.address + nbytes * workers, counter, *tables[:3],
-            threads.tables(workers, *tables[3]), threads.tables(workers, *tables[4]),
+            space.address + nbytes * workers, counter, *tables, *worker_tables,
         )  # fmt: skip
+        finite = not counter[1]
         workspace.give_back(space)
-        if counter[1]:
+        kept.give_back(scratch)
+        if not finite:
             self._repair(x, packed, out, parallel)
 
     def _repair(self, x: Array, packed: Packed, out: Array, parallel: bool) -> None:
@@ -185,8 +188,7 @@ class Plan:
 
     def workspace_nbytes(self, images: int, workers: int) -> int:
         """Return the memory that `run` borrows."""
-        strides = direct.contiguous_strides(self.geometry, _ITEM)
-        nbytes, shared, *_ = self.schedule(images, workers, strides)
+        nbytes, shared, *_ = self.schedule(images, workers, self.strides)
         return int(nbytes * workers + shared)
 
     def schedule(self, images: int, workers: int, strides: tuple[int, ...]) -> tuple[Any, ...]:
@@ -260,8 +262,8 @@ class Plan:
         return (
             shape.worker_bytes,
             group * block * self.panel_bytes if shared else 0,
+            threads.Scratch(2, (3, max(in_rows, tiles) + self.panel), (runs + 1, 5)),
             np.array(shape, np.int64), natives, offsets,
-            (3, max(in_rows, tiles) + self.panel), (runs + 1, 5),
             (zeros, rows),
         )  # fmt: skip
 

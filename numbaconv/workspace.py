@@ -1,8 +1,5 @@
 """Memory that calls borrow and give back, so that fresh pages are not touched at every call."""
 
-import contextlib
-from collections.abc import Iterator
-
 import numpy as np
 import numpy.typing as npt
 
@@ -29,16 +26,6 @@ class Workspace:
 
 
 _idle: list[Workspace] = []
-
-
-@contextlib.contextmanager
-def borrow(nbytes: int) -> Iterator[int]:
-    """Yield the address of at least `nbytes` of aligned memory, the caller's own meanwhile."""
-    space = take(nbytes)
-    try:
-        yield space.address
-    finally:
-        give_back(space)
 
 
 def take(nbytes: int) -> Workspace:

@@ -22,8 +22,6 @@ class Isa:
         Rows and vectors of the register tile that multiplies best.
     narrow : tuple of (int, int)
         The same where a tile of one vector serves (short rows of pixels).
-    masks : bool
-        Whether masked loads and stores cost no more than plain ones.
     """
 
     name: str
@@ -31,7 +29,6 @@ class Isa:
     registers: int
     tile: tuple[int, int]
     narrow: tuple[int, int]
-    masks: bool
 
     def lanes(self, dtype: np.dtype[Any]) -> int:
         """Return how many elements a vector holds."""
@@ -39,10 +36,10 @@ class Isa:
 
 
 # Tiles: accumulators, one or two vectors of the right operand and one broadcast fill the registers.
-_AVX512 = Isa("AVX-512", 64, 32, (14, 2), (28, 1), True)
-_AVX2 = Isa("AVX2", 32, 16, (6, 2), (12, 1), False)
-_NEON = Isa("NEON", 16, 32, (8, 3), (24, 1), False)
-_SSE = Isa("SSE", 16, 16, (6, 2), (12, 1), False)
+_AVX512 = Isa("AVX-512", 64, 32, (14, 2), (28, 1))
+_AVX2 = Isa("AVX2", 32, 16, (6, 2), (12, 1))
+_NEON = Isa("NEON", 16, 32, (8, 3), (24, 1))
+_SSE = Isa("SSE", 16, 16, (6, 2), (12, 1))
 
 
 @functools.cache

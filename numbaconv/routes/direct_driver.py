@@ -148,7 +148,7 @@ def _work(
                 key = rest * s.channels + c0
                 if key != loaded:
                     _load(
-                        s, source, c1 - c0, own, depth, p0 // s.width, p1 // s.width, movers,
+                        s, source, c1 - c0, own, depth, p0 // s.width, movers,
                         row_list, column_list, row_table[worker],
                     )  # fmt: skip
                     loaded = key
@@ -172,7 +172,6 @@ def _load(
     to: int,
     depth: int,
     first_row: int,
-    end_row: int,
     movers: Place,
     row_list: Place,
     column_list: Place,

@@ -1,21 +1,101 @@
 """numbaconv: fast convolution for NumPy arrays, in pure Python and Numba."""
 
+from numbaconv.average_pooling import (
+    avg_pool1d,
+    avg_pool1d_backward,
+    avg_pool2d,
+    avg_pool2d_backward,
+    avg_pool3d,
+    avg_pool3d_backward,
+)
+from numbaconv.backward import (
+    Gradients,
+    conv1d_backward,
+    conv2d_backward,
+    conv3d_backward,
+    conv_transpose1d_backward,
+    conv_transpose2d_backward,
+    conv_transpose3d_backward,
+)
 from numbaconv.conv import conv1d, conv2d, conv3d
+from numbaconv.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from numbaconv.explanation import Plan, algorithms, explain
 from numbaconv.im2col import col2im, im2col, kernel_matrix
+from numbaconv.input_gradients import (
+    conv1d_input_grad,
+    conv2d_input_grad,
+    conv3d_input_grad,
+    conv_transpose1d_input_grad,
+    conv_transpose2d_input_grad,
+    conv_transpose3d_input_grad,
+)
 from numbaconv.layers import Conv1d, Conv2d, Conv3d
+from numbaconv.max_pooling import (
+    max_pool1d,
+    max_pool1d_backward,
+    max_pool2d,
+    max_pool2d_backward,
+    max_pool3d,
+    max_pool3d_backward,
+)
+from numbaconv.max_unpooling import max_unpool1d, max_unpool2d, max_unpool3d
+from numbaconv.weight_gradients import (
+    conv1d_weight_grad,
+    conv2d_weight_grad,
+    conv3d_weight_grad,
+    conv_transpose1d_weight_grad,
+    conv_transpose2d_weight_grad,
+    conv_transpose3d_weight_grad,
+)
 
 __all__ = [
     "Conv1d",
     "Conv2d",
     "Conv3d",
+    "Gradients",
     "Plan",
     "algorithms",
+    "avg_pool1d",
+    "avg_pool1d_backward",
+    "avg_pool2d",
+    "avg_pool2d_backward",
+    "avg_pool3d",
+    "avg_pool3d_backward",
     "col2im",
     "conv1d",
+    "conv1d_backward",
+    "conv1d_input_grad",
+    "conv1d_weight_grad",
     "conv2d",
+    "conv2d_backward",
+    "conv2d_input_grad",
+    "conv2d_weight_grad",
     "conv3d",
+    "conv3d_backward",
+    "conv3d_input_grad",
+    "conv3d_weight_grad",
+    "conv_transpose1d",
+    "conv_transpose1d_backward",
+    "conv_transpose1d_input_grad",
+    "conv_transpose1d_weight_grad",
+    "conv_transpose2d",
+    "conv_transpose2d_backward",
+    "conv_transpose2d_input_grad",
+    "conv_transpose2d_weight_grad",
+    "conv_transpose3d",
+    "conv_transpose3d_backward",
+    "conv_transpose3d_input_grad",
+    "conv_transpose3d_weight_grad",
     "explain",
     "im2col",
     "kernel_matrix",
+    "max_pool1d",
+    "max_pool1d_backward",
+    "max_pool2d",
+    "max_pool2d_backward",
+    "max_pool3d",
+    "max_pool3d_backward",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
 ]

@@ -82,8 +82,36 @@ def padding_pairs(
             same_padding(n, k, s, d)
             for n, k, s, d in zip(size, kernel, stride, dilation, strict=True)
         ]
-        small_first = value == "same"
-        return tuple((t // 2, t - t // 2) if small_first else (t - t // 2, t // 2) for t in totals)
+        return tuple(_halves(total, value) for total in totals)
+    return _explicit_pairs(value, ndim)
+
+
+def transposed_padding(
+    value: Any, kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]
+) -> tuple[Pairs, tuple[int, ...]]:
+    """Return a transposed convolution's padding pairs, and the output padding they bring along."""
+    ndim = len(kernel)
+    none = (0,) * ndim
+    if not isinstance(value, str):
+        return _explicit_pairs(value, ndim), none
+    choice(value, "padding", PADDINGS)
+    if value == "valid":
+        return ((0, 0),) * ndim, none
+    totals = [
+        dilated_size(k, d) - s for k, s, d in zip(kernel, stride, dilation, strict=True)
+    ]  # fmt: skip
+    pairs = tuple(_halves(max(t, 0), value) for t in totals)
+    return pairs, tuple(max(-t, 0) for t in totals)
+
+
+def _halves(total: int, padding: str) -> tuple[int, int]:
+    """Return the low and high part of a total that "same" or "same_lower" asks for."""
+    small, large = total // 2, total - total // 2
+    return (small, large) if padding == "same" else (large, small)
+
+
+def _explicit_pairs(value: Any, ndim: int) -> Pairs:
+    """Return a ``(low, high)`` pair per spatial axis from ints, one per axis, or pairs."""
     if is_sequence(value) and len(value) and all(is_sequence(v) for v in value):
         if len(value) != ndim or any(len(v) != 2 for v in value):
             raise ValueError(
@@ -169,6 +197,14 @@ def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDA
     return array
 
 
+def check_grad(shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    """Raise ValueError unless the gradient of a result has the result's shape."""
+    if shape != expected:
+        raise ValueError(
+            f"grad_output must have the shape of the forward's result, {expected}, got {shape}"
+        )
+
+
 def check_addressable(shape: tuple[int, ...], dtype: np.dtype[Any], cause: str) -> None:
     """Raise ValueError if an array of this shape cannot exist on any machine."""
     count = dtype.itemsize
@@ -198,6 +234,20 @@ def shape(value: Any, name: str) -> tuple[int, ...]:
     if not is_sequence(value):
         raise TypeError(f"{name} must be a tuple of ints, got {value!r}")
     return tuple(integer(n, name, 0, 2**62) for n in value)
+
+
+def output_size(value: Any, ndim: int, channels_last: bool) -> tuple[int, ...]:
+    """Return a caller's `output_size` as one int per spatial axis, without batch and channels."""
+    if not is_sequence(value):
+        return per_axis(value, "output_size", ndim, low=0)
+    given = shape(value, "output_size")
+    if len(given) in (ndim + 1, ndim + 2):
+        given = given[-1 - ndim : -1] if channels_last else given[-ndim:]
+    if len(given) != ndim:
+        raise ValueError(
+            f"output_size must have one int per spatial axis ({ndim}), got {value!r}"
+        )  # fmt: skip
+    return given
 
 
 def is_sequence(value: Any) -> bool:

@@ -1,8 +1,8 @@
 """From checked arguments to a result: resolving a signature once, and running it many times."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -11,7 +11,9 @@ from numbaconv.arrays import Array, is_direct, overlaps_itself, writeable
 from numbaconv.geometry import ConvGeometry, Ints
 from numbaconv.packed import Packed
 
-_remembered: dict[Any, "Call"] = {}
+T = TypeVar("T")
+
+_remembered: dict[Any, Any] = {}
 _MOST_REMEMBERED = 1024
 _NUMPY_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
@@ -34,6 +36,12 @@ class Call:
         The chosen algorithm's plan, of zero padding unless it is the reference's.
     shape : tuple of int
         Of the result.
+    empty : bool
+        Whether no products are summed: the result has no elements, or nothing but the bias.
+    reads : {"any", "rows", "contiguous"}
+        What inputs the plan takes: of any strides, of contiguous rows, or contiguous.
+    pads : bool
+        Whether the plan takes an input that holds its padding already.
     """
 
     geometry: ConvGeometry
@@ -44,7 +52,13 @@ class Call:
     plan: routes.Plan
     shape: Ints
     empty: bool
-    batched: bool
+    reads: Literal["any", "rows", "contiguous"] = "any"
+    pads: bool = False
+
+    @property
+    def writes_any(self) -> bool:
+        """Whether the plan writes to outputs of any strides."""
+        return self.algorithm == "im2col"
 
 
 def resolve(
@@ -68,19 +82,25 @@ def resolve(
         ndim, x_shape, x_dtype, weight_shape, weight_dtype, stride, padding, dilation, groups,
         padding_mode, layout, dtype, algorithm, prepared,
     )  # fmt: skip
+    return remembered(_resolve, signature, stride, padding, dilation, groups)
+
+
+def remembered(resolve: Callable[..., T], signature: tuple[Any, ...], *values: Any) -> T:
+    """Return ``resolve(*signature)``, from memory if its `values` are ints, strings and tuples."""
     # 1.0 and True equal 1, but must be refused: only exact ints and strings are looked up.
-    for value in (stride, padding, dilation, groups):
+    for value in values:
         if type(value) is not int and type(value) is not str and not _is_plain(value):
-            return _resolve(*signature)
+            return resolve(*signature)
+    key = (resolve, signature)
     try:
-        found = _remembered.get(signature)
+        found = _remembered.get(key)
     except TypeError:  # what cannot be hashed is an error, or a dtype spelled as a list
-        return _resolve(*signature)
+        return resolve(*signature)
     if found is None:
-        found = _resolve(*signature)
+        found = resolve(*signature)
         if len(_remembered) >= _MOST_REMEMBERED:
             _remembered.clear()
-        _remembered[signature] = found
+        _remembered[key] = found
     return found
 
 
@@ -109,8 +129,15 @@ def _resolve(
         ndim, x_shape, weight_shape, stride, padding, dilation, groups, padding_mode, layout
     )
     result = arguments.result_dtype(dtype, x=x_dtype, weight=weight_dtype)
+    return choose(geometry, result, algorithm, prepared)
+
+
+def choose(
+    geometry: ConvGeometry, result: np.dtype[Any], algorithm: Any, prepared: bool = False
+) -> Call:
+    """Choose the algorithm of a problem whose result has this dtype."""
     arguments.choice(algorithm, "algorithm", ("auto", "exact", *routes.NAMES))
-    work = _work_dtype(result)
+    work = work_dtype(result)
     shape = geometry.output_shape
     arguments.check_addressable(shape, result, "this padding")
     empty = 0 in shape or geometry.patch_size == 0
@@ -121,7 +148,11 @@ def _resolve(
         chosen, estimates = costs.choose(algorithm, geometry, work, prepared=prepared)
     inner = geometry if chosen == "im2col" else without_mode(geometry)
     plan = routes.load(chosen).plan(inner, work)
-    return Call(geometry, result, work, chosen, estimates, plan, shape, empty, geometry.batched)
+    return Call(
+        geometry, result, work, chosen, estimates, plan, shape, empty,
+        reads="any" if chosen in ("im2col", "fft") else "rows",
+        pads=geometry.window.padding_mode != "zeros" and chosen != "im2col",
+    )  # fmt: skip
 
 
 def _check_empty(algorithm: str, geometry: ConvGeometry, work: np.dtype[Any]) -> None:
@@ -163,7 +194,7 @@ def pack(call: Call, weight: Array, bias: Array | None, parallel: bool, *, keep:
     if call.algorithm == "im2col":
         weight = weight if is_direct(weight, work) else weight.astype(work)
     else:
-        weight = np.ascontiguousarray(_as_signed(weight, work), work)
+        weight = np.ascontiguousarray(as_signed(weight, work), work)
         if not weight.flags.aligned:
             weight = weight.copy()
     return call.plan.pack(weight, bias, parallel, keep=keep)
@@ -173,39 +204,45 @@ def run(
     call: Call, x: Array, packed: Packed, out: Array | None, parallel: bool, inputs: tuple[Any, ...]
 ) -> Array:
     """Return the convolution of `x`; `inputs` are all arrays that `out` might overlap."""
-    if out is None:
-        result = np.empty(call.shape, call.dtype)
-        target = result
-    else:
-        result = arguments.check_out(out, call.shape, call.dtype)
-        target = result
-        if result.size and (
-            overlaps_itself(result) or any(np.may_share_memory(result, a) for a in inputs)
-        ):
-            target = np.empty(call.shape, call.dtype)
+    result, target = targets(out, call.shape, call.dtype, inputs)
     if call.empty:
         _run_empty(call, packed, target)
     else:
-        source = x if call.batched else x[None]
-        images = target if call.batched else target[None]
+        source = x if call.geometry.batched else x[None]
+        images = target if call.geometry.batched else target[None]
         if (
             source.dtype is call.work
             and source.flags.carray
             and images.flags.carray
             and images.dtype is call.work
-            and call.geometry.window.padding_mode == "zeros"
+            and not call.pads
         ):
             call.plan.run(source, packed, images, parallel)
         else:
-            _run_parts(call, source, packed, images, parallel)
+            run_parts(call, source, packed, images, parallel)
     if target is not result:
         result[...] = target
     return result if out is None else out
 
 
-def _run_parts(call: Call, x: Array, packed: Packed, out: Array, parallel: bool) -> None:
+def targets(
+    out: Any, shape: Ints, dtype: np.dtype[Any], inputs: tuple[Any, ...]
+) -> tuple[Array, Array]:
+    """Return the array to return, and the one to compute into: another where they would collide."""
+    if out is None:
+        result = np.empty(shape, dtype)
+        return result, result
+    result = arguments.check_out(out, shape, dtype)
+    if result.size and (
+        overlaps_itself(result) or any(np.may_share_memory(result, a) for a in inputs)
+    ):
+        return result, np.empty(shape, dtype)
+    return result, result
+
+
+def run_parts(call: Call, x: Array, packed: Packed, out: Array, parallel: bool) -> None:
     """Run arrays of any form: all at once, or image by image through suitable copies."""
-    x, out = _as_signed(x, call.work), _as_signed(out, call.work)
+    x, out = as_signed(x, call.work), as_signed(out, call.work)
     for source, target in _suitable(call, x, out):
         call.plan.run(source, packed, target, parallel)
 
@@ -216,17 +253,15 @@ def _suitable(call: Call, x: Array, out: Array) -> Iterator[tuple[Array, Array]]
     What must be converted is converted image by image, so that the extra memory does not grow with
     the batch.
     """
-    mode = call.geometry.window.padding_mode
-    padded = mode != "zeros" and call.algorithm != "im2col"
-    x_fits = not padded and _fits(call, x, reads=True)
-    out_fits = _fits(call, out, reads=False)
+    x_fits = not call.pads and _readable(call, x)
+    out_fits = is_direct(out, call.work) and (call.writes_any or out.flags.c_contiguous)
     if x_fits and out_fits:
         yield x, out
         return
     for n in range(len(x)):
         source, result = x[n : n + 1], out[n : n + 1]
-        if padded:
-            source = _pad(call.geometry, source, call.work)
+        if call.pads:
+            source = pad(call.geometry, source, call.work)
         elif not x_fits:
             source = np.array(source, call.work, order="C")
         target = result if out_fits else np.empty(result.shape, call.work)
@@ -235,14 +270,14 @@ def _suitable(call: Call, x: Array, out: Array) -> Iterator[tuple[Array, Array]]
             result[...] = target
 
 
-def _fits(call: Call, array: Array, *, reads: bool) -> bool:
-    """Return whether the plan takes an array as it is."""
+def _readable(call: Call, array: Array) -> bool:
+    """Return whether the plan takes an input as it is."""
     if not is_direct(array, call.work):
         return False
-    if call.algorithm == "im2col" or array.flags.c_contiguous:
+    if call.reads == "any" or array.flags.c_contiguous:
         return True
-    if not reads or call.algorithm == "fft":
-        return reads
+    if call.reads == "contiguous":
+        return False
     # Rows may lie anywhere, but each is contiguous; a pointwise kernel sees the image as one row.
     inner = array[0] if call.geometry.channels_last else array[0, 0]
     if call.geometry.window.is_pointwise and not call.geometry.channels_last:
@@ -250,7 +285,7 @@ def _fits(call: Call, array: Array, *, reads: bool) -> bool:
     return array.shape[-1] <= 1 or array.strides[-1] == array.itemsize
 
 
-def _pad(geometry: ConvGeometry, image: Array, dtype: np.dtype[Any]) -> Array:
+def pad(geometry: ConvGeometry, image: Array, dtype: np.dtype[Any]) -> Array:
     """Return a batch of one image with its padding."""
     pairs = [*geometry.window.padding]
     pairs = [(0, 0), *pairs, (0, 0)] if geometry.channels_last else [(0, 0), (0, 0), *pairs]
@@ -266,7 +301,7 @@ def _run_empty(call: Call, packed: Packed, out: Array) -> None:
     out[...] = bias
 
 
-def _work_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+def work_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype that kernels compute a result of `dtype` in.
 
     float16 is summed in float32. Unsigned integers share the kernels of signed ones: modulo 2**n
@@ -278,7 +313,7 @@ def _work_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(f"i{dtype.itemsize}") if dtype.kind in "iu" else np.dtype(dtype.str)
 
 
-def _as_signed(array: Array, work: np.dtype[Any]) -> Array:
+def as_signed(array: Array, work: np.dtype[Any]) -> Array:
     """Return an unsigned array as the signed type `work` of its size: the same bits, no copy."""
     same_bits = array.dtype.kind == "u" and work.kind == "i" and array.itemsize == work.itemsize
     return array.view(array.dtype.str.replace("u", "i")) if same_bits else array

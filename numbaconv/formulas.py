@@ -25,6 +25,26 @@ def same_padding(size: int, kernel: int, stride: int, dilation: int) -> int:
     return max(0, (outputs - 1) * stride + dilated_size(kernel, dilation) - size)
 
 
+def transposed_size(
+    size: int, low: int, high: int, kernel: int, stride: int, dilation: int, output_padding: int
+) -> int:
+    """Return how long the result of a transposed convolution is; 0 or less where nothing is."""
+    return (
+        (size - 1) * stride - low - high + dilated_size(kernel, dilation) + output_padding
+    )  # fmt: skip
+
+
+def first_reaching(i: int, low: int, kernel: int, stride: int, dilation: int) -> int:
+    """Return the first output whose window reaches input `i` or a later one (never below 0)."""
+    before = i + low - dilation * (kernel - 1)
+    return 0 if before <= 0 else (before + stride - 1) // stride
+
+
+def end_reaching(i: int, low: int, stride: int, outputs: int) -> int:
+    """Return the end of the outputs whose window begins at or before input `i`."""
+    return min((i + low) // stride + 1, outputs)
+
+
 def source_index(i: int, size: int, mode: int) -> int:
     """Return which input index padded coordinate `i` reads (0 is the first input), or -1 for zero.
 

@@ -7,7 +7,7 @@ size 1, so that 1-D, 2-D and 3-D share their machine code.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from numbaconv import arguments
 from numbaconv.arguments import Pairs
-from numbaconv.formulas import PADDING_MODES, output_size
+from numbaconv.formulas import PADDING_MODES, output_size, transposed_size
 
 Ints = tuple[int, ...]
 Axes = tuple[int, int, int]
@@ -55,16 +55,73 @@ class Window:
     ) -> "Window":
         """Check a caller's arguments; return the window they describe over the argument `name`."""
         ndim = len(size)
-        for k in kernel:
-            if k < 1:
-                raise ValueError(
-                    f"weight must have at least 1 along every kernel axis, got a kernel of {kernel}"
-                )
+        _check_kernel(kernel)
         strides = arguments.per_axis(stride, "stride", ndim)
         dilations = arguments.per_axis(dilation, "dilation", ndim)
         pairs = arguments.padding_pairs(padding, size, kernel, strides, dilations)
         arguments.check_fit(size, kernel, dilations, pairs, padding_mode, name)
         return cls(size, kernel, strides, dilations, pairs, padding_mode)
+
+    @classmethod
+    def parse_transposed(
+        cls,
+        size: Ints,
+        kernel: Ints,
+        stride: Any,
+        padding: Any,
+        output_padding: Any,
+        dilation: Any,
+        output_size: Any,
+        channels_last: bool,
+    ) -> "Window":
+        """Check a transposed convolution's arguments over an input of `size`.
+
+        Returns the window that slides over its result, with an output for each input position.
+        """
+        ndim = len(size)
+        _check_kernel(kernel)
+        strides = arguments.per_axis(stride, "stride", ndim)
+        dilations = arguments.per_axis(dilation, "dilation", ndim)
+        extra = arguments.per_axis(output_padding, "output_padding", ndim, low=0)
+        pairs, own = arguments.transposed_padding(padding, kernel, strides, dilations)
+        axes = list(zip(size, pairs, kernel, strides, dilations, strict=True))
+        if isinstance(padding, str) and padding != "valid":
+            if any(extra) or output_size is not None:
+                raise ValueError(
+                    f"padding={padding!r} sets the size of the result: it takes no output_padding "
+                    f"and no output_size, got {output_padding!r} and {output_size!r}"
+                )
+            extra = own
+        elif output_size is not None:
+            if any(extra):
+                raise ValueError(
+                    f"output_size picks the output padding: pass it or output_padding, "
+                    f"got {output_size!r} and {output_padding!r}"
+                )
+            least = tuple(
+                transposed_size(n, low, high, k, s, d, 0) for n, (low, high), k, s, d in axes
+            )
+            extra = _picked_padding(output_size, least, strides, channels_last)
+        for axis, (p, s, d) in enumerate(zip(extra, strides, dilations, strict=True)):
+            if p >= max(s, d):
+                raise ValueError(
+                    f"output_padding must be smaller than the stride or the dilation: along "
+                    f"spatial axis {axis} got {p} with stride {s} and dilation {d}"
+                )
+        result = tuple(
+            transposed_size(n, low, high, k, s, d, p)
+            for (n, (low, high), k, s, d), p in zip(axes, extra, strict=True)
+        )
+        if min(result) < 1:
+            raise ValueError(
+                f"the result would be of size {result}: padding {pairs} leaves nothing of "
+                f"an input of size {size}"
+            )
+        exact = tuple(
+            (low, transposed_size(n, low, 0, k, s, d, 0) - m)
+            for (n, (low, _), k, s, d), m in zip(axes, result, strict=True)
+        )
+        return cls(result, kernel, strides, dilations, exact)
 
     @property
     def ndim(self) -> int:
@@ -114,6 +171,23 @@ class Window:
         return np.array([*values, PADDING_MODES[self.padding_mode]], np.int64)
 
 
+def _check_kernel(kernel: Ints) -> None:
+    if min(kernel) < 1:
+        raise ValueError(
+            f"weight must have at least 1 along every kernel axis, got a kernel of {kernel}"
+        )
+
+
+def _picked_padding(value: Any, least: Ints, strides: Ints, channels_last: bool) -> Ints:
+    """Return the output padding with which a transposed result gets a caller's `output_size`."""
+    given = arguments.output_size(value, len(least), channels_last)
+    for n, low, s in zip(given, least, strides, strict=True):
+        if not low <= n < low + s:
+            most = tuple(low + s - 1 for low, s in zip(least, strides, strict=True))
+            raise ValueError(f"output_size must be from {least} to {most}, got {value!r}")
+    return tuple(n - low for n, low in zip(given, least, strict=True))
+
+
 def three_axes(values: Ints, fill: int) -> Axes:
     """Return `values` with missing spatial axes put in front."""
     return (fill,) * (3 - len(values)) + tuple(values)  # type: ignore[return-value]
@@ -155,20 +229,16 @@ class ConvGeometry:
         groups: Any,
         padding_mode: Any,
         layout: Any,
+        name: str = "x",
     ) -> "ConvGeometry":
-        """Check a caller's shapes and arguments and return the problem they describe."""
+        """Check a caller's shapes and arguments and return the problem they describe.
+
+        The argument that says the shape of the input is called `name`.
+        """
         channels_last = arguments.choice(layout, "layout", arguments.LAYOUTS) == "channels_last"
         groups = arguments.integer(groups, "groups", 1)
-        batched, batch, channels, size = split_shape(x_shape, ndim, channels_last)
-        if len(weight_shape) != ndim + 2:
-            expected = "(*kernel, C/groups, O)" if channels_last else "(O, C/groups, *kernel)"
-            raise ValueError(
-                f"weight must have {ndim + 2} axes, {expected}, got shape {weight_shape}"
-            )
-        if channels_last:
-            *kernel, group_channels, out_channels = weight_shape
-        else:
-            out_channels, group_channels, *kernel = weight_shape
+        batched, batch, channels, size = split_shape(x_shape, ndim, channels_last, name)
+        out_channels, group_channels, kernel = split_weight_shape(weight_shape, ndim, channels_last)
         if channels % groups or out_channels % groups:
             raise ValueError(
                 f"groups must divide the channels of x ({channels}) and the output channels "
@@ -180,13 +250,73 @@ class ConvGeometry:
                 f"{channels} channels and groups={groups}, got {group_channels} "
                 f"(weight's shape is {weight_shape})"
             )
-        window = Window.parse(size, tuple(kernel), stride, padding, dilation, padding_mode)
+        window = Window.parse(size, kernel, stride, padding, dilation, padding_mode, name)
         return cls(batch, channels, out_channels, groups, window, channels_last, batched)
+
+    @classmethod
+    def parse_transposed(
+        cls,
+        ndim: int,
+        x_shape: Ints,
+        weight_shape: Ints,
+        stride: Any,
+        padding: Any,
+        output_padding: Any,
+        groups: Any,
+        dilation: Any,
+        output_size: Any,
+        layout: Any,
+        name: str = "x",
+    ) -> "ConvGeometry":
+        """Check a transposed convolution's arguments; return the convolution it is the adjoint of.
+
+        Its `out_channels` are the channels of `x`, and its window slides over the result. A high
+        padding may be negative there: so many last positions of the result no window reads.
+        """
+        channels_last = arguments.choice(layout, "layout", arguments.LAYOUTS) == "channels_last"
+        groups = arguments.integer(groups, "groups", 1)
+        batched, batch, channels, size = split_shape(x_shape, ndim, channels_last, name)
+        weight_channels, group_outputs, kernel = split_weight_shape(
+            weight_shape, ndim, channels_last, names=("C", "O/groups")
+        )
+        if channels % groups:
+            raise ValueError(
+                f"groups must divide the channels of {name} ({channels}), got {groups}"
+            )  # fmt: skip
+        if weight_channels != channels:
+            raise ValueError(
+                f"weight must have as many input channels as {name}, {channels}, "
+                f"got {weight_channels} (weight's shape is {weight_shape})"
+            )
+        window = Window.parse_transposed(
+            size, kernel, stride, padding, output_padding, dilation, output_size, channels_last
+        )
+        return cls(
+            batch, group_outputs * groups, channels, groups, window, channels_last, batched
+        )  # fmt: skip
+
+    @property
+    def cropped(self) -> "ConvGeometry":
+        """The same over an input without the positions that a negative high padding leaves out."""
+        window = self.window
+        if all(high >= 0 for _, high in window.padding):
+            return self
+        size = tuple(n + min(high, 0) for n, (_, high) in zip(window.size, window.padding,
+                                                              strict=True))  # fmt: skip
+        padding = tuple((low, max(high, 0)) for low, high in window.padding)
+        return replace(self, window=replace(window, size=size, padding=padding))
 
     @property
     def patch_size(self) -> int:
         """The length K of a patch of one group: C/groups times the kernel's positions."""
         return self.in_channels // self.groups * self.window.taps
+
+    @property
+    def input_shape(self) -> Ints:
+        """The shape of the caller's input."""
+        return join_shape(
+            self.batched, self.batch, self.in_channels, self.window.size, self.channels_last
+        )
 
     @property
     def output_shape(self) -> Ints:
@@ -202,12 +332,14 @@ class ConvGeometry:
         return 2 * outputs * self.patch_size
 
 
-def split_shape(shape: Ints, ndim: int, channels_last: bool) -> tuple[bool, int, int, Ints]:
-    """Return (batched, batch, channels, spatial sizes) of an array `x` of this shape."""
+def split_shape(
+    shape: Ints, ndim: int, channels_last: bool, name: str = "x"
+) -> tuple[bool, int, int, Ints]:
+    """Return (batched, batch, channels, spatial sizes) of the argument `name` of this shape."""
     if len(shape) not in (ndim + 1, ndim + 2):
         axes = "(N, *spatial, C)" if channels_last else "(N, C, *spatial)"
         raise ValueError(
-            f"x must have {ndim + 2} axes, {axes} with {ndim} spatial, or {ndim + 1} without "
+            f"{name} must have {ndim + 2} axes, {axes} with {ndim} spatial, or {ndim + 1} without "
             f"the batch, got shape {shape}"
         )
     batched = len(shape) == ndim + 2
@@ -217,6 +349,23 @@ def split_shape(shape: Ints, ndim: int, channels_last: bool) -> tuple[bool, int,
     else:
         channels, *size = rest
     return batched, batch, channels, tuple(size)
+
+
+def split_weight_shape(
+    shape: Ints, ndim: int, channels_last: bool, names: tuple[str, str] = ("O", "C/groups")
+) -> tuple[int, int, Ints]:
+    """Return (outer channels, channels of a group, kernel) of a weight array of this shape."""
+    if len(shape) != ndim + 2:
+        outer, inner = names
+        expected = (
+            f"(*kernel, {inner}, {outer})" if channels_last else f"({outer}, {inner}, *kernel)"
+        )
+        raise ValueError(f"weight must have {ndim + 2} axes, {expected}, got shape {shape}")
+    if channels_last:
+        *kernel, inside, outside = shape
+    else:
+        outside, inside, *kernel = shape
+    return outside, inside, tuple(kernel)
 
 
 def join_shape(batched: bool, batch: int, channels: int, size: Ints, channels_last: bool) -> Ints:

@@ -13,6 +13,8 @@ from numbaconv.jit import device
 source_index = device(formulas.source_index)
 first_inside = device(formulas.first_inside)
 end_inside = device(formulas.end_inside)
+first_reaching = device(formulas.first_reaching)
+end_reaching = device(formulas.end_reaching)
 
 
 class WindowAxes(NamedTuple):

@@ -1,5 +1,6 @@
 """Weights as an algorithm wants them, ready for many calls."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from numbaconv import workspace
@@ -21,6 +22,8 @@ class Packed(NamedTuple):
         What keeps that memory alive.
     space : Workspace or None
         Memory to give back after use.
+    adapt : callable or None
+        What makes the weights as given those of the problem, where they are not.
     """
 
     weight: Array
@@ -29,6 +32,12 @@ class Packed(NamedTuple):
     bias_address: int = 0
     alive: tuple[Any, ...] = ()
     space: workspace.Workspace | None = None
+    adapt: Callable[[Array], Array] | None = None
+
+    @property
+    def plain_weight(self) -> Array:
+        """The weights of the problem, in the layout of the forward."""
+        return self.weight if self.adapt is None else self.adapt(self.weight)
 
     def release(self) -> None:
         """Give the memory back; the object is of no use after that."""

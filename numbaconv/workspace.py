@@ -1,5 +1,7 @@
 """Memory that calls borrow and give back, so that fresh pages are not touched at every call."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -23,6 +25,11 @@ class Workspace:
         self._memory: npt.NDArray[np.uint8] = np.empty(nbytes + _ALIGNMENT, np.uint8)
         start = self._memory.ctypes.data
         self.address = -(-start // _ALIGNMENT) * _ALIGNMENT
+
+    def view(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+        """Return the first bytes as an array."""
+        offset = self.address - self._memory.ctypes.data
+        return np.ndarray(shape, dtype, self._memory, offset)
 
 
 _idle: list[Workspace] = []

@@ -6,7 +6,7 @@ import numba
 import pytest
 from hypothesis import HealthCheck, settings
 
-from numbaconv import threads
+from numbaconv import threads, workspace
 
 # A first call compiles for seconds, so no deadline; the same examples each run, so that CI is
 # a fixed point. A long run draws anew with --hypothesis-seed and HYPOTHESIS_PROFILE=thorough.
@@ -24,6 +24,22 @@ def pytest_addoption(parser):
         "--serial-only", action="store_true",
         help="run every kernel as its serial twin, which bounds checks can see into",
     )  # fmt: skip
+
+
+class DirtyWorkspace(workspace.Workspace):
+    """A workspace full of NaN (and -1), so that what is read before it is written shows."""
+
+    def __init__(self, nbytes):
+        super().__init__(nbytes)
+        self._memory[:] = 255
+
+
+@pytest.fixture(autouse=True)
+def dirty_workspaces(monkeypatch):
+    """Let no call find zeros, or an earlier call's results, in the memory that it borrows."""
+    monkeypatch.setattr(workspace, "Workspace", DirtyWorkspace)
+    monkeypatch.setattr(workspace, "_MOST_KEPT", 0)
+    monkeypatch.setattr(workspace, "_idle", [])
 
 
 @pytest.fixture(params=[False, True], ids=["serial", "threads"])

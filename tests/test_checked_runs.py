@@ -7,12 +7,15 @@ setting, so each run has a cache of its own.
 import pytest
 from children import code, python
 
-BOUNDS_CHECKED = ("tests/test_conv.py", "tests/test_im2col.py", "tests/test_properties.py")
+REFERENCE = "tests/test_gradients.py::test_small_problems_by_the_reference"
+BOUNDS_CHECKED = (
+    "tests/test_conv.py", "tests/test_im2col.py", "tests/test_properties.py", REFERENCE
+)  # fmt: skip
 # Plain Python is slow: what reaches every branch of the kernels, on few problems.
 PLAIN = (
     "test_padding_modes_of_any_width or test_blocked_patches_and_outputs or test_pointwise "
     "or (test_col2im and (int64 or float32)) or (test_im2col_of_every_dtype and uint8) "
-    "or test_out_may_overlap"
+    "or test_out_may_overlap or test_small_problems_by_the_reference"
 )
 
 # The kernel is told of one row more than there is.
@@ -52,7 +55,7 @@ def test_with_bounds_checks(tmp_path):
 def test_as_plain_python(tmp_path):
     result = python(
         "-m", "pytest", "-q", "-x", "--serial-only", "-p", "no:cacheprovider",
-        "tests/test_conv.py", "tests/test_im2col.py", "-k", PLAIN,
+        "tests/test_conv.py", "tests/test_im2col.py", REFERENCE, "-k", PLAIN,
         # NumPy warns where one of its scalars wraps; machine code and NumPy's arrays just wrap.
         "-W", "ignore:overflow encountered in scalar:RuntimeWarning",
         timeout=1800, check=False, NUMBA_DISABLE_JIT="1", NUMBA_CACHE_DIR=str(tmp_path),

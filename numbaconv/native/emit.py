@@ -167,6 +167,39 @@ class Emitter:
             [value, self._pointer(address, value.type), ir.Constant(I32, self.size), mask],
         )
 
+    def load_every(self, address: Any, step: int, mask: Any) -> Any:
+        """Return every `step`-th element from an address on, zero in lanes not in the mask."""
+        found = self.zero
+        for part, (lanes, masked) in enumerate(self._parts(step, mask)):
+            value = self.load_masked(self.at(address, part * self.lanes * self.size), masked)
+            picks = list(range(self.lanes))
+            for lane, target in lanes.items():
+                picks[target] = self.lanes + lane
+            found = self.shuffle(found, value, picks)
+        return found
+
+    def store_every(self, value: Any, address: Any, step: int, mask: Any) -> None:
+        """Store the lanes of a vector that are in the mask to every `step`-th element."""
+        for part, (lanes, masked) in enumerate(self._parts(step, mask)):
+            picks = [lanes.get(lane, 0) for lane in range(self.lanes)]
+            at = self.at(address, part * self.lanes * self.size)
+            self.store_masked(self.shuffle(value, value, picks), at, masked)
+
+    def _parts(self, step: int, mask: Any) -> list[tuple[dict[int, int], Any]]:
+        """Return for each of the `step` vectors in memory {its lane: our lane}, and its mask."""
+        none = ir.Constant(ir.VectorType(I1, self.lanes), None)
+        found = []
+        for part in range(step):
+            first = part * self.lanes
+            lanes = {
+                lane: (first + lane) // step
+                for lane in range(self.lanes)
+                if (first + lane) % step == 0
+            }
+            picks = [lanes.get(lane, self.lanes) for lane in range(self.lanes)]
+            found.append((lanes, self.shuffle(mask, none, picks)))
+        return found
+
     def _masked(self, verb: str, kind: Any, vector: Any) -> Any:
         name = f"llvm.masked.{verb}.v{vector.count}{self._letter}.p0"
         return cgutils.get_or_insert_function(self.b.module, kind, name)

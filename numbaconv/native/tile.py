@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 
 from numbaconv.native import isa, link
-from numbaconv.native.emit import Emitter, dtype_code
+from numbaconv.native.emit import I1, Emitter, dtype_code
 
 # Rounds of k ahead of which operands are fetched, and the unrolling (docs/performance.md).
 _AHEAD_PACKED = 16
@@ -21,8 +22,9 @@ _UNROLL = 2
 
 
 def tile(
-    rows: int, vectors: int, dtype: np.dtype[Any], *, masked: bool, swapped: bool = False
-) -> int:
+    rows: int, vectors: int, dtype: np.dtype[Any], *, masked: bool, swapped: bool = False,
+    step: int = 1,
+) -> int:  # fmt: skip
     """Return the address of the tile that multiplies ``(rows, k) x (k, vectors * lanes)``.
 
     It is called with (k, a, b, offsets, c, c_stride, bias, accumulate, valid_rows, width): `a`
@@ -33,18 +35,21 @@ def tile(
 
     A `swapped` tile is the transpose: ``a + offsets[i]`` points to the left operand's i-th rows
     (pixels), `b` to a packed right operand (weights), and the bias is one element a column.
+
+    With a `step` the elements of a row of the result are so far apart; what lies between stays.
     """
     kind = 2 * swapped + masked
-    return link.address(_tile, rows, vectors, isa.host().lanes(dtype), dtype_code(dtype), kind)
+    lanes, code = isa.host().lanes(dtype), dtype_code(dtype)
+    return link.address(_tile, rows, vectors, lanes, code, kind, step)
 
 
-def _tile(mr: int, nv: int, lanes: int, code: int, kind: int) -> Callable[..., None]:
+def _tile(mr: int, nv: int, lanes: int, code: int, kind: int, step: int) -> Callable[..., None]:
     def tile(
         k: int, a: int, b: int, offsets: int, c: int, c_stride: int, bias: int, accumulate: int,
         valid_rows: int, width: int,
     ) -> None:  # fmt: skip
         _multiply(
-            mr, nv, lanes, code, kind,
+            mr, nv, lanes, code, kind, step,
             (k, a, b, offsets, c, c_stride, bias, accumulate, valid_rows, width),
         )  # fmt: skip
 
@@ -53,12 +58,14 @@ def _tile(mr: int, nv: int, lanes: int, code: int, kind: int) -> Callable[..., N
 
 @link.specialised
 def _multiply(
-    context: Any, mr: Any, nv: Any, lanes: Any, code: Any, kind: Any, arguments: Any
+    context: Any, mr: Any, nv: Any, lanes: Any, code: Any, kind: Any, step: Any, arguments: Any
 ) -> Any:
-    return link.body(_emit, (mr, nv, lanes, code, kind), arguments)
+    return link.body(_emit, (mr, nv, lanes, code, kind, step), arguments)
 
 
-def _emit(b: Any, values: list[Any], mr: int, nv: int, lanes: int, code: int, kind: int) -> None:
+def _emit(
+    b: Any, values: list[Any], mr: int, nv: int, lanes: int, code: int, kind: int, apart: int
+) -> None:
     swapped, masked = kind >= 2, kind % 2 == 1
     k, left, right, offsets, c, c_stride, bias, accumulate, valid_rows, width = values
     e = Emitter(b, code, lanes)
@@ -69,16 +76,26 @@ def _emit(b: Any, values: list[Any], mr: int, nv: int, lanes: int, code: int, ki
         at = e.at(address, v * step)
         return e.load_masked(at, masks[v]) if masked else e.load(at)
 
+    every = ir.Constant(ir.VectorType(I1, lanes), [1] * lanes)
+
+    def resume(address: Any, v: int) -> Any:
+        if apart == 1:
+            return load(address, v)
+        at = e.at(address, v * step * apart)
+        return e.load_every(at, apart, masks[v] if masked else every)
+
     def store(value: Any, address: Any, v: int) -> None:
-        at = e.at(address, v * step)
-        if masked:
+        at = e.at(address, v * step * apart)
+        if apart > 1:
+            e.store_every(value, at, apart, masks[v] if masked else every)
+        elif masked:
             e.store_masked(value, at, masks[v])
         else:
             e.store(value, at)
 
     for m in range(mr):
         # The result's lines are fetched while the sums are formed: stores seldom find them near.
-        for v in range(nv):
+        for v in range(nv * apart):
             e.prefetch(e.at(e.at(c, b.mul(c_stride, e.i64(m))), v * step), write=True)
     # The sums start from the bias or from the result. Rows that do not exist start from the last.
     fresh, resumed, start = (b.append_basic_block(n) for n in ("fresh", "resumed", "start"))
@@ -94,7 +111,7 @@ def _emit(b: Any, values: list[Any], mr: int, nv: int, lanes: int, code: int, ki
     held = []
     for m in range(mr):
         row = b.select(b.icmp_signed("<", last, e.i64(m)), last, e.i64(m))
-        held += [load(e.at(c, b.mul(row, c_stride)), v) for v in range(nv)]
+        held += [resume(e.at(c, b.mul(row, c_stride)), v) for v in range(nv)]
     b.branch(start)
     b.position_at_end(start)
     sums = []

@@ -15,7 +15,7 @@ its entries are rows of an image, not pixels.
 
 import functools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -55,6 +55,16 @@ class Layout:
     plane: int
 
 
+class Place(NamedTuple):
+    """Where results go: the distances in bytes between neighbours along each axis."""
+
+    image: int
+    channel: int
+    depth: int
+    row: int
+    column: int
+
+
 class Plan:
     """Everything that follows from geometry and dtype.
 
@@ -64,10 +74,15 @@ class Plan:
         The problem; its batch does not matter.
     dtype : dtype
         One that `refusal` accepts.
+    place : Place, optional
+        Where results go, if not to a contiguous array.
     """
 
-    def __init__(self, geometry: ConvGeometry, dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self, geometry: ConvGeometry, dtype: np.dtype[Any], place: Place | None = None
+    ) -> None:
         self.geometry, self.dtype = geometry, dtype
+        self.spread = place is not None
         self.size = dtype.itemsize
         window = geometry.window
         self.lanes = isa.host().lanes(dtype)
@@ -77,7 +92,7 @@ class Plan:
         self.work = geometry.out_channels * window.positions * self.k
         self.strides = contiguous_strides(geometry, self.size)
         self.swapped, self.rows, self.vectors, self.pixels = direct_cut.choose_tile(
-            geometry, self.lanes
+            geometry, self.lanes, spread=self.spread
         )
         self.blocks = -(-self.outputs // self.rows)
         # A vector of slack: what copies rows may write behind the last.
@@ -88,6 +103,9 @@ class Plan:
         self.stride = three_axes(window.stride, 1)
         self.dilation = three_axes(window.dilation, 1)
         self.low = three_axes(tuple(low for low, _ in window.padding), 0)
+        self.place = self._contiguous_place() if place is None else place
+        #: The elements between neighbouring results of a row.
+        self.step = 1 if geometry.channels_last else self.place.column // self.size
         padded = any(map(any, window.padding))
         # A large image's channels lie pages apart. Copied in long runs they are read better than
         # by tiles, if enough outputs follow.
@@ -96,15 +114,33 @@ class Plan:
             and window.positions * self.size > 4096
             and self.outputs >= _LEAST_OUTPUTS_OF_COPY
         )
-        self.pointwise = window.is_pointwise and not geometry.channels_last and not scattered
+        self.pointwise = (
+            window.is_pointwise and not geometry.channels_last and not scattered and not self.spread
+        )
+        # Short lines leave lanes empty, unless what they make could not be one run anyway.
+        least = self.lanes if self.spread else 8 * self.lanes
         self.in_place = self.pointwise or (
             not padded
             and not geometry.channels_last
             and self.stride[2] == 1
-            and self.output[2] >= 8 * self.lanes
+            and self.output[2] >= least
+            and not (self.spread and scattered)
         )
         self.no_bias = np.zeros(geometry.groups * self.blocks * self.rows, dtype)
         self.schedules: dict[tuple[int, int], Schedule] = {}
+
+    def _contiguous_place(self) -> Place:
+        """Return where the results of a contiguous array lie."""
+        size, channels = self.size, self.geometry.out_channels
+        depth, height, width = self.output
+        positions = depth * height * width
+        if self.geometry.channels_last:
+            pixel = channels * size
+            return Place(
+                positions * pixel, size, height * width * pixel, width * pixel, pixel
+            )  # fmt: skip
+        plane = positions * size
+        return Place(channels * plane, plane, height * width * size, width * size, size)
 
     @property
     def pack_key(self) -> tuple[int, int]:
@@ -135,10 +171,16 @@ class Plan:
                 driver.pack, workers, workers, address(weight), space.address, *common,
                 self.k * size, self.panel, size, transposer(self.dtype),
             )  # fmt: skip
+        return self.packed(space, weight, bias, keep=keep)
+
+    def packed(
+        self, space: workspace.Workspace, weight: Array, bias: Array | None, *, keep: bool
+    ) -> Packed:
+        """Return the panels that are in a workspace, with the bias."""
         padded = self.no_bias
         if bias is not None:
-            padded = np.zeros((geometry.groups, self.blocks * self.rows), self.dtype)
-            padded[:, : self.outputs] = bias.reshape(geometry.groups, -1)
+            padded = np.zeros((self.geometry.groups, self.blocks * self.rows), self.dtype)
+            padded[:, : self.outputs] = bias.reshape(self.geometry.groups, -1)
         alive = (space, padded)
         return Packed(weight, bias, space.address, address(padded), alive, None if keep else space)
 
@@ -277,13 +319,15 @@ class Schedule:
             space_width=layout.width, space_plane=layout.plane,
             worker_bytes=space + tile_bytes, tile_offset=space,
             channels_last=int(geometry.channels_last), swapped=int(plan.swapped),
-            tile_pixels=plan.pixels,
+            tile_pixels=plan.pixels, out_image=plan.place.image, out_channel=plan.place.channel,
+            out_depth=plan.place.depth, out_row=plan.place.row, out_column=plan.place.column,
         )  # fmt: skip
         runs = {width} if not layout.flat else {min(self.chunk, positions), positions % self.chunk}
         tiles = _swapped_tiles(plan, runs) if plan.swapped else _tiles(plan, runs, step)
-        movers = np.zeros(2, np.int64)
+        movers = np.zeros(3, np.int64)
         if geometry.channels_last or plan.swapped:
             movers[1] = transposer(plan.dtype)
+            movers[2] = transposer(plan.dtype, plan.step)
         if not geometry.channels_last and not plan.in_place:
             movers[0] = copier(plan.stride[2], plan.dtype)
         return (
@@ -302,9 +346,9 @@ def _tiles(plan: Plan, runs: set[int], step: int) -> Array:
     """Return the addresses of the tiles: of whole ones, then by the vectors of narrower ones."""
     tiles = np.zeros(driver.MOST_VECTORS + 1, np.int64)
     if any(run >= step for run in runs):
-        tiles[0] = tile(plan.rows, plan.vectors, plan.dtype, masked=False)
+        tiles[0] = tile(plan.rows, plan.vectors, plan.dtype, masked=False, step=plan.step)
     for v in {-(-(run % step) // plan.lanes) for run in runs} - {0}:
-        tiles[v] = tile(plan.rows, v, plan.dtype, masked=True)
+        tiles[v] = tile(plan.rows, v, plan.dtype, masked=True, step=plan.step)
     return tiles
 
 
@@ -324,9 +368,9 @@ def _padded(offsets: Array) -> Array:
 
 
 @functools.lru_cache(maxsize=512)
-def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan:
+def plan(geometry: ConvGeometry, dtype: np.dtype[Any], place: Place | None = None) -> Plan:
     """Return the plan of a problem."""
-    return Plan(geometry, dtype)
+    return Plan(geometry, dtype, place)
 
 
 def byte_strides(x: Array, geometry: ConvGeometry) -> tuple[int, ...]:

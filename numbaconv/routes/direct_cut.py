@@ -26,6 +26,8 @@ _TILE_OVERHEAD = 24
 _TASK_OVERHEAD = 400
 # Chunks a depth, and shares of the output channels, that are considered.
 _CHUNKS = (*range(1, 17), 20, 24, 32, 48, 64, 96, 128, 256, 512)
+# Pixels of a swapped tile that keep the multipliers busy.
+_LEAST_PIXELS = 5
 _CUTS = (1, 2, 3, 4, 6, 8, 16, 32)
 
 
@@ -41,11 +43,14 @@ def tile_shape(outputs: int, lanes: int) -> tuple[int, int]:
     return rows, vectors
 
 
-def choose_tile(geometry: ConvGeometry, lanes: int) -> tuple[bool, int, int, int]:
+def choose_tile(
+    geometry: ConvGeometry, lanes: int, *, spread: bool = False
+) -> tuple[bool, int, int, int]:
     """Return (swapped, output channels of a block, vectors, pixels of a swapped tile).
 
     A tile's vectors lie along the pixels, and its rows are output channels; where few pixels would
-    leave lanes empty, and where channels are last, the other way round.
+    leave lanes empty, and where channels are last, the other way round. Where results are `spread`,
+    no vector and no tile crosses the end of a row.
     """
     outputs = geometry.out_channels // geometry.groups
     rows, vectors = tile_shape(outputs, lanes)
@@ -54,9 +59,17 @@ def choose_tile(geometry: ConvGeometry, lanes: int) -> tuple[bool, int, int, int
         pixels, wide = isa.host().narrow
     *_, width = geometry.window.output
     positions = geometry.window.positions
-    plain: float = min(-(-positions // lanes) * 1.02, positions // width * -(-width // lanes))
-    plain *= -(-outputs // rows) * rows * geometry.patch_size
+    plain: float = positions // width * -(-width // lanes)
     swapped: float = positions * -(-outputs // (wide * lanes)) * wide * geometry.patch_size
+    if spread:
+        if width <= lanes:
+            most, vectors = isa.host().narrow
+            rows = -(-outputs // -(-outputs // most))
+        # A tile of fewer pixels than that waits for its sums.
+        swapped *= max(1, _LEAST_PIXELS / width)
+    else:
+        plain = min(plain, -(-positions // lanes) * 1.02)
+    plain *= -(-outputs // rows) * rows * geometry.patch_size
     # What has to be transposed on the way out costs about a cycle an element.
     moved = 2.0 * positions * outputs
     if geometry.channels_last:
@@ -70,6 +83,8 @@ def choose_tile(geometry: ConvGeometry, lanes: int) -> tuple[bool, int, int, int
 
 def prefers_flat(plan: "Plan", rows: int) -> bool:
     """Return whether a copy for each kernel column pays for runs that cross output rows."""
+    if plan.spread:
+        return False  # the rows of the result do not follow each other
     width, lanes, taps = plan.output[2], plan.lanes, plan.kernel[2]
     outputs = plan.blocks * plan.rows
     flat = -(-rows * width // lanes) * outputs + taps * rows * width / _COPIED_PER_MULTIPLY
@@ -83,6 +98,8 @@ def channel_block(plan: "Plan", plane: int) -> int:
     """Return how many channels are loaded at once: all, unless they outgrow the cache by far."""
     if plan.in_place or plan.channels * plane <= 4 * _SPACE_BYTES:
         return max(plan.channels, 1)
+    if plan.spread and plan.swapped and not plan.geometry.channels_last:
+        return plan.channels  # its results cannot be read back
     blocks = -(-plan.channels * plane // (2 * _SPACE_BYTES))
     return -(-plan.channels // blocks)
 
@@ -163,6 +180,6 @@ def _vectors(plan: "Plan", rows: int, chunk: int) -> float:
         # A tile of fewer pixels takes little less time.
         tiles = -(-chunk // plan.pixels)
         return max(chunk, tiles * plan.pixels * 0.9) / plan.lanes
-    if plan.in_place or prefers_flat(plan, rows):
+    if (plan.in_place and not plan.spread) or prefers_flat(plan, rows):
         return -(-chunk // plan.lanes)
     return rows * -(-plan.output[2] // plan.lanes)

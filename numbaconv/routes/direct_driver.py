@@ -60,6 +60,11 @@ class Shape(NamedTuple):
     channels_last: int
     swapped: int  # whether tiles are pixels by channels
     tile_pixels: int  # the most pixels of such a tile
+    out_image: int
+    out_channel: int
+    out_depth: int
+    out_row: int
+    out_column: int
 
 
 @device
@@ -69,7 +74,7 @@ def unpack(p: Place) -> Shape:
         p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13],
         p[14], p[15], p[16], p[17], p[18], p[19], p[20], p[21], p[22], p[23], p[24], p[25], p[26],
         p[27], p[28], p[29], p[30], p[31], p[32], p[33], p[34], p[35], p[36],
-        p[37], p[38],
+        p[37], p[38], p[39], p[40], p[41], p[42], p[43],
     )  # fmt: skip
 
 
@@ -282,26 +287,29 @@ def _multiply_channels(
     """Compute one block of output channels with tiles of channels by pixels."""
     table = offsets.ctypes.data
     step = s.tile_vectors * s.lanes
-    total = s.depths * s.positions
-    outputs = s.groups * s.outputs
-    at = depth * s.positions + p0
     run = p1 - p0 if s.flat else s.width
+    line = _first_line(s, image, depth, first, p0, out)
     for r in range((p1 - p0) // run):
         for q in range(0, run, step):
             n = min(step, run - q)
             tile = tiles[0 if n == step else (n + s.lanes - 1) // s.lanes]
             b = reads + r * s.run_pitch + q * s.size
-            position = at + r * run + q
+            c = line + r * s.out_row + q * s.out_column
             if not s.channels_last:
-                c = out + ((image * outputs + first) * total + position) * s.size
-                call(tile, (k, panel, b, table, c, total * s.size, bias, accumulate, rows, n))
+                call(tile, (k, panel, b, table, c, s.out_channel, bias, accumulate, rows, n))
                 continue
-            c = out + ((image * total + position) * outputs + first) * s.size
             pitch = step * s.size
             if accumulate:
-                call(movers[1], (n, n, rows, c, outputs * s.size, waiting, pitch))
+                call(movers[1], (n, n, rows, c, s.out_column, waiting, pitch))
             call(tile, (k, panel, b, table, waiting, pitch, bias, accumulate, rows, n))
-            call(movers[1], (rows, rows, n, waiting, pitch, c, outputs * s.size))
+            call(movers[1], (rows, rows, n, waiting, pitch, c, s.out_column))
+
+
+@device
+def _first_line(s: Shape, image: int, depth: int, first: int, p0: int, out: int) -> int:
+    """Return where the results of output channel `first` at position `p0` of a depth go."""
+    at = out + image * s.out_image + first * s.out_channel + depth * s.out_depth
+    return at + (p0 * s.out_column if s.flat else p0 // s.width * s.out_row)
 
 
 @device
@@ -329,34 +337,29 @@ def _multiply_pixels(
     Pixels are cut evenly, so no lane is empty however few there are.
     """
     table = offsets.ctypes.data
-    total = s.depths * s.positions
-    outputs = s.groups * s.outputs
     run = p1 - p0 if s.flat else s.width
     cuts = (run + s.tile_pixels - 1) // s.tile_pixels
     least = run // cuts
     larger = run - cuts * least
-    at = depth * s.positions + p0
+    line = _first_line(s, image, depth, first, p0, out)
     pitch = s.tile_vectors * s.lanes * s.size
     for r in range((p1 - p0) // run):
         q = 0
         for i in range(cuts):
             n = least + 1 if i < larger else least
             a = reads + r * s.run_pitch + q * s.size
-            position = at + r * run + q
+            c = line + r * s.out_row + q * s.out_column
             if s.channels_last:
-                c = out + ((image * total + position) * outputs + first) * s.size
                 call(
-                    tiles[n],
-                    (k, a, panel, table, c, outputs * s.size, bias, accumulate, n, rows),
+                    tiles[n], (k, a, panel, table, c, s.out_column, bias, accumulate, n, rows)
                 )  # fmt: skip
             else:
-                c = out + ((image * outputs + first) * total + position) * s.size
                 if accumulate:
-                    call(movers[1], (rows, rows, n, c, total * s.size, waiting, pitch))
+                    call(movers[1], (rows, rows, n, c, s.out_channel, waiting, pitch))
                 call(
                     tiles[n], (k, a, panel, table, waiting, pitch, bias, accumulate, n, rows)
                 )  # fmt: skip
-                call(movers[1], (n, n, rows, waiting, pitch, c, total * s.size))
+                call(movers[2], (n, n, rows, waiting, pitch, c, s.out_channel))
             q += n
 
 

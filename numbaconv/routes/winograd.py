@@ -15,6 +15,7 @@ spreads one NaN or infinity over all its outputs. So are all images where weight
 """
 
 import functools
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -23,11 +24,11 @@ import numpy as np
 from numbaconv import threads, workspace
 from numbaconv.arrays import Array, address
 from numbaconv.geometry import ConvGeometry
-from numbaconv.jit import native_available
+from numbaconv.jit import Kernel, native_available
 from numbaconv.native import isa
 from numbaconv.native.rows import copier
 from numbaconv.native.tile import tile
-from numbaconv.native.transpose import transposer
+from numbaconv.native.transpose import kernel_packer, transposer
 from numbaconv.native.winograd import input_transform, output_transform, weight_transform
 from numbaconv.packed import Packed
 from numbaconv.routes import direct
@@ -42,6 +43,7 @@ _PRODUCT_BYTES = 3 << 19
 # Lanes that may be empty, as a share of the tiles, before narrow panels are better.
 _MOST_EMPTY = 0.15
 _ITEM = 4
+_FLOAT = np.dtype(np.float32)
 
 
 def refusal(geometry: ConvGeometry, dtype: np.dtype[Any]) -> str | None:
@@ -140,17 +142,34 @@ class Plan:
 
     def pack(self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool) -> Packed:
         """Return transformed weights, as panels for each element of a tile."""
+        return self._pack(driver.pack, transposer(_FLOAT), weight, bias, parallel, keep)
+
+    def pack_flipped(
+        self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool,
+        flip: Callable[[Array], Array],
+    ) -> Packed:  # fmt: skip
+        """Do the same from ``(C, O, *kernel)``, with each kernel flipped, as `flip` does it."""
+        packer = kernel_packer(self.rows, _FLOAT)
+        packed = self._pack(driver.pack_flipped, packer, weight, bias, parallel, keep)
+        return packed._replace(adapt=flip)
+
+    def _pack(
+        self, kernel: Kernel, packer: int, weight: Array, bias: Array | None, parallel: bool,
+        keep: bool,
+    ) -> Packed:  # fmt: skip
         nbytes = self.packed_nbytes
         space = workspace.Workspace(nbytes) if keep else workspace.take(nbytes)
         taps = self.kernel[0] * self.kernel[1]
         panel = _aligned((self.channels * taps * self.rows + 64) * _ITEM)
         workers = threads.worker_count(self.blocks, work=weight.size * 8, parallel=parallel)
         memory = workspace.take(workers * panel)
+        flipped = kernel is driver.pack_flipped
+        more = (threads.tables(workers, 2, taps + self.lanes),) if flipped else ()
         threads.run(
-            driver.pack, workers, workers, address(weight), space.address, memory.address,
-            panel, self.blocks, self.rows, self.outputs, self.channels, taps, self.weight_block,
-            self.weight_xi, transposer(np.dtype(np.float32)),
-            weight_transform(self.m[0], self.kernel[0], self.m[1], self.kernel[1]),
+            kernel, workers, workers, address(weight), space.address, memory.address, panel,
+            self.blocks, self.rows, self.outputs, self.channels, taps, self.weight_block,
+            self.weight_xi, packer,
+            weight_transform(self.m[0], self.kernel[0], self.m[1], self.kernel[1]), *more,
         )  # fmt: skip
         workspace.give_back(memory)
         padded = self.no_bias if bias is None else bias
@@ -180,7 +199,7 @@ class Plan:
     def _repair(self, x: Array, packed: Packed, out: Array, parallel: bool) -> None:
         """Compute images again whose result is not finite somewhere."""
         exact = direct.plan(self.geometry, np.dtype(np.float32))
-        panels = exact.pack(packed.weight, packed.bias, parallel, keep=False)
+        panels = exact.pack(packed.plain_weight, packed.bias, parallel, keep=False)
         for n in range(len(x)):
             if not np.isfinite(out[n]).all():
                 exact.run(x[n : n + 1], panels, out[n : n + 1], parallel)

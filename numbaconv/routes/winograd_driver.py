@@ -194,3 +194,40 @@ def pack(
                 ),
             )  # fmt: skip
             call(transformer, (panel, channels, rows, to + block * weight_block, weight_xi))
+
+
+@kernel
+def pack_flipped(
+    workers: int,
+    weight: int,
+    to: int,
+    memory: int,
+    space: int,
+    blocks: int,
+    rows: int,
+    outputs: int,
+    channels: int,
+    taps: int,
+    weight_block: int,
+    weight_xi: int,
+    packer: int,
+    transformer: int,
+    tables: Place,
+) -> None:
+    """Transform ``(channels, outputs * taps)`` weights, taps flipped, block by block."""
+    for worker in numba.prange(workers):
+        panel = memory + worker * space
+        targets, steps = tables[worker, 0], tables[worker, 1]
+        for tap in range(taps):
+            targets[tap] = panel + (taps - 1 - tap) * rows * 4
+            steps[tap] = taps * rows * 4
+        for block in range(worker * blocks // workers, (worker + 1) * blocks // workers):
+            first = block * rows
+            call(
+                packer,
+                (
+                    channels, taps, min(rows, outputs - first), weight + first * taps * 4,
+                    taps * 4, outputs * taps * 4, targets.ctypes.data, steps.ctypes.data,
+                ),
+            )  # fmt: skip
+            call(transformer, (panel, channels, rows, to + block * weight_block, weight_xi))

@@ -1,0 +1,1 @@
+"""Pools behind their doors: geometry, the forward passes, and what flows back."""

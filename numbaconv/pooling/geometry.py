@@ -1,0 +1,118 @@
+"""The windows of a pool: sizes with and without ceil_mode, and what a mean is divided by."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from numbaconv import arguments
+from numbaconv.formulas import dilated_size, output_size, transposed_size
+from numbaconv.geometry import Ints, Window, join_shape, split_shape
+
+
+@dataclass(frozen=True)
+class PoolGeometry:
+    """A pooling problem, without its arrays.
+
+    Parameters
+    ----------
+    batch, channels : int
+        Sizes.
+    window : Window
+        The spatial axes; its high padding ends with the last window, which `ceil_mode` may put
+        beyond the caller's padding.
+    high : tuple of int
+        The caller's high padding.
+    channels_last, batched : bool
+        The layout, and whether the caller's arrays have a batch axis.
+    """
+
+    batch: int
+    channels: int
+    window: Window
+    high: Ints
+    channels_last: bool
+    batched: bool
+
+    @classmethod
+    def parse(
+        cls,
+        ndim: int,
+        x_shape: Ints,
+        kernel_size: Any,
+        stride: Any,
+        padding: Any,
+        dilation: Any,
+        ceil_mode: Any,
+        layout: Any,
+        name: str = "x",
+    ) -> "PoolGeometry":
+        """Check a caller's arguments and return the problem they describe."""
+        last = arguments.choice(layout, "layout", arguments.LAYOUTS) == "channels_last"
+        batched, batch, channels, size = split_shape(x_shape, ndim, last, name)
+        kernel, strides = pool_axes(ndim, kernel_size, stride)
+        dilations = arguments.per_axis(dilation, "dilation", ndim)
+        ceil = arguments.flag(ceil_mode, "ceil_mode")
+        pairs = arguments.padding_pairs(padding, size, kernel, strides, dilations)
+        exact = []
+        for axis in range(ndim):
+            n, (low, high), k = size[axis], pairs[axis], kernel[axis]
+            s, d = strides[axis], dilations[axis]
+            if max(low, high) >= dilated_size(k, d):
+                raise ValueError(
+                    f"padding must be smaller than the dilated kernel: along spatial axis {axis} "
+                    f"got ({low}, {high}) for a kernel of {k} with dilation {d}"
+                )
+            # Rounding up is a window more where positions are left.
+            count = output_size(n, low, high + (s - 1 if ceil else 0), k, s, d)
+            if ceil and (count - 1) * s >= n + low:
+                count -= 1
+            if count < 1 or n < 1:
+                raise ValueError(
+                    f"the window does not fit: along spatial axis {axis} its size {k} with "
+                    f"dilation {d} spans {dilated_size(k, d)}, but {name} has {n} and padding "
+                    f"({low}, {high})"
+                )
+            exact.append((low, transposed_size(count, low, 0, k, s, d, 0) - n))
+        window = Window(size, kernel, strides, dilations, tuple(exact))
+        return cls(batch, channels, window, tuple(high for _, high in pairs), last, batched)
+
+    @property
+    def input_shape(self) -> Ints:
+        """The shape of the caller's input."""
+        return join_shape(
+            self.batched, self.batch, self.channels, self.window.size, self.channels_last
+        )
+
+    @property
+    def output_shape(self) -> Ints:
+        """The shape of the caller's result."""
+        return join_shape(
+            self.batched, self.batch, self.channels, self.window.output, self.channels_last
+        )
+
+    def counts(self, include_pad: bool) -> tuple[npt.NDArray[np.int64], ...]:
+        """Return for three axes how many taps of each window count, at least 1.
+
+        With `include_pad` those of the padded input, else those of the input.
+        """
+        window = self.window
+        found = []
+        for axis in range(window.ndim):
+            low = window.padding[axis][0]
+            start = np.arange(window.output[axis]) * window.stride[axis] - low
+            taps = np.arange(window.kernel[axis]) * window.dilation[axis]
+            at = start[:, None] + taps
+            begin, end = 0, window.size[axis]
+            if include_pad:
+                begin, end = -low, end + self.high[axis]
+            found.append(np.maximum(((at >= begin) & (at < end)).sum(axis=1), 1))
+        ones = [np.ones(1, np.int64)] * (3 - len(found))
+        return tuple(a.astype(np.int64) for a in (*ones, *found))
+
+
+def pool_axes(ndim: int, kernel_size: Any, stride: Any) -> tuple[Ints, Ints]:
+    """Return a pool's kernel and stride, which is the kernel where none is given."""
+    kernel = arguments.per_axis(kernel_size, "kernel_size", ndim)
+    return kernel, kernel if stride is None else arguments.per_axis(stride, "stride", ndim)

@@ -1,0 +1,92 @@
+"""Runs what writes to indices: the backward pass of max pooling, and max unpooling."""
+
+from typing import Any
+
+import numpy as np
+
+from numbaconv import call, threads
+from numbaconv.arrays import Array, address, as_batch
+from numbaconv.geometry import Ints, join_shape, split_shape
+from numbaconv.native.pool import scatterer
+from numbaconv.pooling import driver
+from numbaconv.pooling.reduce import require_machine_code
+
+_SUITABLE: Any = ("C_CONTIGUOUS", "ALIGNED")
+
+
+def scattered(
+    values: Array,
+    indices: Array,
+    ndim: int,
+    size: Ints,
+    channels_last: bool,
+    out: Any,
+    parallel: bool,
+    *,
+    add: bool,
+) -> Array:
+    """Return zeros of spatial `size` to which each plane's values are added, or written."""
+    require_machine_code()
+    batched, batch, channels, own = split_shape(values.shape, ndim, channels_last, "the values")
+    dtype = values.dtype.newbyteorder("=")
+    shape = join_shape(batched, batch, channels, size, channels_last)
+    result, target = call.targets(out, shape, dtype, (values, indices))
+    if not values.size:
+        target[...] = 0
+    else:
+        _run(
+            as_batch(values, batched), as_batch(indices, batched), as_batch(target, batched),
+            channels, int(np.prod(own)), int(np.prod(size)), channels_last, parallel, add=add,
+        )  # fmt: skip
+    if target is not result:
+        result[...] = target
+    return result if out is None else out
+
+
+def _run(
+    values: Array,
+    indices: Array,
+    out: Array,
+    channels: int,
+    positions: int,
+    size: int,
+    channels_last: bool,
+    parallel: bool,
+    *,
+    add: bool,
+) -> None:
+    """Scatter all images at once, or one by one through suitable copies."""
+    if out.dtype.kind == "c":
+        for part in ("real", "imag"):
+            _run(
+                getattr(values, part), indices, getattr(out, part), channels, positions, size,
+                channels_last, parallel, add=add,
+            )  # fmt: skip
+        return
+    work = call.work_dtype(out.dtype)
+    values, out = call.as_signed(values, work), call.as_signed(out, work)
+    suitable = all(a.dtype == work and a.flags.carray for a in (values, out))
+    suitable = suitable and indices.dtype == np.int64 and indices.flags.c_contiguous
+    step = len(values) if suitable and indices.flags.aligned else 1
+    for n in range(0, len(values), step):
+        source = np.require(values[n : n + step], work, _SUITABLE)
+        places = np.require(indices[n : n + step], np.int64, _SUITABLE)
+        target = out[n : n + step]
+        fresh = target
+        if not (target.dtype == work and target.flags.carray):
+            fresh = np.empty(target.shape, work)
+        tasks, among = (len(source), channels) if channels_last else (len(source) * channels, 1)
+        workers = threads.worker_count(tasks, work=source.size * 4, parallel=parallel)
+        wrong = threads.tables(workers, 1)
+        threads.run(
+            driver.scatter, workers, workers, tasks, size, positions, among, work.itemsize,
+            fresh.reshape(-1).view(np.uint8), address(source), address(places),
+            scatterer(work, add=add, dense=not channels_last), wrong,
+        )  # fmt: skip
+        if wrong.any():
+            raise ValueError(
+                f"indices must be from 0 to {size - 1}, the positions of one channel (or -1, for "
+                f"none), got {int(places.min())} to {int(places.max())}"
+            )
+        if fresh is not target:
+            target[...] = fresh

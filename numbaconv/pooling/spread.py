@@ -1,0 +1,155 @@
+"""Runs the backward pass of average pooling: each window's share flows back to its taps.
+
+An input sums what the windows that reach it bring. Along a row, inputs a stride apart are reached
+by neighbouring windows, so each phase of the stride is a line for the same native function as the
+forward's.
+"""
+
+import functools
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from numbaconv import call, threads
+from numbaconv.arrays import Array, address, as_batch
+from numbaconv.geometry import three_axes
+from numbaconv.native import isa
+from numbaconv.native.pool import ENTRIES, MEAN, reducer
+from numbaconv.pooling import driver
+from numbaconv.pooling.geometry import PoolGeometry
+from numbaconv.pooling.reduce import require_machine_code
+
+# Strides up to which phases are written; beyond, each position by itself.
+_MOST_PHASES = 8
+# Bytes of the results of a block of planes, and elements of images that are divided at once.
+_BLOCK_BYTES = 1 << 17
+_DIVIDED = 1 << 17
+_SUITABLE: Any = ("C_CONTIGUOUS", "ALIGNED")
+
+
+class Plan:
+    """Everything that follows from geometry, dtype and what means are divided by.
+
+    Parameters
+    ----------
+    geometry : PoolGeometry
+        The forward's.
+    dtype : dtype
+        float32 or float64.
+    include_pad : bool
+        Whether a mean counts padded taps.
+    divisor : int or None
+        What a mean is divided by instead.
+    """
+
+    def __init__(
+        self, geometry: PoolGeometry, dtype: np.dtype[Any], include_pad: bool, divisor: int | None
+    ) -> None:
+        require_machine_code()
+        self.geometry, self.dtype = geometry, dtype
+        window = geometry.window
+        depths, rows, columns = geometry.counts(include_pad)
+        counts = (depths[:, None, None] * rows[:, None] * columns).reshape(window.output)
+        if divisor is not None:
+            counts = np.full_like(counts, divisor)
+        # Where all windows divide alike, the sums are divided, else each window's share is.
+        uniform = bool(np.all(counts == counts.flat[0]))
+        self.factor = int(counts.flat[0]) if uniform else 1
+        self.divisors = None if uniform else counts.astype(dtype)
+        size, stride = (three_axes(a, 1)[2] for a in (window.size, window.stride))
+        last = geometry.channels_last
+        self.phases = size if last or stride > _MOST_PHASES else min(stride, size)
+        apart = 1 if last or self.phases == size else stride
+        length = geometry.channels if last else -(-size // self.phases)
+        self.native = reducer(MEAN, 1, dtype, unsigned=False, length=length, apart=apart)
+        self.counts = np.ones(length + isa.host().lanes(dtype), dtype)
+        self.window = window.packed
+        self.scratch = threads.Scratch(1, (ENTRIES * window.taps,))
+
+    def run(self, grad: Array, out: Array, parallel: bool) -> None:
+        """Spread contiguous gradients of some images over contiguous memory."""
+        window = self.geometry.window
+        if window.kernel == window.size and not any(map(any, window.padding)):
+            # One window that covers all: NumPy repeats its share at the speed of memory.
+            out[...] = grad / self.dtype.type(self.factor)
+            return
+        if self.divisors is None:
+            self._run(grad, out, parallel)
+            return
+        step = max(1, _DIVIDED // max(grad[0].size, 1))
+        divisors = self.divisors[..., None] if self.geometry.channels_last else self.divisors
+        for n in range(0, len(grad), step):
+            self._run(grad[n : n + step] / divisors, out[n : n + step], parallel)
+
+    def _run(self, grad: Array, out: Array, parallel: bool) -> None:
+        geometry, size = self.geometry, self.dtype.itemsize
+        last = geometry.channels_last
+        _, height, width = three_axes(geometry.window.output, 1)
+        pixel = geometry.channels * size if last else size
+        plane = geometry.window.positions * pixel
+        planes = len(grad) if last else len(grad) * geometry.channels
+        work = out.size * geometry.window.taps
+        workers = threads.worker_count(planes * height, work=work, parallel=parallel)
+        nbytes = out.nbytes // planes
+        block = max(1, min(_BLOCK_BYTES // nbytes, -(-planes // (4 * workers))))
+        lines = math.prod(geometry.window.size[:-1])
+        parts = 1 if -(-planes // block) >= 4 * workers else min(lines, 4 * workers)
+        shape = driver.Shape(
+            size=size, channels=geometry.channels, channels_last=int(last), planes=planes, groups=1,
+            block=block, parts=parts, x_group=0, x_plane=plane, x_channel=size,
+            x_depth=height * width * pixel, x_row=width * pixel, x_column=pixel,
+        )  # fmt: skip
+        counter, table = scratch = self.scratch.take(workers)
+        threads.run(
+            driver.spread, workers, workers, address(grad), address(out), self.native, counter,
+            np.array(shape, np.int64), self.window, self.phases, self.factor,
+            address(self.counts), table,
+        )  # fmt: skip
+        self.scratch.give_back(scratch)
+
+
+@functools.lru_cache(maxsize=256)
+def _plan(
+    geometry: PoolGeometry, dtype: np.dtype[Any], include_pad: bool, divisor: int | None
+) -> Plan:
+    return Plan(geometry, dtype, include_pad, divisor)
+
+
+def spread(
+    grad: Array,
+    geometry: PoolGeometry,
+    out: Any,
+    parallel: bool,
+    include_pad: bool,
+    divisor: int | None,
+) -> Array:
+    """Return the gradient of the input, from that of the means."""
+    dtype = grad.dtype.newbyteorder("=")
+    result, target = call.targets(out, geometry.input_shape, dtype, (grad,))
+    if target.size:
+        work = np.dtype(np.float32) if dtype == np.float16 else dtype
+        if dtype.kind == "c":
+            work = np.dtype(f"f{dtype.itemsize // 2}")
+        plan = _plan(replace(geometry, batch=1), work, include_pad, divisor)
+        source, images = as_batch(grad, geometry.batched), as_batch(target, geometry.batched)
+        if dtype.kind == "c":
+            _run(plan, source.real, images.real, parallel)
+            _run(plan, source.imag, images.imag, parallel)
+        else:
+            _run(plan, source, images, parallel)
+    if target is not result:
+        result[...] = target
+    return result if out is None else out
+
+
+def _run(plan: Plan, grad: Array, out: Array, parallel: bool) -> None:
+    """Spread all images at once, or one by one through suitable copies."""
+    if all(a.dtype == plan.dtype and a.flags.carray for a in (grad, out)):
+        plan.run(grad, out, parallel)
+        return
+    for n in range(len(grad)):
+        fresh = np.empty(out[n : n + 1].shape, plan.dtype)
+        plan.run(np.require(grad[n : n + 1], plan.dtype, _SUITABLE), fresh, parallel)
+        out[n : n + 1] = fresh

@@ -1,0 +1,244 @@
+"""The reference route of transposed convolution: one GEMM makes columns, and col2im folds them.
+
+A task owns a box of the result: some channels and some positions along each axis. It multiplies the
+transposed kernel matrix by the input positions that reach the box, and folds the columns into the
+box, so that each element has one writer and the whole column matrix never exists. Boxes depend on
+one image's geometry and on the dtype only.
+
+V. Dumoulin, F. Visin, "A guide to convolution arithmetic for deep learning", arXiv:1603.07285,
+section 4, has the relation to convolution.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+
+from numbaconv import blas, threads
+from numbaconv.arrays import Array, Place, flatten, writeable
+from numbaconv.fold import fold_row_by_position
+from numbaconv.geometry import Axes, ConvGeometry, three_axes
+from numbaconv.indexing import WindowAxes, end_reaching, first_reaching, split_axes, unpack_window
+from numbaconv.jit import device, kernel
+from numbaconv.matmul import multiply
+from numbaconv.packed import Packed
+from numbaconv.runs import copy_run
+
+# Bytes of a box's input and columns, and the patch elements that it has at most.
+_BOX_BYTES = 1 << 21
+_MOST_ELEMENTS = 1152
+
+
+@dataclass(frozen=True)
+class Box:
+    """The largest box of a task: channels of a group, and positions along each axis."""
+
+    channels: int
+    positions: Axes
+    workspace: int  # elements
+
+    @classmethod
+    def of(cls, geometry: ConvGeometry, dtype: np.dtype[Any]) -> "Box":
+        """Return the cut for a problem, from one image's geometry and the dtype."""
+        window = geometry.window
+        in_group = geometry.in_channels // geometry.groups
+        channels = max(1, min(in_group, _MOST_ELEMENTS // window.taps))
+        size = list(three_axes(window.size, 1))
+
+        def elements() -> int:
+            reached = math.prod(_reached(geometry, tuple(size)))  # type: ignore[arg-type]
+            return reached * (geometry.out_channels // geometry.groups + channels * window.taps)
+
+        while elements() * dtype.itemsize > _BOX_BYTES:
+            # Rows first: they cost the least to compute twice where boxes meet.
+            axis = next((a for a, least in ((1, 4), (0, 1), (2, 64), (1, 1)) if size[a] > least), 3)
+            if axis < 3:
+                size[axis] = -(-size[axis] // 2)
+            elif channels > 1:
+                channels = -(-channels // 2)
+            elif size[2] > 1:
+                size[2] = -(-size[2] // 2)
+            else:
+                break
+        return cls(channels, (size[0], size[1], size[2]), elements())
+
+
+def _reached(geometry: ConvGeometry, size: Axes) -> Axes:
+    """Return how many outputs, at most, have a window that meets a box of this size."""
+    window = geometry.window
+    axes = (window.kernel, window.stride, window.dilation, window.output)
+    found = tuple(
+        min(n, (d * (k - 1) + box - 1) // s + 1)
+        for box, (k, s, d, n) in zip(
+            size, zip(*(three_axes(a, 1) for a in axes), strict=True), strict=True
+        )
+    )
+    return found[0], found[1], found[2]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A problem of the reference route.
+
+    Parameters
+    ----------
+    geometry : ConvGeometry
+        The convolution that this is the adjoint of.
+    dtype : dtype
+        Of all arrays.
+    """
+
+    geometry: ConvGeometry
+    dtype: np.dtype[Any]
+
+    @property
+    def pack_key(self) -> tuple[()]:
+        """Nothing: the form of the weights does not depend on the problem."""
+        return ()
+
+    def pack(self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool) -> Packed:
+        """Return the transposed kernel matrices, ``(groups, K, O/groups)``."""
+        geometry = self.geometry
+        if geometry.channels_last:
+            weight = np.moveaxis(weight, (-1, -2), (0, 1))
+        outputs = geometry.out_channels // geometry.groups
+        matrix = weight.reshape(geometry.groups, outputs, geometry.patch_size)
+        return Packed(writeable(np.ascontiguousarray(matrix.swapaxes(1, 2))), bias)
+
+    def run(self, x: Array, packed: Packed, out: Array, parallel: bool) -> None:
+        """Write the transposed convolution to `out`; arrays of any strides will do."""
+        geometry = self.geometry
+        box = Box.of(geometry, self.dtype)
+        groups = geometry.groups
+        in_group = geometry.in_channels // groups
+        parts = [-(-n // b) for n, b in zip(three_axes(geometry.window.size, 1), box.positions,
+                                            strict=True)]  # fmt: skip
+        tasks = len(x) * groups * -(-in_group // box.channels) * math.prod(parts)
+        work = len(x) * geometry.window.positions * geometry.out_channels * geometry.patch_size
+        workers = threads.worker_count(tasks, work=work, parallel=parallel)
+        source = flatten(x, channels_last=geometry.channels_last)
+        target = flatten(out, channels_last=geometry.channels_last)
+        bias = np.zeros(0, self.dtype) if packed.bias is None else packed.bias
+        with blas.single_threaded():
+            threads.run(
+                _fold_products, workers, workers, tasks, source.data, source.place,
+                geometry.window.packed,
+                np.array([in_group, groups, geometry.out_channels // groups], np.int64),
+                np.array([box.channels, *box.positions, *parts], np.int64),
+                packed.weight, bias, np.empty((workers, box.workspace), self.dtype),
+                target.data, target.place,
+            )  # fmt: skip
+
+    def workspace_nbytes(self, images: int, workers: int) -> int:
+        """Return the memory that `run` allocates."""
+        return workers * Box.of(self.geometry, self.dtype).workspace * self.dtype.itemsize
+
+
+@kernel
+def _fold_products(
+    workers: int,
+    tasks: int,
+    x: Array,
+    x_place: Place,
+    packed: Place,
+    sizes: Place,
+    boxes: Place,
+    weight: Array,
+    bias: Array,
+    workspace: Array,
+    out: Array,
+    out_place: Place,
+) -> None:
+    for worker in numba.prange(workers):
+        for task in range(worker * tasks // workers, (worker + 1) * tasks // workers):
+            _fold_box(
+                task, x, x_place, packed, sizes, boxes, weight, bias, workspace[worker], out,
+                out_place,
+            )  # fmt: skip
+
+
+@device
+def _fold_box(
+    task: int,
+    x: Array,
+    x_place: Place,
+    packed: Place,
+    sizes: Place,
+    boxes: Place,
+    weight: Array,
+    bias: Array,
+    workspace: Array,
+    out: Array,
+    out_place: Place,
+) -> None:
+    """Compute one box of the result."""
+    window = unpack_window(packed)
+    in_group, groups, outputs = sizes[0], sizes[1], sizes[2]
+    parts = boxes[4] * boxes[5] * boxes[6]
+    box = split_axes(task % parts, (boxes[4], boxes[5], boxes[6]))
+    rest = task // parts
+    blocks = (in_group + boxes[0] - 1) // boxes[0]
+    c0 = rest % blocks * boxes[0]
+    c1 = min(c0 + boxes[0], in_group)
+    group = rest // blocks % groups
+    image = rest // blocks // groups
+    d0, d1, d_low, d_end = _reach(box[0], boxes[1], window, 0)
+    h0, h1, h_low, h_end = _reach(box[1], boxes[2], window, 1)
+    w0, w1, w_low, w_end = _reach(box[2], boxes[3], window, 2)
+    depths, heights, widths = d_end - d_low, h_end - h_low, w_end - w_low
+    n = depths * heights * widths
+    taps = window.kernel[0] * window.kernel[1] * window.kernel[2]
+    if n > 0:
+        start = x_place[0] + image * x_place[1] + group * outputs * x_place[2]
+        start += d_low * x_place[3] + h_low * x_place[4] + w_low * x_place[5]
+        for o in range(outputs):
+            for d in range(depths):
+                for h in range(heights):
+                    copy_run(
+                        x, start + o * x_place[2] + d * x_place[3] + h * x_place[4], x_place[5],
+                        workspace, o * n + (d * heights + h) * widths, 1, widths,
+                    )  # fmt: skip
+        reached = workspace[: outputs * n].reshape(outputs, n)
+        columns = workspace[outputs * n : (outputs + (c1 - c0) * taps) * n]
+        rows = weight[group, c0 * taps : c1 * taps]
+        multiply(rows, reached, columns.reshape((c1 - c0) * taps, n))
+    inner = WindowAxes(
+        (d1 - d0, h1 - h0, w1 - w0),
+        window.kernel,
+        (depths, heights, widths),
+        window.stride,
+        window.dilation,
+        (
+            window.low[0] + d0 - d_low * window.stride[0],
+            window.low[1] + h0 - h_low * window.stride[1],
+            window.low[2] + w0 - w_low * window.stride[2],
+        ),
+        window.mode,
+    )
+    for c in range(c0, c1):
+        channel = group * in_group + c
+        for d in range(d1 - d0):
+            for h in range(h1 - h0):
+                first = out_place[0] + image * out_place[1] + channel * out_place[2]
+                first += (d0 + d) * out_place[3] + (h0 + h) * out_place[4] + w0 * out_place[5]
+                fold_row_by_position(
+                    workspace, outputs * n, n, 1, inner, c - c0, c1 - c0, True, d, h, out, first,
+                    out_place[5],
+                )  # fmt: skip
+                if bias.size:
+                    for w in range(w1 - w0):
+                        out[first + w * out_place[5]] += bias[channel]
+
+
+@device
+def _reach(index: int, length: int, window: WindowAxes, axis: int) -> tuple[int, int, int, int]:
+    """Return a box's begin and end along an axis, and those of the outputs that reach it."""
+    begin = index * length
+    end = min(begin + length, window.size[axis])
+    low = first_reaching(
+        begin, window.low[axis], window.kernel[axis], window.stride[axis], window.dilation[axis]
+    )
+    stop = end_reaching(end - 1, window.low[axis], window.stride[axis], window.output[axis])
+    return begin, end, low, max(low, stop)

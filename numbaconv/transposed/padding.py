@@ -1,0 +1,63 @@
+"""The adjoint of padding: what padded positions have read flows back to where it was read from."""
+
+from typing import Any
+
+import numpy as np
+
+from numbaconv.arrays import Array
+from numbaconv.formulas import PADDING_MODES, source_index
+from numbaconv.geometry import ConvGeometry
+
+
+class Plan:
+    """A problem whose padding is not of zeros: another plan's result, folded image by image.
+
+    Parameters
+    ----------
+    geometry : ConvGeometry
+        The problem.
+    inner : Plan
+        The plan of the same problem over an input that holds its padding.
+    dtype : dtype
+        Of all arrays.
+    """
+
+    def __init__(self, geometry: ConvGeometry, inner: Any, dtype: np.dtype[Any]) -> None:
+        self.geometry, self.inner, self.dtype = geometry, inner, dtype
+
+    @property
+    def pack_key(self) -> Any:
+        """What the packed form of the weights depends on, beside the weights."""
+        return self.inner.pack_key
+
+    def pack(self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool) -> Any:
+        """Return weights as the other plan wants them."""
+        return self.inner.pack(weight, bias, parallel, keep=keep)
+
+    def run(self, x: Array, packed: Any, out: Array, parallel: bool) -> None:
+        """Write the gradient of the unpadded input to `out`."""
+        padded = np.empty((1, *self.inner.geometry.input_shape[-x.ndim + 1 :]), self.dtype)
+        for n in range(len(x)):
+            self.inner.run(x[n : n + 1], packed, padded, parallel)
+            out[n] = folded(padded, self.geometry)[0]
+
+    def workspace_nbytes(self, images: int, workers: int) -> int:
+        """Return the memory that `run` borrows."""
+        return int(self.inner.workspace_nbytes(1, workers))
+
+
+def folded(padded: Array, geometry: ConvGeometry) -> Array:
+    """Return a batched gradient of padded images, folded to their size axis by axis.
+
+    Padding pads one axis after the other, so its adjoint folds one after the other.
+    """
+    window = geometry.window
+    mode = PADDING_MODES[window.padding_mode]
+    first = 1 if geometry.channels_last else 2
+    for axis, (n, (low, high)) in enumerate(zip(window.size, window.padding, strict=True), first):
+        lines = np.moveaxis(padded, axis, 0)
+        inside = lines[low : low + n].copy() if low + high else lines
+        for i in (*range(low), *range(low + n, low + n + high)):
+            inside[source_index(i - low, n, mode)] += lines[i]
+        padded = np.moveaxis(inside, 0, axis)
+    return padded

@@ -1,0 +1,381 @@
+"""The weight gradient by the register tile of `numbaconv.native.tile`, without a column matrix.
+
+The sum runs over output positions, so both operands are turned in a worker's cache, chunk by chunk:
+the output's gradient to panels of a few channels a position, the input to pixels of a block of
+channels, which all taps of the kernel share, each through a shift of its own. Where channels are
+few, patches are laid out instead. A task keeps the sums of its output channels and patch elements
+in the order of the chunks; chunks are dealt out to *slots*, which are added up in the end. None of
+it depends on the number of threads.
+"""
+
+import functools
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from numbaconv import threads, workspace
+from numbaconv.arrays import Array, address
+from numbaconv.formulas import end_inside, first_inside
+from numbaconv.geometry import ConvGeometry, three_axes
+from numbaconv.jit import native_available
+from numbaconv.native import emit, isa
+from numbaconv.native.rows import NOTHING, copier
+from numbaconv.native.tile import tile
+from numbaconv.native.transpose import panel_packer, transposer
+from numbaconv.routes.direct import contiguous_strides
+from numbaconv.weight_grad import direct_driver as driver
+
+# Bytes of a worker's chunk.
+_CHUNK_BYTES = 3 << 18
+# Sums that are kept at most, their bytes, and the tasks that keep threads busy.
+_MOST_SLOTS = 16
+_SLOT_BYTES = 1 << 22
+_ENOUGH_TASKS = 8
+# Positions of a chunk of several images, from which on reading its sums costs little.
+_ENOUGH_POSITIONS = 256
+# Cycles: of an element that is turned, of one that a patch copies, of a byte of sums.
+_TURN = 0.4
+_COPY = 0.3
+_SUM = 0.15
+# Columns of the input that may be loaded for each that is used, before patches are better.
+_MOST_SPREAD = 4
+# Vectors of a tile at most.
+_MOST_VECTORS = 4
+
+
+def refusal(geometry: ConvGeometry, dtype: np.dtype[Any]) -> str | None:
+    """Return why this route cannot run the problem, or None."""
+    if not emit.supports(dtype):
+        return f"it has no kernel for {dtype}; use algorithm='im2col'"
+    return native_available()
+
+
+@dataclass(frozen=True)
+class Sums:
+    """The running sums of a call, and what they take."""
+
+    slots: int
+    memory: workspace.Workspace
+    shape: Array
+
+
+class Plan:
+    """Everything that follows from geometry and dtype.
+
+    Parameters
+    ----------
+    geometry : ConvGeometry
+        The convolution, with padding of zeros.
+    dtype : dtype
+        One that `refusal` accepts.
+    """
+
+    def __init__(self, geometry: ConvGeometry, dtype: np.dtype[Any]) -> None:
+        self.geometry, self.dtype, self.size = geometry, dtype, dtype.itemsize
+        window = geometry.window
+        self.lanes = isa.host().lanes(dtype)
+        self.channels = geometry.in_channels // geometry.groups
+        self.outputs = geometry.out_channels // geometry.groups
+        self.taps = window.taps
+        self.kernel = three_axes(window.kernel, 1)
+        self.input = three_axes(window.size, 1)
+        self.output = three_axes(window.output, 1)
+        self.stride = three_axes(window.stride, 1)
+        self.dilation = three_axes(window.dilation, 1)
+        self.low = three_axes(tuple(low for low, _ in window.padding), 0)
+        # Along an axis of one tap only the rows that count are loaded.
+        self.row_step = self.stride[1] if self.kernel[1] == 1 else 1
+        self.row_stride = self.stride[1] // self.row_step
+        self.space_width = (self.output[2] - 1) * self.stride[2]
+        self.space_width += (self.kernel[2] - 1) * self.dilation[2] + 1
+        self.patches = self._lays_patches_out()
+        self.rows, self.vectors = self._tile_shape()
+        self.width = self.vectors * self.lanes
+        self.out_blocks = -(-self.outputs // self.rows)
+        self.block_units = -(
+            -(geometry.patch_size if self.patches else self.channels) // self.width
+        )
+        self.blocks = self.block_units * (1 if self.patches else self.taps)
+        self.tile_bytes = self.rows * self.width * self.size
+        self.cut = _best_cut(self)
+        self.images_at_once = max(1, self.cut.images)
+        self.work = geometry.out_channels * window.positions * geometry.patch_size
+        self.zeros = np.zeros(max(self.rows, self.width), dtype)
+        self.tile_row_offsets = np.arange(self.rows, dtype=np.int64) * self.width * self.size
+        self.natives = self._natives()
+        self.tables = self._tables()
+        self.scratch = threads.Scratch(1, (self.cut.rows,))
+        self.shapes: dict[int, Array] = {}
+
+    def _lays_patches_out(self) -> bool:
+        """Return whether patches are laid out, as few channels would leave lanes empty."""
+        blocks = -(-self.channels // self.lanes) * self.taps
+        wide = -(-self.channels * self.taps // self.lanes)
+        spread = (self.kernel[1] - 1) * self.dilation[1] + 1 > _MOST_SPREAD * self.kernel[1]
+        used = self.output[2] * self.stride[2] + self.kernel[2]
+        spread = spread or self.space_width > _MOST_SPREAD * used or self.stride[2] > 2
+        return self.taps > 1 and (spread or blocks > 1.5 * wide)
+
+    def _tile_shape(self) -> tuple[int, int]:
+        """Return (output channels, vectors) of the tile that computes the least in vain."""
+        elements = self.channels * (self.taps if self.patches else 1)
+        registers = isa.host().registers
+        best, found = math.inf, (1, 1)
+        for vectors in range(1, _MOST_VECTORS + 1):
+            # Sums, the vectors of one position, and a broadcast.
+            most = min((registers - 1 - vectors) // vectors, isa.host().narrow[0])
+            out_blocks = -(-self.outputs // most)
+            rows = -(-self.outputs // out_blocks)
+            blocks = -(-elements // (vectors * self.lanes))
+            # Each round of a tile also loads its vectors, its broadcasts and a table's entry.
+            loads = 0.1 * rows + 0.5 * vectors + 1
+            cost = out_blocks * blocks * (rows * vectors + loads)
+            if cost < best:
+                best, found = cost, (rows, vectors)
+        return found
+
+    def _natives(self) -> Array:
+        step = 0 if self.geometry.channels_last or self.stride[2] > 2 else self.stride[2]
+        return np.array(
+            [
+                tile(self.rows, self.vectors, self.dtype, masked=False),
+                transposer(self.dtype),
+                copier(step, self.dtype),
+                copier(1, self.dtype),
+                panel_packer(self.rows, self.dtype),
+                panel_packer(self.width, self.dtype),
+            ],
+            np.int64,
+        )
+
+    def _tables(self) -> tuple[Array, ...]:
+        """Return where positions, blocks, patch elements, columns and pixels are found."""
+        cut, pixel = self.cut, self.width * self.size
+        images = max(cut.images, 1)
+        image, row, column = (
+            np.arange(n) for n in (images, cut.rows, self.output[2])
+        )  # fmt: skip
+        if self.patches:
+            count = images * cut.rows * self.output[2]
+            offsets = np.arange(count) * pixel
+            starts = np.arange(self.blocks) * cut.space
+        else:
+            plane = self.kernel[0] * cut.span
+            lines = (image * plane)[:, None, None] + (row * self.row_stride)[:, None]
+            offsets = ((lines * self.space_width) + column * self.stride[2]) * pixel
+            a, b, e = (np.arange(k) for k in self.kernel)
+            shift = (a * cut.span)[:, None, None] + (b * self.dilation[1])[:, None]
+            shift = shift * self.space_width + e * self.dilation[2]
+            starts = (np.arange(self.block_units) * cut.space)[:, None] + shift.ravel() * pixel
+        x_column = contiguous_strides(self.geometry, self.size)[4]
+        g_column = contiguous_strides(_results(self.geometry), self.size)[4]
+        pixels = np.arange(max(self.input[2], self.output[2]) + 1, dtype=np.int64)
+        return (
+            np.concatenate([offsets.ravel(), np.zeros(32)]).astype(np.int64),
+            starts.ravel().astype(np.int64),
+            self._elements(),
+            self._columns(x_column),
+            np.stack([pixels * x_column, pixels * g_column]),
+        )
+
+    def _elements(self) -> Array:
+        """Return for each patch element its channel, taps along depth and height, and column."""
+        if not self.patches:
+            return np.zeros((1, 4), np.int64)
+        k = np.arange(self.geometry.patch_size)
+        if self.geometry.channels_last:
+            channel, tap = k % self.channels, k // self.channels
+        else:
+            channel, tap = k // self.taps, k % self.taps
+        a, rest = np.divmod(tap, self.kernel[1] * self.kernel[2])
+        b, e = np.divmod(rest, self.kernel[2])
+        table = [channel, a * self.dilation[0], b * self.dilation[1], e]
+        return np.ascontiguousarray(np.stack(table, axis=1).astype(np.int64))
+
+    def _columns(self, column_bytes: int) -> Array:
+        """Return low, high, start and a table of offsets for the columns that each tap reads."""
+        width, step = self.output[2], self.stride[2]
+        table = np.full((self.kernel[2], 3 + width + 2 * self.lanes), NOTHING, np.int64)
+        for e in range(self.kernel[2]):
+            start = e * self.dilation[2] - self.low[2]
+            low = first_inside(start, step, width)
+            high = max(low, end_inside(start, step, self.input[2], width))
+            table[e, :3] = low, high, start * column_bytes
+            table[e, 3 + low : 3 + high] = np.arange(low, high) * step * column_bytes
+        return table
+
+    def readable(self, array: Array) -> bool:
+        """Return whether an array of the right dtype is read where it is."""
+        return bool(array.flags.c_contiguous)
+
+    def start(self, images: int) -> Sums:
+        """Return sums of nothing, for so many images in all."""
+        cut, geometry = self.cut, self.geometry
+        chunks = -(-images // cut.images) if cut.images else images * self.output[0] * -(
+            -self.output[1] // cut.rows)  # fmt: skip
+        slots = min(cut.slots, chunks)
+        nbytes = slots * geometry.groups * self.out_blocks * self.blocks * self.tile_bytes
+        shape = self.shapes.get(slots)
+        if shape is None:
+            shape = self.shapes[slots] = self._shape(slots)
+        return Sums(slots, workspace.take(nbytes), shape)
+
+    def _shape(self, slots: int) -> Array:
+        cut, geometry = self.cut, self.geometry
+        x = contiguous_strides(geometry, self.size)
+        g = contiguous_strides(_results(geometry), self.size)
+        shape = driver.Shape(
+            size=self.size, tile_rows=self.rows, tile_width=self.width, outputs=self.outputs,
+            channels=self.channels, taps=self.taps, groups=geometry.groups,
+            out_blocks=self.out_blocks, blocks=self.blocks, out_cuts=cut.out_cuts, cuts=cut.cuts,
+            slots=slots, chunk_images=cut.images, chunk_rows=cut.rows, depths=self.output[0],
+            rows=self.output[1], width=self.output[2], in_depth=self.input[0],
+            in_height=self.input[1], in_width=self.input[2], kernel_depth=self.kernel[0],
+            stride_depth=self.stride[0], stride_height=self.stride[1], stride_width=self.stride[2],
+            dilation_depth=self.dilation[0], low_depth=self.low[0], low_height=self.low[1],
+            low_width=self.low[2], row_step=self.row_step, span=cut.span,
+            space_width=self.space_width, patches=int(self.patches),
+            channels_last=int(geometry.channels_last), x_image=x[0], x_channel=x[1], x_depth=x[2],
+            x_row=x[3], x_column=x[4], g_image=g[0], g_channel=g[1], g_depth=g[2], g_row=g[3],
+            g_column=g[4], panel=cut.panel, space=cut.space, space_offset=cut.space_offset,
+            scratch_offset=cut.scratch_offset, worker_bytes=cut.worker_bytes,
+        )  # fmt: skip
+        return np.array(shape, np.int64)
+
+    def add(self, sums: Sums, x: Array, grad: Array, first: int, parallel: bool) -> None:
+        """Add what some images come to, of which the first is number `first`."""
+        cut, images = self.cut, len(x)
+        tasks = sums.slots * self.geometry.groups * cut.out_cuts * cut.cuts
+        workers = threads.worker_count(tasks, work=images * self.work, parallel=parallel)
+        space = workspace.take(cut.worker_bytes * workers)
+        counter, table = scratch = self.scratch.take(workers)
+        threads.run(
+            driver.accumulate, workers, workers, address(x), address(grad), sums.memory.address,
+            address(self.zeros), space.address, first, images, counter, sums.shape, self.natives,
+            *self.tables, table,
+        )  # fmt: skip
+        workspace.give_back(space)
+        self.scratch.give_back(scratch)
+
+    def finish(self, sums: Sums, out: Array, parallel: bool) -> None:
+        """Write the gradient to `out`, in the caller's layout."""
+        count = self.geometry.groups * self.out_blocks * self.blocks * self.tile_bytes // self.size
+        slots = sums.memory.view(self.dtype, (sums.slots, count))
+        total = slots[0]
+        for slot in slots[1:]:
+            total += slot
+        direct = out.dtype == self.dtype and out.flags.carray
+        target = out if direct else np.empty(out.shape, self.dtype)
+        workers = threads.worker_count(self.out_blocks, work=count, parallel=parallel)
+        threads.run(
+            driver.finish, workers, workers, sums.memory.address, address(target), sums.shape,
+            transposer(self.dtype), copier(1, self.dtype, exact=True), self.tile_row_offsets,
+        )  # fmt: skip
+        workspace.give_back(sums.memory)
+        if not direct:
+            out[...] = target
+
+
+def _results(geometry: ConvGeometry) -> ConvGeometry:
+    """Return a geometry whose input has the shape of the results."""
+    window = replace(geometry.window, size=geometry.window.output)
+    return replace(geometry, in_channels=geometry.out_channels, window=window)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How a problem is cut, and how a worker's memory is laid out."""
+
+    images: int  # of a chunk, or 0 where it is rows of one image
+    rows: int
+    span: int
+    out_cuts: int
+    cuts: int
+    slots: int
+    panel: int
+    space: int
+    space_offset: int
+    scratch_offset: int
+    worker_bytes: int
+
+
+def _best_cut(plan: Plan) -> Cut:
+    """Return the cut of the least estimated time a position, from geometry and dtype alone."""
+    sums = plan.geometry.groups * plan.out_blocks * plan.blocks * plan.tile_bytes
+    slots = max(1, min(_MOST_SLOTS, _SLOT_BYTES // sums))
+    best: tuple[float, Cut] | None = None
+    for out_cuts in _cuts(plan.out_blocks):
+        for cuts in _cuts(plan.block_units):
+            cut = _cut(plan, out_cuts, cuts, slots)
+            positions = max(cut.images, 1) * cut.rows * plan.output[2]
+            outputs = plan.out_blocks * plan.rows
+            elements = plan.block_units * plan.width
+            loaded = elements * (_TURN + _COPY * plan.patches) * out_cuts
+            if not plan.patches:
+                loaded *= plan.kernel[0] * cut.span * plan.space_width * max(cut.images, 1)
+                loaded /= positions
+            loaded += outputs * _TURN * cuts
+            summed = plan.out_blocks * plan.blocks * plan.tile_bytes * _SUM / positions
+            cost = loaded + summed
+            tasks = slots * plan.geometry.groups * out_cuts * cuts
+            products = plan.out_blocks * plan.rows * plan.blocks * plan.vectors / 2
+            cost = (cost + products) * max(1.0, _ENOUGH_TASKS / tasks) ** 0.5
+            if best is None or cost < best[0]:
+                best = cost, cut
+    assert best is not None
+    return best[1]
+
+
+def _cuts(blocks: int) -> list[int]:
+    return [n for n in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32) if n <= blocks]
+
+
+def _cut(plan: Plan, out_cuts: int, cuts: int, slots: int) -> Cut:
+    """Return the cut with the most positions a chunk that fit a worker's cache."""
+    out_blocks, units = -(-plan.out_blocks // out_cuts), -(-plan.block_units // cuts)
+    pixel = plan.width * plan.size
+    depths, height, width = plan.output
+
+    def layout(images: int, rows: int) -> Cut:
+        positions = max(images, 1) * rows * width
+        span = (rows - 1) * plan.row_stride + (plan.kernel[1] - 1) * plan.dilation[1] + 1
+        panel = positions * plan.rows * plan.size
+        pixels = positions
+        if not plan.patches:
+            pixels = max(images, 1) * plan.kernel[0] * span * plan.space_width
+        # A little more, so that blocks do not lie pages apart; and a vector behind the last.
+        panel, space = _odd_lines(panel + 128), _odd_lines(pixels * pixel + 64)
+        scratch = _odd_lines(positions * pixel + 128) if plan.patches else 0
+        space_offset = out_blocks * panel
+        scratch_offset = space_offset + units * space
+        return Cut(
+            images, rows, span, out_cuts, cuts, slots, panel, space, space_offset, scratch_offset,
+            scratch_offset + scratch,
+        )  # fmt: skip
+
+    if depths == 1 and layout(1, height).worker_bytes <= _CHUNK_BYTES:
+        images = 1
+        # No more than pays: chunks are what slots, and so threads, share.
+        while (
+            images * height * width < _ENOUGH_POSITIONS
+            and layout(2 * images, height).worker_bytes <= _CHUNK_BYTES
+        ):
+            images *= 2
+        return layout(images, height)
+    fitting = [n for n in range(1, height) if layout(0, n).worker_bytes <= _CHUNK_BYTES]
+    most = fitting[-1] if fitting else 1
+    return layout(0, -(-height // -(-height // most)))
+
+
+def _odd_lines(nbytes: int) -> int:
+    """Return at least so many bytes, an odd number of cache lines."""
+    lines = math.ceil(nbytes / 64)
+    return 64 * (lines + 1 - lines % 2)
+
+
+@functools.lru_cache(maxsize=256)
+def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan:
+    """Return the plan of a problem."""
+    return Plan(geometry, dtype)

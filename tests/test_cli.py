@@ -1,5 +1,6 @@
 """The command line: results, errors in one line, and nothing half-written."""
 
+import contextlib
 import importlib.util
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from PIL import Image
 from scipy import ndimage
 
 import numbaconv as nbc
-from numbaconv.cli import files, main
+from numbaconv.cli import apply, files, main
 from numbaconv.cli.filters import FILTERS, clipped
 
 rng = np.random.default_rng(5)
@@ -289,6 +290,27 @@ def test_ctrl_c_is_130_and_leaves_nothing(tmp_path):
     assert child.returncode == 130
     assert b"Traceback" not in err
     assert {p.name for p in tmp_path.iterdir()} == {"x.npy", "w.npz"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_a_ctrl_c_that_something_swallows_is_not_lost(tmp_path, run, monkeypatch):
+    """As compiled code does whose callback is interrupted."""
+    convolve = apply.Convolution.__call__
+
+    def swallow(self, images):
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        return convolve(self, images)
+
+    monkeypatch.setattr(apply.Convolution, "__call__", swallow)
+    np.save(tmp_path / "x.npy", np.ones((4, 3, 8, 8), np.float32))
+    np.savez(tmp_path / "w.npz", weight=np.ones((2, 3, 3, 3), np.float32))
+    before = signal.getsignal(signal.SIGINT)
+    status, _, _ = run("apply", tmp_path / "x.npy", tmp_path / "y.npy", "--weights",
+                       tmp_path / "w.npz", "--batch", "1")  # fmt: skip
+    assert status == 130
+    assert {p.name for p in tmp_path.iterdir()} == {"x.npy", "w.npz"}
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_larger_than_memory(tmp_path):

@@ -24,6 +24,7 @@ from numbaconv.cli.files import (
     replaced,
 )
 from numbaconv.cli.filters import FILTERS, clipped
+from numbaconv.cli.interrupts import interruptible
 from numbaconv.cli.montage import Montage
 from numbaconv.conv import conv1d, conv2d, conv3d
 
@@ -106,8 +107,13 @@ def run(job: Job) -> str:
     seconds = 0.0
     warm = False
     begin = time.perf_counter()
-    with _open_sink(job, source) as sink, _progress(job, source.count) as bar:
+    with (
+        _open_sink(job, source) as sink,
+        _progress(job, source.count) as bar,
+        interruptible() as check_interrupt,
+    ):
         for batch in source.batches(job.batch):
+            check_interrupt()
             if not warm:
                 # Compiled, or loaded from the cache, before the clock of the convolution starts.
                 _named_errors(convolve, Batch(batch.images[:1], batch.names[:1]))

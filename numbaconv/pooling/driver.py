@@ -9,6 +9,9 @@ from numbaconv.indexing import WindowAxes, reached_from, unpack_window
 from numbaconv.jit import device, kernel
 from numbaconv.native.link import call, fetch_add
 
+# Bytes of small planes that are cleared at once, before values are scattered over them.
+_CLEARED_BYTES = 1 << 15
+
 
 class Shape(NamedTuple):
     """What the loops need to know, all int64; strides in bytes.
@@ -295,24 +298,26 @@ def scatter(
     """Scatter `positions` values over the `size` elements, zero at first, of each plane of a task.
 
     A task is a plane or, with channels last, an image, whose planes lie among each other; it has
-    `channels` of them.
+    `channels` of them. Small planes are taken together, so that they are cleared in one run.
     """
+    nbytes = size * channels * itemsize
+    together = max(1, _CLEARED_BYTES // max(nbytes, 1)) if channels == 1 else 1
     for worker in numba.prange(workers):
         flag = wrong[worker].ctypes.data
-        for task in range(worker * tasks // workers, (worker + 1) * tasks // workers):
-            nbytes = size * channels * itemsize
-            clear_run(out, task * nbytes, nbytes)
-            target = out.ctypes.data + task * nbytes
+        last = (worker + 1) * tasks // workers
+        for task in range(worker * tasks // workers, last, together):
+            planes = min(together, last - task)
+            clear_run(out, task * nbytes, planes * nbytes)
             start = task * positions * channels
-            for c in range(channels):
-                call(
-                    scatterer,
-                    (
-                        target + c * itemsize, channels * itemsize, size,
-                        values + (start + c) * itemsize, channels * itemsize,
-                        indices + (start + c) * 8, channels * 8, positions, flag,
-                    ),
-                )  # fmt: skip
+            outer, inner = (planes, positions) if channels == 1 else (positions, channels)
+            call(
+                scatterer,
+                (
+                    out.ctypes.data + task * nbytes, nbytes if channels == 1 else 0,
+                    0 if channels == 1 else itemsize, channels * itemsize, size, values + start * itemsize, indices + start * 8,
+                    outer, inner, flag,
+                ),
+            )  # fmt: skip
 
 
 @device

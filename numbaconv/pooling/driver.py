@@ -314,8 +314,8 @@ def scatter(
                 scatterer,
                 (
                     out.ctypes.data + task * nbytes, nbytes if channels == 1 else 0,
-                    0 if channels == 1 else itemsize, channels * itemsize, size, values + start * itemsize, indices + start * 8,
-                    outer, inner, flag,
+                    0 if channels == 1 else itemsize, channels * itemsize, size,
+                    values + start * itemsize, indices + start * 8, outer, inner, flag,
                 ),
             )  # fmt: skip
 

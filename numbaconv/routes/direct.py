@@ -154,24 +154,36 @@ class Plan:
 
     def pack(self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool) -> Packed:
         """Return weights as panels: for each block of output channels, its elements of each k."""
-        nbytes = self.packed_nbytes
-        space = workspace.Workspace(nbytes) if keep else workspace.take(nbytes)
-        geometry, size = self.geometry, self.size
-        panels = geometry.groups * self.blocks
-        workers = threads.worker_count(panels, work=weight.size, parallel=parallel)
-        common = (panels, self.blocks, self.rows, self.outputs, self.k)
-        if geometry.channels_last:
+        if self.geometry.channels_last:
             table = self._rows_of_channels_last()
-            threads.run(
-                driver.pack_channels_last, workers, workers, address(weight), space.address,
-                *common, self.panel, size, copier(1, self.dtype), table,
-            )  # fmt: skip
-        else:
-            threads.run(
-                driver.pack, workers, workers, address(weight), space.address, *common,
-                self.k * size, self.panel, size, transposer(self.dtype),
-            )  # fmt: skip
+            return self.pack_columns(weight, table, bias, parallel, keep=keep)
+        space = self._space(keep)
+        panels = self.geometry.groups * self.blocks
+        workers = threads.worker_count(panels, work=weight.size, parallel=parallel)
+        threads.run(
+            driver.pack, workers, workers, address(weight), space.address, panels, self.blocks,
+            self.rows, self.outputs, self.k, self.k * self.size, self.panel, self.size,
+            transposer(self.dtype),
+        )  # fmt: skip
         return self.packed(space, weight, bias, keep=keep)
+
+    def pack_columns(
+        self, weight: Array, rows: Array, bias: Array | None, parallel: bool, *, keep: bool
+    ) -> Packed:
+        """Do the same where kernels are columns: `rows` says where each patch element's begin."""
+        space = self._space(keep)
+        panels = self.geometry.groups * self.blocks
+        workers = threads.worker_count(panels, work=weight.size, parallel=parallel)
+        threads.run(
+            driver.pack_columns, workers, workers, address(weight), space.address, panels,
+            self.blocks, self.rows, self.outputs, self.k, self.panel, self.size,
+            copier(1, self.dtype), rows,
+        )  # fmt: skip
+        return self.packed(space, weight, bias, keep=keep)
+
+    def _space(self, keep: bool) -> workspace.Workspace:
+        nbytes = self.packed_nbytes
+        return workspace.Workspace(nbytes) if keep else workspace.take(nbytes)
 
     def packed(
         self, space: workspace.Workspace, weight: Array, bias: Array | None, *, keep: bool

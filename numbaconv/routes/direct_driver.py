@@ -383,7 +383,7 @@ def pack(
 
 
 @kernel
-def pack_channels_last(
+def pack_columns(
     workers: int, weight: int, to: int, panels: int, blocks: int, rows: int, outputs: int, k: int,
     panel_bytes: int, size: int, copier: int, table: Place,
 ) -> None:  # fmt: skip

@@ -70,6 +70,7 @@ class Phase:
     call: call.Call
     spread: direct.Plan | None  # which writes to the phase's positions, if it runs
     flip: Flip
+    columns: Array | None  # where weights are a matrix that needs no flip: its rows
     source: tuple[slice, ...]
     target: tuple[slice, ...]
 
@@ -157,7 +158,15 @@ class Plan:
         if chosen == "direct" and max(geometry.window.stride) > 1:
             spread = direct.plan(small, self.dtype, self.place)
         flip = Flip(geometry, tuple(p.taps for p in parts))
-        return Phase(inner, spread, flip, self._spatial(source), target)
+        return Phase(inner, spread, flip, self._columns(), self._spatial(source), target)
+
+    def _columns(self) -> Array | None:
+        """Return where the rows of a matrix of weights begin, the flipped kernels its columns."""
+        geometry = self.geometry
+        if geometry.channels_last or geometry.groups > 1 or geometry.window.taps > 1:
+            return None
+        row = geometry.in_channels * self.dtype.itemsize
+        return np.arange(geometry.out_channels, dtype=np.int64) * row
 
     def _spatial(self, slices: tuple[slice, ...]) -> tuple[slice, ...]:
         """Return the index of a batched array whose spatial axes are cut so."""
@@ -184,6 +193,10 @@ class Plan:
                 packed[number] = phase.plan.pack_flipped(
                     weight, bias, parallel, keep=keep, flip=phase.flip
                 )
+            elif phase.columns is not None and isinstance(phase.plan, direct.Plan):
+                packed[number] = phase.plan.pack_columns(
+                    weight, phase.columns, bias, parallel, keep=keep
+                )._replace(adapt=phase.flip)
             else:
                 small = phase.flip(weight, parallel)
                 packed[number] = phase.plan.pack(small, bias, parallel, keep=keep)

@@ -1,5 +1,6 @@
 """numbaconv: fast convolution for NumPy arrays, in pure Python and Numba."""
 
+from numbaconv import nopython
 from numbaconv.average_pooling import (
     avg_pool1d,
     avg_pool1d_backward,
@@ -99,3 +100,5 @@ __all__ = [
     "max_unpool2d",
     "max_unpool3d",
 ]
+
+nopython.register(globals()[name] for name in __all__)

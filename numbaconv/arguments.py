@@ -157,7 +157,8 @@ def supported(dtype: npt.DTypeLike, name: str) -> np.dtype[Any]:
             f"{name} must be float16, float32, float64, complex64, complex128 or an integer "
             f"type, got {result}"
         )
-    return result.newbyteorder("=")
+    # One object for each dtype, so that it can be told by identity.
+    return np.dtype(result.newbyteorder("=").str)
 
 
 def result_dtype(dtype: npt.DTypeLike | None, **operands: np.dtype[Any]) -> np.dtype[Any]:

@@ -85,18 +85,23 @@ def overlaps_itself(array: Array) -> bool:
     return False
 
 
+def reach(array: Array) -> tuple[int, int]:
+    """Return the bytes from an array's first element to its lowest, and behind its highest."""
+    low = high = 0
+    for n, stride in zip(array.shape, array.strides, strict=True):
+        reached = max(n - 1, 0) * stride
+        if reached < 0:
+            low += reached
+        else:
+            high += reached
+    return low, high + array.itemsize
+
+
 def flatten(array: Array, *, channels_last: bool) -> Flat:
     """Return the `Flat` of a batched array that `is_direct`."""
     size = array.itemsize
-    low = high = 0
-    for n, stride in zip(array.shape, array.strides, strict=True):
-        reach = max(n - 1, 0) * stride
-        if reach < 0:
-            low += reach
-        else:
-            high += reach
-    count = (high - low) // size + 1
-    data = np.asarray(_Memory(array, array.ctypes.data + low, count))
+    low, high = reach(array)
+    data = np.asarray(_Memory(array, array.ctypes.data + low, (high - low) // size))
     batch, *rest = (s // size for s in array.strides)
     if channels_last:
         *spatial, channel = rest

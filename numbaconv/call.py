@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from numbaconv import arguments, costs, routes
+from numbaconv import arguments, costs, recording, routes
 from numbaconv.arrays import Array, is_direct, overlaps_itself, writeable
 from numbaconv.geometry import ConvGeometry, Ints
 from numbaconv.packed import Packed
@@ -218,6 +218,8 @@ def run(
             and not call.pads
         ):
             call.plan.run(source, packed, images, parallel)
+            if recording.active and call.plan.replayable:
+                recording.approve()
         else:
             run_parts(call, source, packed, images, parallel)
     if target is not result:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from numbaconv import arguments, threads
+from numbaconv import arguments, recording, threads
 from numbaconv.arrays import Array, as_batch, flatten, is_direct, overlaps_itself
 from numbaconv.geometry import Window, join_shape, split_shape
 
@@ -172,6 +172,8 @@ def _gather(
         cols.data,
         cols.place,
     )
+    if recording.active:
+        recording.approve()
 
 
 def _bits(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -308,6 +310,8 @@ def _fold(
         result.data,
         result.place,
     )
+    if recording.active:
+        recording.approve()
 
 
 def kernel_matrix(

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from numba.np.ufunc import parallel as numba_parallel
 
+from numbaconv import recording
 from numbaconv.jit import Kernel
 
 _turns = threading.Lock()
@@ -47,27 +48,38 @@ def worker_count(tasks: int, *, work: int, parallel: bool) -> int:
     """
     if not parallel or tasks <= 1 or work < _SERIAL_WORK or _forked_from_omp:
         return 1
-    return min(tasks, int(numba.get_num_threads()))
+    count = int(numba.get_num_threads())
+    if recording.active:
+        recording.depends_on_threads(count)
+    return min(tasks, count)
 
 
 def run(kernel: Kernel, workers: int, *args: Any) -> None:
     """Run a kernel, with Numba's threads if there is to be more than one worker."""
     if workers == 1:
         kernel.serial(*args)
-        return
-    with _turn():
-        kernel.threaded(*args)
+    else:
+        with _turn():
+            kernel.threaded(*args)
+    if recording.active:
+        recording.launched(kernel.serial if workers == 1 else kernel.threaded, args)
 
 
 def shared_counter(count: int = 1) -> npt.NDArray[np.int64]:
     """Return int64 counters that share their cache line with nothing else."""
-    return np.zeros(count + 2 * _LINE, np.int64)[_LINE : _LINE + count]
+    found = np.zeros(count + 2 * _LINE, np.int64)[_LINE : _LINE + count]
+    if recording.active:
+        recording.borrowed_array(found, cleared=True)
+    return found
 
 
 def tables(workers: int, *shape: int) -> npt.NDArray[np.int64]:
     """Return one int64 table a worker, such that no two share a cache line."""
     *rest, last = shape
-    return np.zeros((workers, *rest, last + 2 * _LINE), np.int64)[..., :last]
+    found = np.zeros((workers, *rest, last + 2 * _LINE), np.int64)[..., :last]
+    if recording.active:
+        recording.borrowed_array(found, cleared=True)
+    return found
 
 
 class Scratch:
@@ -91,11 +103,14 @@ class Scratch:
             found = self._idle.pop()
         except IndexError:
             found = ()
-        if found and len(found[1]) >= workers:
-            return found
-        return (
-            shared_counter(self.counters), *(tables(workers, *shape) for shape in self.shapes)
-        )  # fmt: skip
+        if not found or len(found[1]) < workers:
+            return (
+                shared_counter(self.counters), *(tables(workers, *shape) for shape in self.shapes)
+            )  # fmt: skip
+        if recording.active:
+            for array in found:
+                recording.borrowed_array(array)
+        return found
 
     def give_back(self, scratch: tuple[Any, ...]) -> None:
         """Let a later call have them."""

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from numbaconv import recording
+
 _ALIGNMENT = 64
 # What is kept between calls: at most this many buffers, none larger than this.
 _MOST_KEPT = 4
@@ -25,6 +27,8 @@ class Workspace:
         self._memory: npt.NDArray[np.uint8] = np.empty(nbytes + _ALIGNMENT, np.uint8)
         start = self._memory.ctypes.data
         self.address = -(-start // _ALIGNMENT) * _ALIGNMENT
+        #: The bytes from there to the end.
+        self.reach = start + self._memory.nbytes - self.address
 
     def view(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
         """Return the first bytes as an array."""
@@ -41,8 +45,12 @@ def take(nbytes: int) -> Workspace:
     try:
         space = _idle.pop()
     except IndexError:
-        return Workspace(nbytes)
-    return space if space.nbytes >= nbytes else Workspace(nbytes)
+        space = Workspace(nbytes)
+    if space.nbytes < nbytes:
+        space = Workspace(nbytes)
+    if recording.active:
+        recording.borrowed(space.address, min(nbytes + _ALIGNMENT, space.reach), space)
+    return space
 
 
 def give_back(space: Workspace) -> None:

@@ -12,12 +12,13 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.core.ccallback import CFunc
 from numba.extending import intrinsic
 
 from numbaconv.cache import KernelCache
 from numbaconv.jit import OPTIONS
-from numbaconv.native.emit import I64
+from numbaconv.native.emit import I8, I64
 
 _compiling = threading.Lock()
 _compiled: dict[tuple[Any, ...], Any] = {}
@@ -37,6 +38,11 @@ def address(make: Callable[..., Callable[..., None]], *parameters: int) -> int:
             if found is None:
                 found = _compiled[key] = _compile(make(*parameters))
     return int(found.address)
+
+
+def is_native(value: int) -> bool:
+    """Return whether an integer is the address of a function that this process has compiled."""
+    return any(value == int(found.address) for found in list(_compiled.values()))
 
 
 def _after_fork() -> None:
@@ -104,3 +110,15 @@ def fetch_add(context: Any, counter: Any) -> Any:
         return builder.atomic_rmw("add", pointer, ir.Constant(I64, 1), "monotonic")
 
     return types.int64(types.intp), codegen
+
+
+@specialised
+def copy_bytes(context: Any, to: Any, source: Any, nbytes: Any) -> Any:
+    """``copy_bytes(to, source, nbytes)`` copies memory that does not overlap."""
+
+    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        pointers = [builder.inttoptr(value, I8.as_pointer()) for value in values[:2]]
+        cgutils.raw_memcpy(builder, *pointers, values[2], 1)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp), codegen

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv import call, threads
+from numbaconv import call, recording, threads
 from numbaconv.arrays import Array, address, is_direct
 from numbaconv.formulas import end_inside, first_inside
 from numbaconv.geometry import three_axes
@@ -102,6 +102,8 @@ class Plan:
             self.columns, address(self.counts), *self.axis_counts, table,
         )  # fmt: skip
         self.scratch.give_back(scratch)
+        if recording.active:
+            recording.keep(constants=(self.counts,))
 
     def _shape(self, x: Array, workers: int) -> Array:
         """Return the packed `driver.Shape` for an input of these strides."""
@@ -202,6 +204,8 @@ def _run(
     )  # fmt: skip
     if rows and is_direct(out, this.dtype) and out.flags.c_contiguous:
         this.run(x, out, indices, parallel)
+        if recording.active:
+            recording.approve()
         return
     for n in range(len(x)):
         source, target = x[n : n + 1], out[n : n + 1]

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv import call, threads
+from numbaconv import call, recording, threads
 from numbaconv.arrays import Array, address, as_batch
 from numbaconv.geometry import Ints, join_shape, split_shape
 from numbaconv.native.pool import scatterer
@@ -83,6 +83,11 @@ def _run(
             fresh.reshape(-1).view(np.uint8), address(source), address(places),
             scatterer(work, add=add, dense=not channels_last), wrong,
         )  # fmt: skip
+        if recording.active:
+            for flag in wrong:
+                recording.keep(check=flag)
+            if fresh is target and step == len(values):
+                recording.approve()
         if wrong.any():
             raise ValueError(
                 f"indices must be from 0 to {size - 1}, the positions of one channel (or -1, for "

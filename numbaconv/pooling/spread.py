@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv import call, threads
+from numbaconv import call, recording, threads
 from numbaconv.arrays import Array, address, as_batch
 from numbaconv.geometry import three_axes
 from numbaconv.native import isa
@@ -77,6 +77,9 @@ class Plan:
             return
         if self.divisors is None:
             self._run(grad, out, parallel)
+            if recording.active:
+                recording.keep(constants=(self.counts,))
+                recording.approve()
             return
         step = max(1, _DIVIDED // max(grad[0].size, 1))
         divisors = self.divisors[..., None] if self.geometry.channels_last else self.divisors

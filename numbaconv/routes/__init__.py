@@ -27,6 +27,9 @@ _MOST_PADDED = 1 << 16
 class Plan(Protocol):
     """A problem as one algorithm runs it."""
 
+    #: Whether `pack` and `run` work by launches alone (see `numbaconv.recording`).
+    replayable: bool
+
     @property
     def pack_key(self) -> Hashable:
         """What the packed form of the weights depends on, beside the weights."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv import threads
+from numbaconv import recording, threads
 from numbaconv.arrays import Array, address
 from numbaconv.geometry import ConvGeometry, three_axes
 from numbaconv.jit import native_available
@@ -67,6 +67,8 @@ class Plan:
     dtype : dtype
         One that `refusal` accepts.
     """
+
+    replayable = True
 
     def __init__(self, geometry: ConvGeometry, dtype: np.dtype[Any]) -> None:
         self.geometry, self.dtype = geometry, dtype
@@ -192,6 +194,8 @@ class Plan:
             self.shape(x), self.natives, tables, *((self.lanes_table,) if last else ()),
         )  # fmt: skip
         self.scratch.give_back(scratch)
+        if recording.active:
+            recording.keep(constants=(self.no_bias, self.zeros))
 
     def workspace_nbytes(self, images: int, workers: int) -> int:
         """Return the memory of the tables of addresses."""

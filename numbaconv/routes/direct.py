@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numbaconv import threads, workspace
+from numbaconv import recording, threads, workspace
 from numbaconv.arrays import Array, address
 from numbaconv.formulas import end_inside, first_inside
 from numbaconv.geometry import ConvGeometry, three_axes
@@ -77,6 +77,8 @@ class Plan:
     place : Place, optional
         Where results go, if not to a contiguous array.
     """
+
+    replayable = True
 
     def __init__(
         self, geometry: ConvGeometry, dtype: np.dtype[Any], place: Place | None = None
@@ -189,12 +191,21 @@ class Plan:
         self, space: workspace.Workspace, weight: Array, bias: Array | None, *, keep: bool
     ) -> Packed:
         """Return the panels that are in a workspace, with the bias."""
-        padded = self.no_bias
-        if bias is not None:
-            padded = np.zeros((self.geometry.groups, self.blocks * self.rows), self.dtype)
-            padded[:, : self.outputs] = bias.reshape(self.geometry.groups, -1)
+        padded = self.no_bias if bias is None else self._padded_bias(bias)
         alive = (space, padded)
         return Packed(weight, bias, space.address, address(padded), alive, None if keep else space)
+
+    def _padded_bias(self, bias: Array) -> Array:
+        """Return a bias with zeros for the outputs that blocks have too many."""
+        # Behind every group and after the last: tiles read whole vectors.
+        padded = np.zeros((self.geometry.groups, self.blocks * self.rows), self.dtype)
+        if recording.active:
+            recording.borrowed_array(padded, cleared=True)
+        threads.run(
+            driver.lay_bias, 1, address(bias), address(padded), self.geometry.groups,
+            self.outputs * self.size, padded.strides[0],
+        )  # fmt: skip
+        return padded
 
     def _rows_of_channels_last(self) -> Array:
         """Return where the weights of each patch element begin, in the order channel, tap."""
@@ -216,6 +227,8 @@ class Plan:
         )  # fmt: skip
         workspace.give_back(space)
         kept.give_back(scratch)
+        if recording.active:
+            recording.keep(constants=(self.no_bias,))
 
     def workspace_nbytes(self, images: int, workers: int) -> int:
         """Return the memory that `run` borrows."""

@@ -6,7 +6,7 @@ import numba
 
 from numbaconv.arrays import Place
 from numbaconv.jit import device, kernel
-from numbaconv.native.link import call, fetch_add
+from numbaconv.native.link import call, copy_bytes, fetch_add
 from numbaconv.native.rows import NOTHING
 
 #: More vectors, or rows, than this are in no tile.
@@ -361,6 +361,13 @@ def _multiply_pixels(
                 )  # fmt: skip
                 call(movers[2], (n, n, rows, waiting, pitch, c, s.out_channel))
             q += n
+
+
+@kernel
+def lay_bias(bias: int, to: int, groups: int, nbytes: int, group_bytes: int) -> None:
+    """Copy the `nbytes` of each group's bias to where the group begins in its padded form."""
+    for group in range(groups):
+        copy_bytes(to + group * group_bytes, bias + group * nbytes, nbytes)
 
 
 @kernel

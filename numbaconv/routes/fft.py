@@ -53,6 +53,8 @@ class Plan:
         A float or complex one.
     """
 
+    replayable = False
+
     def __init__(self, geometry: ConvGeometry, dtype: np.dtype[Any]) -> None:
         self.geometry, self.dtype = geometry, dtype
         window = geometry.window

@@ -87,6 +87,8 @@ class Plan:
     geometry: ConvGeometry
     dtype: np.dtype[Any]
 
+    replayable = False
+
     @property
     def pack_key(self) -> tuple[()]:
         """Nothing: weights stay as they are."""

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv import threads, workspace
+from numbaconv import recording, threads, workspace
 from numbaconv.arrays import Array, address
 from numbaconv.geometry import ConvGeometry
 from numbaconv.jit import Kernel, native_available
@@ -96,6 +96,8 @@ class Plan:
     geometry : ConvGeometry
         The problem; its batch does not matter.
     """
+
+    replayable = True
 
     def __init__(self, geometry: ConvGeometry) -> None:
         self.geometry = geometry
@@ -182,7 +184,7 @@ class Plan:
         workers = threads.worker_count(1 << 30, work=images * self.work, parallel=parallel)
         plain = x.flags.c_contiguous
         strides = self.strides if plain else direct.byte_strides(x, self.geometry)
-        nbytes, shared, kept, *tables, _alive = self.schedule(images, workers, strides)
+        nbytes, shared, kept, *tables, alive = self.schedule(images, workers, strides)
         space, scratch = workspace.take(nbytes * workers + shared), kept.take(workers)
         counter, *worker_tables = scratch
         threads.run(
@@ -191,6 +193,8 @@ class Plan:
             space.address + nbytes * workers, counter, *tables, *worker_tables,
         )  # fmt: skip
         finite = not counter[1]
+        if recording.active:
+            recording.keep(alive, constants=(self.no_bias,), check=counter[1:])
         workspace.give_back(space)
         kept.give_back(scratch)
         if not finite:

@@ -93,6 +93,8 @@ class Plan:
     geometry: ConvGeometry
     dtype: np.dtype[Any]
 
+    replayable = False
+
     @property
     def pack_key(self) -> tuple[()]:
         """Nothing: the form of the weights does not depend on the problem."""

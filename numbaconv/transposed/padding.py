@@ -22,6 +22,8 @@ class Plan:
         Of all arrays.
     """
 
+    replayable = False
+
     def __init__(self, geometry: ConvGeometry, inner: Any, dtype: np.dtype[Any]) -> None:
         self.geometry, self.inner, self.dtype = geometry, inner, dtype
 

@@ -175,6 +175,11 @@ class Plan:
         return (slice(None), slice(None), *slices)
 
     @property
+    def replayable(self) -> bool:
+        """Whether all is done by launches; a sweep gets addresses in a table."""
+        return not self.blanks and not self.sweeps
+
+    @property
     def pack_key(self) -> tuple[Any, ...]:
         """What the packed form of the weights depends on, beside the weights."""
         return tuple((p.flip.taps, p.call.algorithm, p.plan.pack_key) for p in self.phases)

@@ -1,6 +1,6 @@
 """Average pooling and its backward pass."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -8,9 +8,10 @@ import numpy.typing as npt
 from numbaconv import arguments, call
 from numbaconv.arrays import Array
 from numbaconv.geometry import Ints
-from numbaconv.pooling import reduce
 from numbaconv.pooling.geometry import PoolGeometry
-from numbaconv.pooling.spread import spread
+
+if TYPE_CHECKING:
+    from numbaconv.pooling.reduce import Plan
 
 IntOrAxes = int | tuple[int, ...]
 
@@ -325,6 +326,8 @@ def _avg_pool(
     out: Any,
     parallel: Any,
 ) -> Array:
+    from numbaconv.pooling import reduce  # here: not needed to import the package
+
     array = arguments.as_array(x, "x")
     ceil_mode = arguments.flag(ceil_mode, "ceil_mode")
     include_pad, divisor = _divisor(count_include_pad, divisor_override)
@@ -350,7 +353,9 @@ def _resolve(
     include_pad: bool,
     divisor: int | None,
     layout: Any,
-) -> reduce.Plan:
+) -> "Plan":
+    from numbaconv.pooling import reduce
+
     arguments.supported(dtype, "the dtype of x")
     geometry = PoolGeometry.parse(
         ndim, shape, kernel_size, stride, padding, dilation, ceil_mode, layout
@@ -373,6 +378,8 @@ def _avg_pool_backward(
     out: Any,
     parallel: Any,
 ) -> Array:
+    from numbaconv.pooling.spread import spread
+
     grad = arguments.as_array(grad_output, "grad_output")
     if arguments.supported(grad.dtype, "the dtype of grad_output").kind not in "fc":
         raise TypeError(f"grad_output must be of a float or complex dtype, got {grad.dtype}")

@@ -1,6 +1,6 @@
 """Max pooling and its backward pass."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -8,9 +8,10 @@ import numpy.typing as npt
 from numbaconv import arguments, call
 from numbaconv.arrays import Array
 from numbaconv.geometry import Ints, split_shape
-from numbaconv.pooling import reduce
 from numbaconv.pooling.geometry import PoolGeometry
-from numbaconv.pooling.scatter import scattered
+
+if TYPE_CHECKING:
+    from numbaconv.pooling.reduce import Plan
 
 IntOrAxes = int | tuple[int, ...]
 
@@ -345,6 +346,8 @@ def _max_pool(
     out: Any,
     parallel: Any,
 ) -> Any:
+    from numbaconv.pooling import reduce  # here: not needed to import the package
+
     array = arguments.as_array(x, "x")
     wanted = arguments.flag(return_indices, "return_indices")
     ceil_mode = arguments.flag(ceil_mode, "ceil_mode")
@@ -370,7 +373,9 @@ def _resolve(
     ceil_mode: bool,
     indices: bool,
     layout: Any,
-) -> reduce.Plan:
+) -> "Plan":
+    from numbaconv.pooling import reduce
+
     if arguments.supported(dtype, "the dtype of x").kind == "c":
         raise TypeError(f"x must have an order to find a maximum, got {dtype}")
     geometry = PoolGeometry.parse(
@@ -388,6 +393,8 @@ def _max_pool_backward(
     out: Any,
     parallel: Any,
 ) -> Array:
+    from numbaconv.pooling.scatter import scattered
+
     grad = arguments.as_array(grad_output, "grad_output")
     arguments.supported(grad.dtype, "the dtype of grad_output")
     last = arguments.choice(layout, "layout", arguments.LAYOUTS) == "channels_last"

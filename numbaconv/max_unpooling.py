@@ -10,7 +10,6 @@ from numbaconv.formulas import transposed_size
 from numbaconv.geometry import Ints, split_shape
 from numbaconv.max_pooling import IntOrAxes, checked_indices
 from numbaconv.pooling.geometry import pool_axes
-from numbaconv.pooling.scatter import scattered
 
 
 def max_unpool2d(
@@ -161,6 +160,8 @@ def _max_unpool(
     out: Any,
     parallel: Any,
 ) -> Array:
+    from numbaconv.pooling.scatter import scattered
+
     array = arguments.as_array(x, "x")
     dtype = arguments.supported(array.dtype, "the dtype of x")
     last = arguments.choice(layout, "layout", arguments.LAYOUTS) == "channels_last"

@@ -213,14 +213,14 @@ def test_every_public_function_is_known():
 
 @pytest.mark.parametrize("name", nopython.FUNCTIONS)
 def test_names_order_and_defaults_are_those_of_the_function(name):
-    """What Numba binds arguments by, of the template that it finds for the function."""
+    """What Numba binds arguments by, in the template that it finds for the function."""
     cpu_target.typing_context.refresh()
     kind = cpu_target.typing_context.resolve_value_type(getattr(nbc, name))
     (template,) = kind.templates
+    assert template.key is getattr(nbc, name)
+    bound = nopython.positional(template.key).parameters.values()
     found = inspect.signature(getattr(nbc, name)).parameters.values()
-    assert [(p.name, p.default) for p in template.parameters.parameters.values()] == [
-        (p.name, p.default) for p in found
-    ]
+    assert [(p.name, p.default) for p in bound] == [(p.name, p.default) for p in found]
 
 
 def test_in_a_prange(threads_restored):

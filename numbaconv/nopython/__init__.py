@@ -11,6 +11,7 @@ launches are recorded for the next time.
 So there is one set of formulas and kernels, and results are the same, bit for bit, either way.
 """
 
+import functools
 import inspect
 import re
 from collections.abc import Callable, Iterable
@@ -68,22 +69,19 @@ def _register(function: Callable[..., Any], rule: str, ndim: int) -> None:
 
         key = function
         prefer_literal = True
-        #: How Numba binds arguments.
-        parameters = positional(function)
 
         def generic(self, args: Any, kws: Any) -> Any:
             """Return the signature of a call with arguments of these types."""
             try:
-                bound = self.parameters.bind(*args, **kws)
+                bound = positional(function).bind(*args, **kws)
             except TypeError as error:
                 raise errors.TypingError(f"{function.__name__}: {error}") from None
-            kinds = [
-                _kind(p, bound.arguments.get(p.name)) for p in self.parameters.parameters.values()
-            ]
+            parameters = positional(function).parameters
+            kinds = [_kind(p, bound.arguments.get(p.name)) for p in parameters.values()]
             found = result_of(function.__name__, kinds)
-            out = dict(zip(self.parameters.parameters, kinds, strict=True)).get("out", types.none)
+            out = dict(zip(parameters, kinds, strict=True)).get("out", types.none)
             kind = found.type if out is types.none else out
-            return signature(kind, *kinds).replace(pysig=self.parameters)
+            return signature(kind, *kinds).replace(pysig=positional(function))
 
     infer_global(function)(Door)
 
@@ -95,6 +93,7 @@ def _register(function: Callable[..., Any], rule: str, ndim: int) -> None:
     lower_builtin(function, types.VarArg(types.Any))(lower)
 
 
+@functools.cache
 def positional(function: Callable[..., Any]) -> inspect.Signature:
     """Return a function's signature without keyword-only parameters, which Numba does not know."""
     found = inspect.signature(function)

@@ -1,6 +1,7 @@
 """Folding patches back: the kernels of col2im. Each row of the result has one writer."""
 
 import numba
+import numpy as np
 
 from numbaconv.arrays import Array, Place
 from numbaconv.indexing import (
@@ -132,7 +133,8 @@ def col2im_columns(
     """Fold patches that are columns."""
     depth, height = packed[0], packed[1]
     # A task is one row of the result, which no other task writes.
-    for task in numba.prange(batch * channels * depth * height):
+    for index in numba.prange(batch * channels * depth * height):
+        task = np.int64(index)
         h = task % height
         d = task // height % depth
         c = task // (height * depth) % channels
@@ -172,7 +174,8 @@ def col2im_rows(
     """Fold patches that are rows."""
     depth, height = packed[0], packed[1]
     # A task is one row of the result with all its channels, which no other task writes.
-    for task in numba.prange(batch * depth * height):
+    for index in numba.prange(batch * depth * height):
+        task = np.int64(index)
         h = task % height
         d = task // height % depth
         n = task // (height * depth)

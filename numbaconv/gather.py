@@ -5,6 +5,7 @@ from one output position to the next.
 """
 
 import numba
+import numpy as np
 
 from numbaconv.arrays import Array, Place
 from numbaconv.formulas import ZEROS
@@ -210,7 +211,8 @@ def im2col_columns(
     positions = packed[6] * packed[7] * packed[8]
     taps = packed[3] * packed[4] * packed[5]
     blocks = (positions + block - 1) // block
-    for task in numba.prange(batch * channels * blocks):
+    for index in numba.prange(batch * channels * blocks):
+        task = np.int64(index)
         window = unpack_window(packed)
         n = task // (channels * blocks)
         c = task // blocks % channels
@@ -248,7 +250,8 @@ def im2col_rows(
     positions = packed[6] * packed[7] * packed[8]
     taps = packed[3] * packed[4] * packed[5]
     blocks = (positions + block - 1) // block
-    for task in numba.prange(batch * blocks):
+    for index in numba.prange(batch * blocks):
+        task = np.int64(index)
         window = unpack_window(packed)
         n = task // blocks
         l0 = task % blocks * block

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numba
+import numpy as np
 
 from numbaconv.arrays import Array, Place
 from numbaconv.indexing import WindowAxes, reached_from, unpack_window
@@ -62,7 +63,8 @@ def reduce(
 ) -> None:
     """Reduce all lines; each worker fetches the next task until none is left."""
     counter[0] = 0
-    for worker in numba.prange(workers):
+    for index in numba.prange(workers):
+        worker = np.int64(index)
         _reduce_tasks(
             x, out, indices, reducer, counter, packed, window, columns, counts, depth_counts,
             row_counts, column_counts, table[worker],
@@ -194,7 +196,8 @@ def spread(
 ) -> None:
     """Sum for each input what windows bring, ``1 / factor`` of each; workers as in `reduce`."""
     counter[0] = 0
-    for worker in numba.prange(workers):
+    for index in numba.prange(workers):
+        worker = np.int64(index)
         _spread_tasks(
             x, out, reducer, counter, packed, window, phases, factor, counts, table[worker]
         )
@@ -302,7 +305,8 @@ def scatter(
     """
     nbytes = size * channels * itemsize
     together = max(1, _CLEARED_BYTES // max(nbytes, 1)) if channels == 1 else 1
-    for worker in numba.prange(workers):
+    for index in numba.prange(workers):
+        worker = np.int64(index)
         flag = wrong[worker].ctypes.data
         last = (worker + 1) * tasks // workers
         for task in range(worker * tasks // workers, last, together):

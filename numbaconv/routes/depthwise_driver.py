@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numba
+import numpy as np
 
 from numbaconv.arrays import Place
 from numbaconv.jit import device, inlined, kernel
@@ -73,7 +74,8 @@ def planes(
 ) -> None:
     """Convolve channels-first images: each task is some rows of an output plane."""
     counter[0] = 0
-    for worker in numba.prange(workers):
+    for index in numba.prange(workers):
+        worker = np.int64(index)
         _planes(images, x, weight, bias, out, zeros, counter, packed, natives, tables[worker])
 
 
@@ -232,7 +234,8 @@ def pixels(
 ) -> None:
     """Convolve channels-last images: each task is one row of output pixels."""
     counter[0] = 0
-    for worker in numba.prange(workers):
+    for index in numba.prange(workers):
+        worker = np.int64(index)
         _pixels(
             images, x, weight, bias, out, zeros, counter, packed, natives, tables[worker],
             lanes_table,

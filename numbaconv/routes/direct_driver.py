@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numba
+import numpy as np
 
 from numbaconv.arrays import Place
 from numbaconv.jit import device, kernel
@@ -98,7 +99,8 @@ def convolve(
 ) -> None:
     """Run all tasks; each worker fetches the next until none is left."""
     counter[0] = 0
-    for worker in numba.prange(workers):
+    for index in numba.prange(workers):
+        worker = np.int64(index)
         _work(
             worker, images, x, weight, bias, out, memory, counter, packed, tiles, movers, offsets,
             row_list, column_list, row_table,
@@ -376,7 +378,8 @@ def pack(
     row_bytes: int, panel_bytes: int, size: int, transposer: int,
 ) -> None:  # fmt: skip
     """Lay ``(groups * outputs, k)`` weights out as panels: `rows` elements for each k."""
-    for panel in numba.prange(panels):
+    for index in numba.prange(panels):
+        panel = np.int64(index)
         group = panel // blocks
         block = panel % blocks
         first = group * outputs + block * rows
@@ -395,7 +398,8 @@ def pack_columns(
     panel_bytes: int, size: int, copier: int, table: Place,
 ) -> None:  # fmt: skip
     """Lay ``(k, groups * outputs)`` weights, whose rows begin at `table`, out as panels."""
-    for panel in numba.prange(panels):
+    for index in numba.prange(panels):
+        panel = np.int64(index)
         group = panel // blocks
         block = panel % blocks
         first = group * outputs + block * rows

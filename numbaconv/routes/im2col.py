@@ -204,7 +204,8 @@ def _outputs_by_positions(
     positions = packed[6] * packed[7] * packed[8]
     tiles = sizes[0] * sizes[2] * ((positions + blocks[0] - 1) // blocks[0])
     cuts = (sizes[3] + blocks[2] - 1) // blocks[2]
-    for worker in numba.prange(workers):
+    for index in numba.prange(workers):
+        worker = np.int64(index)
         task = worker * tiles * cuts // workers
         end = (worker + 1) * tiles * cuts // workers
         while task < end:
@@ -315,7 +316,8 @@ def _positions_by_outputs(
     positions = packed[6] * packed[7] * packed[8]
     tiles = sizes[0] * sizes[2] * ((positions + blocks[0] - 1) // blocks[0])
     cuts = (sizes[3] + blocks[2] - 1) // blocks[2]
-    for worker in numba.prange(workers):
+    for index in numba.prange(workers):
+        worker = np.int64(index)
         task = worker * tiles * cuts // workers
         end = (worker + 1) * tiles * cuts // workers
         while task < end:

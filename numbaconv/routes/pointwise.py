@@ -70,7 +70,8 @@ def _run_in_place(problem: Problem, parallel: bool) -> None:
 def _outputs_by_positions(x: Array, matrix: Array, bias: Array, block: int, out: Array) -> None:
     groups, outputs = matrix.shape[0], matrix.shape[1]
     blocks = (outputs + block - 1) // block
-    for task in numba.prange(x.shape[0] * blocks):
+    for index in numba.prange(x.shape[0] * blocks):
+        task = np.int64(index)
         image = task // blocks
         group = image % groups
         o0 = task % blocks * block
@@ -88,7 +89,8 @@ def _outputs_by_positions(x: Array, matrix: Array, bias: Array, block: int, out:
 def _positions_by_outputs(x: Array, matrix: Array, bias: Array, block: int, out: Array) -> None:
     positions = x.shape[1]
     blocks = (positions + block - 1) // block
-    for task in numba.prange(x.shape[0] * blocks):
+    for index in numba.prange(x.shape[0] * blocks):
+        task = np.int64(index)
         image = task // blocks
         l0 = task % blocks * block
         l1 = min(l0 + block, positions)

@@ -188,7 +188,8 @@ class Plan:
         space, scratch = workspace.take(nbytes * workers + shared), kept.take(workers)
         counter, *worker_tables = scratch
         threads.run(
-            driver.convolve, workers, workers, images, address(x), packed.address,
+            driver.convolve_shared if shared else driver.convolve, workers, workers, images,
+            address(x), packed.address,
             packed.bias_address, address(out), space.address,
             space.address + nbytes * workers, counter, *tables, *worker_tables,
         )  # fmt: skip

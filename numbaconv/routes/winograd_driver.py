@@ -1,6 +1,7 @@
 """The loops of Winograd convolution, in addresses and bytes."""
 
 import numba
+import numpy as np
 
 from numbaconv.arrays import Place
 from numbaconv.jit import device, kernel
@@ -25,28 +26,53 @@ def convolve(
     tables: Place,
     runs: Place,
 ) -> None:
-    """Convolve; ``counter[1]`` becomes 1 if any result is not finite."""
+    """Convolve, all stages fused; ``counter[1]`` becomes 1 if any result is not finite."""
     counter[0] = counter[1] = 0
     s = unpack(packed)
     panels = (images * s.down * s.across + s.panel - 1) // s.panel
     blocks = (panels + s.block - 1) // s.block
-    if s.shared == 0:
-        for worker in numba.prange(workers):
-            _fused(
-                worker, blocks, images, x, weight, bias, out, memory, counter, packed, natives,
-                offsets, tables[worker], runs[worker],
-            )  # fmt: skip
-        return
+    for index in numba.prange(workers):
+        worker = np.int64(index)
+        _fused(
+            worker, blocks, images, x, weight, bias, out, memory, counter, packed, natives,
+            offsets, tables[worker], runs[worker],
+        )  # fmt: skip
+
+
+@kernel
+def convolve_shared(
+    workers: int,
+    images: int,
+    x: int,
+    weight: int,
+    bias: int,
+    out: int,
+    memory: int,
+    shared: int,
+    counter: Place,
+    packed: Place,
+    natives: Place,
+    offsets: Place,
+    tables: Place,
+    runs: Place,
+) -> None:
+    """Do the same with transformed tiles that all workers share, for few tiles."""
+    counter[0] = counter[1] = 0
+    s = unpack(packed)
+    panels = (images * s.down * s.across + s.panel - 1) // s.panel
+    blocks = (panels + s.block - 1) // s.block
     for first in range(0, blocks, s.group):
         count = min(s.group, blocks - first)
         counter[0] = 0
-        for worker in numba.prange(workers):
+        for index in numba.prange(workers):
+            worker = np.int64(index)
             _transform_shared(
                 worker, first, count, images, x, memory, shared, counter, packed, natives,
                 tables[worker], runs[worker],
             )  # fmt: skip
         counter[0] = 0
-        for worker in numba.prange(workers):
+        for index in numba.prange(workers):
+            worker = np.int64(index)
             _multiply_shared(
                 worker, first, count, images, weight, bias, out, memory, shared, counter, packed,
                 natives, offsets, tables[worker], runs[worker],
@@ -75,6 +101,7 @@ def _fused(
     own = memory + worker * s.worker_bytes
     share = (s.out_blocks + s.cuts - 1) // s.cuts
     loaded = -1
+    first = np.int64(0)  # a literal 0 would be compiled for itself
     while True:
         task = fetch_add(counter.ctypes.data)
         if task >= blocks * s.cuts:
@@ -84,7 +111,7 @@ def _fused(
         if block != loaded:
             t0, t1 = tiles_of(s, block, images)
             count = find_rows(s, t0, t1, tables, runs)
-            transform(s, x, 0, s.channels, t1 - t0, own + s.tiles_offset, own, natives, tables,
+            transform(s, x, first, s.channels, t1 - t0, own + s.tiles_offset, own, natives, tables,
                        runs, count)  # fmt: skip
             loaded = block
         multiply(
@@ -182,7 +209,8 @@ def pack(
     transformer: int,
 ) -> None:
     """Transform ``(outputs, channels * taps)`` weights, block by block."""
-    for worker in numba.prange(workers):
+    for index in numba.prange(workers):
+        worker = np.int64(index)
         panel = memory + worker * space
         for block in range(worker * blocks // workers, (worker + 1) * blocks // workers):
             valid = min(rows, outputs - block * rows)
@@ -215,7 +243,8 @@ def pack_flipped(
     tables: Place,
 ) -> None:
     """Transform ``(channels, outputs * taps)`` weights, taps flipped, block by block."""
-    for worker in numba.prange(workers):
+    for index in numba.prange(workers):
+        worker = np.int64(index)
         panel = memory + worker * space
         targets, steps = tables[worker, 0], tables[worker, 1]
         for tap in range(taps):

@@ -153,7 +153,8 @@ def _fold_products(
     out: Array,
     out_place: Place,
 ) -> None:
-    for worker in numba.prange(workers):
+    for index in numba.prange(workers):
+        worker = np.int64(index)
         for task in range(worker * tasks // workers, (worker + 1) * tasks // workers):
             _fold_box(
                 task, x, x_place, packed, sizes, boxes, weight, bias, workspace[worker], out,

@@ -157,7 +157,8 @@ def _sweep(
     spaces: Place, unused: int, packer: int, tables: Place,
 ) -> None:  # fmt: skip
     """Pack block by block of the small convolutions' output channels."""
-    for worker in numba.prange(workers):
+    for index in numba.prange(workers):
+        worker = np.int64(index)
         targets = tables[worker]
         for task in range(worker * tasks // workers, (worker + 1) * tasks // workers):
             group, block = task // blocks, task % blocks
@@ -183,7 +184,8 @@ def _transpose(
     to_tap: int, to_group: int, to_row: int, rows: int, columns: int, transposer: int,
 ) -> None:  # fmt: skip
     """Transpose the matrix of each tap and group; distances in bytes."""
-    for task in numba.prange(tasks):
+    for index in numba.prange(tasks):
+        task = np.int64(index)
         t, g = task // groups, task % groups
         source = weight + order[t] * tap + g * group
         target = to + t * to_tap + g * to_group
@@ -197,7 +199,8 @@ def _flip(
     """Exchange the channels of ``(groups, outputs, channels, taps)``, with taps in an order."""
     count = order.size
     blocks = (channels + _BLOCK - 1) // _BLOCK
-    for task in numba.prange(groups * blocks):
+    for index in numba.prange(groups * blocks):
+        task = np.int64(index)
         group = task // blocks
         c0 = task % blocks * _BLOCK
         c1 = min(c0 + _BLOCK, channels)

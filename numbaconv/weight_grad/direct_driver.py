@@ -8,6 +8,7 @@ elements of the patch in one slot.
 from typing import NamedTuple
 
 import numba
+import numpy as np
 
 from numbaconv.arrays import Place
 from numbaconv.jit import device, kernel
@@ -100,7 +101,8 @@ def accumulate(
 ) -> None:
     """Run all tasks over some images, of which the first is number `first`."""
     counter[0] = 0
-    for worker in numba.prange(workers):
+    for index in numba.prange(workers):
+        worker = np.int64(index)
         _work(
             worker, x, grad, sums, zeros, memory, first, images, counter, packed, natives, offsets,
             starts, elements, columns, pixels, row_table,
@@ -382,7 +384,8 @@ def finish(
     workers: int, sums: int, out: int, packed: Place, transposer: int, copier: int, rows: Place
 ) -> None:
     """Write the sums of the first slot to weights in the caller's layout."""
-    for worker in numba.prange(workers):
+    for index in numba.prange(workers):
+        worker = np.int64(index)
         _finish_share(worker, workers, sums, out, packed, transposer, copier, rows)
 
 

@@ -128,7 +128,8 @@ def _add_products(
     workspace: Array,
     sums: Array,
 ) -> None:
-    for worker in numba.prange(workers):
+    for index in numba.prange(workers):
+        worker = np.int64(index)
         for task in range(worker * tasks // workers, (worker + 1) * tasks // workers):
             _add_slot(
                 task, x, x_place, packed, grad, grad_place, walk, sizes, workspace[worker], sums

@@ -40,6 +40,7 @@ from numbaconv.max_pooling import (
     max_pool3d_backward,
 )
 from numbaconv.max_unpooling import max_unpool1d, max_unpool2d, max_unpool3d
+from numbaconv.warming import warmup
 from numbaconv.weight_gradients import (
     conv1d_weight_grad,
     conv2d_weight_grad,
@@ -99,6 +100,7 @@ __all__ = [
     "max_unpool1d",
     "max_unpool2d",
     "max_unpool3d",
+    "warmup",
 ]
 
 nopython.register(globals()[name] for name in __all__)

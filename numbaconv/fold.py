@@ -1,5 +1,7 @@
 """Folding patches back: the kernels of col2im. Each row of the result has one writer."""
 
+from typing import Any
+
 import numba
 import numpy as np
 
@@ -134,7 +136,7 @@ def col2im_columns(
     depth, height = packed[0], packed[1]
     # A task is one row of the result, which no other task writes.
     for index in numba.prange(batch * channels * depth * height):
-        task = np.int64(index)
+        task: Any = np.int64(index)
         h = task % height
         d = task // height % depth
         c = task // (height * depth) % channels
@@ -175,7 +177,7 @@ def col2im_rows(
     depth, height = packed[0], packed[1]
     # A task is one row of the result with all its channels, which no other task writes.
     for index in numba.prange(batch * depth * height):
-        task = np.int64(index)
+        task: Any = np.int64(index)
         h = task % height
         d = task // height % depth
         n = task // (height * depth)

@@ -4,6 +4,8 @@ A patch matrix is addressed as flat memory with two steps: from one patch elemen
 from one output position to the next.
 """
 
+from typing import Any
+
 import numba
 import numpy as np
 
@@ -212,7 +214,7 @@ def im2col_columns(
     taps = packed[3] * packed[4] * packed[5]
     blocks = (positions + block - 1) // block
     for index in numba.prange(batch * channels * blocks):
-        task = np.int64(index)
+        task: Any = np.int64(index)
         window = unpack_window(packed)
         n = task // (channels * blocks)
         c = task // blocks % channels
@@ -251,7 +253,7 @@ def im2col_rows(
     taps = packed[3] * packed[4] * packed[5]
     blocks = (positions + block - 1) // block
     for index in numba.prange(batch * blocks):
-        task = np.int64(index)
+        task: Any = np.int64(index)
         window = unpack_window(packed)
         n = task // blocks
         l0 = task % blocks * block

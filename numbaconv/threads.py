@@ -9,6 +9,7 @@ import collections
 import contextlib
 import os
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import numba
@@ -54,9 +55,26 @@ def worker_count(tasks: int, *, work: int, parallel: bool) -> int:
     return min(tasks, count)
 
 
+_warming = threading.local()
+
+
+@contextlib.contextmanager
+def both_twins() -> Iterator[None]:
+    """Run every kernel as both of its twins, for the sake of compiling them."""
+    _warming.active = True
+    try:
+        yield
+    finally:
+        _warming.active = False
+
+
 def run(kernel: Kernel, workers: int, *args: Any) -> None:
     """Run a kernel, with Numba's threads if there is to be more than one worker."""
-    if workers == 1:
+    if getattr(_warming, "active", False):
+        kernel.serial(*args)
+        with _turn():
+            kernel.threaded(*args)
+    elif workers == 1:
         kernel.serial(*args)
     else:
         with _turn():
@@ -74,9 +92,12 @@ def shared_counter(count: int = 1) -> npt.NDArray[np.int64]:
 
 
 def tables(workers: int, *shape: int) -> npt.NDArray[np.int64]:
-    """Return one int64 table a worker, such that no two share a cache line."""
+    """Return an int64 table of at least a shape for each worker; no two share a cache line.
+
+    Always contiguous, also for one worker, so that kernels are compiled for one kind of array.
+    """
     *rest, last = shape
-    found = np.zeros((workers, *rest, last + 2 * _LINE), np.int64)[..., :last]
+    found = np.zeros((workers, *rest, last + 2 * _LINE), np.int64)
     if recording.active:
         recording.borrowed_array(found, cleared=True)
     return found

@@ -19,23 +19,7 @@ from numbaconv import gather
 print(sum(gather.im2col_columns.serial.stats.cache_hits.values()))
 """
 SUM = "552.0"  # of the patches of CALL
-
-# Compiles one signature of a kernel and checks its result; run by several processes at once.
-RACER = """
-import sys, numpy as np, numbaconv as nbc
-dtype, layout, patches = sys.argv[1:]
-x = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5).astype(dtype)
-cols = nbc.im2col(x, 2, layout=layout, patches=patches, parallel=False)
-spatial = x if layout == "channels_first" else x.transpose(0, 3, 1, 2)
-size = spatial.shape[2:]
-count = nbc.col2im(np.ones_like(cols), size, 2, layout=layout, patches=patches, parallel=False)
-back = nbc.col2im(cols, size, 2, layout=layout, patches=patches, parallel=False)
-assert np.array_equal(back, x * count), (dtype, layout, patches)
-w = np.ones((3, 3, 1, 1) if layout == "channels_first" else (1, 1, 5, 3), dtype)
-y = nbc.conv2d(x, w, padding=1, layout=layout, parallel=False)
-assert y.sum() == 3 * x.sum(), (dtype, layout)
-"""
-
+RACER = "tests/cache_racer.py"
 
 NATIVE = """
 import numpy as np, numbaconv as nbc
@@ -154,22 +138,40 @@ def test_every_source_is_in_the_hash():
 def test_processes_that_fill_it_together(tmp_path):
     """Eight at once on an empty cache, then eight more that find it and check every result."""
     variants = [
-        (dtype, layout, patches)
-        for dtype, layout in [
-            ("float32", "channels_first"), ("float32", "channels_last"),
-            ("float64", "channels_first"), ("int16", "channels_last"),
-        ]
-        for patches in ("columns", "rows")
-    ]  # fmt: skip
-    for _ in range(2):
+        (dtype, layout)
+        for dtype in ("float32", "float64", "int16", "int64")
+        for layout in ("channels_first", "channels_last")
+    ]
+    found = []
+    for turn in range(2):
         environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
         racers = [
             subprocess.Popen(
-                [sys.executable, "-c", RACER, *variant], cwd=ROOT, env=environment,
+                [sys.executable, RACER, *variant, str(8 * turn + number)], cwd=ROOT, env=environment,
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             )
-            for variant in variants
+            for number, variant in enumerate(variants)
         ]  # fmt: skip
         for racer in racers:
             printed, _ = racer.communicate(timeout=600)
             assert racer.returncode == 0, printed
+        found.append(entries(tmp_path))
+    assert found[0] == found[1]
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_an_unreadable_entry_is_compiled_again(tmp_path):
+    code(CALL, NUMBA_CACHE_DIR=str(tmp_path))
+    for path in entries(tmp_path):
+        path.unlink()
+        path.mkdir()
+    assert code(CALL, NUMBA_CACHE_DIR=str(tmp_path)).split() == [SUM, "0"]
+
+
+def test_a_cpu_with_other_features_has_entries_of_its_own(tmp_path):
+    code(CALL, NUMBA_CACHE_DIR=str(tmp_path))
+    before = entries(tmp_path)
+    other = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
+    assert code(CALL, NUMBA_CACHE_DIR=str(tmp_path), **other).split() == [SUM, "0"]
+    assert set(before) < set(entries(tmp_path))
+    assert code(CALL, NUMBA_CACHE_DIR=str(tmp_path)).split() == [SUM, "1"]

@@ -9,7 +9,9 @@ from numbaconv.bench.layers import FAMILIES
 from numbaconv.cli import apply as apply_command
 from numbaconv.cli import bench as bench_command
 from numbaconv.cli import info as info_command
+from numbaconv.cli import warmup as warmup_command
 from numbaconv.cli.filters import FILTERS
+from numbaconv.routes import NAMES
 
 
 class _Padding(click.ParamType):  # type: ignore[type-arg,unused-ignore]
@@ -39,6 +41,35 @@ def numbaconv(context: click.Context) -> None:
 def info() -> None:
     """Print versions, CPU, threads, BLAS, cache and GPU."""
     click.echo(info_command.report())
+
+
+@numbaconv.command()
+@click.option("--dtype", "dtypes", multiple=True, help="Of the arrays.  [default: float32]")
+@click.option(
+    "--dims",
+    multiple=True,
+    type=click.IntRange(1, 3),
+    help="Numbers of spatial axes.  [default: 2]",
+)
+@click.option(
+    "--algorithm",
+    "algorithms",
+    multiple=True,
+    type=click.Choice(NAMES),
+    help="Convolution by these algorithms only.  [default: everything]",
+)
+@click.option("--quiet", is_flag=True, help="No progress bar and no summary.")
+def warmup(
+    dtypes: tuple[str, ...], dims: tuple[int, ...], algorithms: tuple[str, ...], quiet: bool
+) -> None:
+    """Compile ahead of time what usual calls need, and keep it in the cache.
+
+    For container images, whose processes shall not compile: run it when the image is built, on the
+    kind of CPU that will run it.
+    """
+    summary = warmup_command.run(dtypes or ("float32",), dims or (2,), algorithms or None, quiet)
+    if not quiet:
+        click.echo(summary)
 
 
 @numbaconv.command()

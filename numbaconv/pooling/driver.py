@@ -1,6 +1,6 @@
 """The loops of pooling, in addresses and bytes: one machine code for all dtypes."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -64,7 +64,7 @@ def reduce(
     """Reduce all lines; each worker fetches the next task until none is left."""
     counter[0] = 0
     for index in numba.prange(workers):
-        worker = np.int64(index)
+        worker: Any = np.int64(index)
         _reduce_tasks(
             x, out, indices, reducer, counter, packed, window, columns, counts, depth_counts,
             row_counts, column_counts, table[worker],
@@ -197,7 +197,7 @@ def spread(
     """Sum for each input what windows bring, ``1 / factor`` of each; workers as in `reduce`."""
     counter[0] = 0
     for index in numba.prange(workers):
-        worker = np.int64(index)
+        worker: Any = np.int64(index)
         _spread_tasks(
             x, out, reducer, counter, packed, window, phases, factor, counts, table[worker]
         )
@@ -306,7 +306,7 @@ def scatter(
     nbytes = size * channels * itemsize
     together = max(1, _CLEARED_BYTES // max(nbytes, 1)) if channels == 1 else 1
     for index in numba.prange(workers):
-        worker = np.int64(index)
+        worker: Any = np.int64(index)
         flag = wrong[worker].ctypes.data
         last = (worker + 1) * tasks // workers
         for task in range(worker * tasks // workers, last, together):

@@ -1,6 +1,6 @@
 """The loops of depthwise convolution, in addresses and bytes."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -75,7 +75,7 @@ def planes(
     """Convolve channels-first images: each task is some rows of an output plane."""
     counter[0] = 0
     for index in numba.prange(workers):
-        worker = np.int64(index)
+        worker: Any = np.int64(index)
         _planes(images, x, weight, bias, out, zeros, counter, packed, natives, tables[worker])
 
 
@@ -235,7 +235,7 @@ def pixels(
     """Convolve channels-last images: each task is one row of output pixels."""
     counter[0] = 0
     for index in numba.prange(workers):
-        worker = np.int64(index)
+        worker: Any = np.int64(index)
         _pixels(
             images, x, weight, bias, out, zeros, counter, packed, natives, tables[worker],
             lanes_table,

@@ -1,6 +1,6 @@
 """The loops of direct convolution, in addresses and bytes: one machine code for all dtypes."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -100,7 +100,7 @@ def convolve(
     """Run all tasks; each worker fetches the next until none is left."""
     counter[0] = 0
     for index in numba.prange(workers):
-        worker = np.int64(index)
+        worker: Any = np.int64(index)
         _work(
             worker, images, x, weight, bias, out, memory, counter, packed, tiles, movers, offsets,
             row_list, column_list, row_table,
@@ -379,7 +379,7 @@ def pack(
 ) -> None:  # fmt: skip
     """Lay ``(groups * outputs, k)`` weights out as panels: `rows` elements for each k."""
     for index in numba.prange(panels):
-        panel = np.int64(index)
+        panel: Any = np.int64(index)
         group = panel // blocks
         block = panel % blocks
         first = group * outputs + block * rows
@@ -399,7 +399,7 @@ def pack_columns(
 ) -> None:  # fmt: skip
     """Lay ``(k, groups * outputs)`` weights, whose rows begin at `table`, out as panels."""
     for index in numba.prange(panels):
-        panel = np.int64(index)
+        panel: Any = np.int64(index)
         group = panel // blocks
         block = panel % blocks
         first = group * outputs + block * rows

@@ -205,7 +205,7 @@ def _outputs_by_positions(
     tiles = sizes[0] * sizes[2] * ((positions + blocks[0] - 1) // blocks[0])
     cuts = (sizes[3] + blocks[2] - 1) // blocks[2]
     for index in numba.prange(workers):
-        worker = np.int64(index)
+        worker: Any = np.int64(index)
         task = worker * tiles * cuts // workers
         end = (worker + 1) * tiles * cuts // workers
         while task < end:
@@ -317,7 +317,7 @@ def _positions_by_outputs(
     tiles = sizes[0] * sizes[2] * ((positions + blocks[0] - 1) // blocks[0])
     cuts = (sizes[3] + blocks[2] - 1) // blocks[2]
     for index in numba.prange(workers):
-        worker = np.int64(index)
+        worker: Any = np.int64(index)
         task = worker * tiles * cuts // workers
         end = (worker + 1) * tiles * cuts // workers
         while task < end:

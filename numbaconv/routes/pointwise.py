@@ -5,6 +5,8 @@ in place, so nothing is copied. Images of other strides go through one that is c
 products in the same order, so the result does not depend on strides.
 """
 
+from typing import Any
+
 import numba
 import numpy as np
 
@@ -71,7 +73,7 @@ def _outputs_by_positions(x: Array, matrix: Array, bias: Array, block: int, out:
     groups, outputs = matrix.shape[0], matrix.shape[1]
     blocks = (outputs + block - 1) // block
     for index in numba.prange(x.shape[0] * blocks):
-        task = np.int64(index)
+        task: Any = np.int64(index)
         image = task // blocks
         group = image % groups
         o0 = task % blocks * block
@@ -90,7 +92,7 @@ def _positions_by_outputs(x: Array, matrix: Array, bias: Array, block: int, out:
     positions = x.shape[1]
     blocks = (positions + block - 1) // block
     for index in numba.prange(x.shape[0] * blocks):
-        task = np.int64(index)
+        task: Any = np.int64(index)
         image = task // blocks
         l0 = task % blocks * block
         l1 = min(l0 + block, positions)

@@ -1,5 +1,7 @@
 """The loops of Winograd convolution, in addresses and bytes."""
 
+from typing import Any
+
 import numba
 import numpy as np
 
@@ -32,7 +34,7 @@ def convolve(
     panels = (images * s.down * s.across + s.panel - 1) // s.panel
     blocks = (panels + s.block - 1) // s.block
     for index in numba.prange(workers):
-        worker = np.int64(index)
+        worker: Any = np.int64(index)
         _fused(
             worker, blocks, images, x, weight, bias, out, memory, counter, packed, natives,
             offsets, tables[worker], runs[worker],
@@ -65,7 +67,7 @@ def convolve_shared(
         count = min(s.group, blocks - first)
         counter[0] = 0
         for index in numba.prange(workers):
-            worker = np.int64(index)
+            worker: Any = np.int64(index)
             _transform_shared(
                 worker, first, count, images, x, memory, shared, counter, packed, natives,
                 tables[worker], runs[worker],
@@ -101,7 +103,7 @@ def _fused(
     own = memory + worker * s.worker_bytes
     share = (s.out_blocks + s.cuts - 1) // s.cuts
     loaded = -1
-    first = np.int64(0)  # a literal 0 would be compiled for itself
+    first: Any = np.int64(0)  # a literal 0 would be compiled for itself
     while True:
         task = fetch_add(counter.ctypes.data)
         if task >= blocks * s.cuts:
@@ -210,7 +212,7 @@ def pack(
 ) -> None:
     """Transform ``(outputs, channels * taps)`` weights, block by block."""
     for index in numba.prange(workers):
-        worker = np.int64(index)
+        worker: Any = np.int64(index)
         panel = memory + worker * space
         for block in range(worker * blocks // workers, (worker + 1) * blocks // workers):
             valid = min(rows, outputs - block * rows)
@@ -244,7 +246,7 @@ def pack_flipped(
 ) -> None:
     """Transform ``(channels, outputs * taps)`` weights, taps flipped, block by block."""
     for index in numba.prange(workers):
-        worker = np.int64(index)
+        worker: Any = np.int64(index)
         panel = memory + worker * space
         targets, steps = tables[worker, 0], tables[worker, 1]
         for tap in range(taps):

@@ -154,7 +154,7 @@ def _fold_products(
     out_place: Place,
 ) -> None:
     for index in numba.prange(workers):
-        worker = np.int64(index)
+        worker: Any = np.int64(index)
         for task in range(worker * tasks // workers, (worker + 1) * tasks // workers):
             _fold_box(
                 task, x, x_place, packed, sizes, boxes, weight, bias, workspace[worker], out,

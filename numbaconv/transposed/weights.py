@@ -1,5 +1,7 @@
 """Weights for the small convolutions of stride 1: some taps, flipped, with channels exchanged."""
 
+from typing import Any
+
 import numba
 import numpy as np
 
@@ -158,7 +160,7 @@ def _sweep(
 ) -> None:  # fmt: skip
     """Pack block by block of the small convolutions' output channels."""
     for index in numba.prange(workers):
-        worker = np.int64(index)
+        worker: Any = np.int64(index)
         targets = tables[worker]
         for task in range(worker * tasks // workers, (worker + 1) * tasks // workers):
             group, block = task // blocks, task % blocks
@@ -185,7 +187,7 @@ def _transpose(
 ) -> None:  # fmt: skip
     """Transpose the matrix of each tap and group; distances in bytes."""
     for index in numba.prange(tasks):
-        task = np.int64(index)
+        task: Any = np.int64(index)
         t, g = task // groups, task % groups
         source = weight + order[t] * tap + g * group
         target = to + t * to_tap + g * to_group
@@ -200,7 +202,7 @@ def _flip(
     count = order.size
     blocks = (channels + _BLOCK - 1) // _BLOCK
     for index in numba.prange(groups * blocks):
-        task = np.int64(index)
+        task: Any = np.int64(index)
         group = task // blocks
         c0 = task % blocks * _BLOCK
         c1 = min(c0 + _BLOCK, channels)

@@ -5,7 +5,7 @@ A *chunk* is some output positions: all of several images, or some rows of one d
 elements of the patch in one slot.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -102,7 +102,7 @@ def accumulate(
     """Run all tasks over some images, of which the first is number `first`."""
     counter[0] = 0
     for index in numba.prange(workers):
-        worker = np.int64(index)
+        worker: Any = np.int64(index)
         _work(
             worker, x, grad, sums, zeros, memory, first, images, counter, packed, natives, offsets,
             starts, elements, columns, pixels, row_table,
@@ -385,7 +385,7 @@ def finish(
 ) -> None:
     """Write the sums of the first slot to weights in the caller's layout."""
     for index in numba.prange(workers):
-        worker = np.int64(index)
+        worker: Any = np.int64(index)
         _finish_share(worker, workers, sums, out, packed, transposer, copier, rows)
 
 

@@ -129,7 +129,7 @@ def _add_products(
     sums: Array,
 ) -> None:
     for index in numba.prange(workers):
-        worker = np.int64(index)
+        worker: Any = np.int64(index)
         for task in range(worker * tasks // workers, (worker + 1) * tasks // workers):
             _add_slot(
                 task, x, x_place, packed, grad, grad_place, walk, sizes, workspace[worker], sums

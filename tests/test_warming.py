@@ -1,0 +1,70 @@
+"""Compiling ahead of time: what it leaves to be compiled, and what it refuses."""
+
+import pytest
+from children import code, python
+
+import numbaconv as nbc
+
+# Usual calls, in a process that reports what Numba still had to compile.
+CALLS = """
+import numba, numpy as np
+import numbaconv as nbc
+from numbaconv.native import link
+x, w = np.ones((2, 16, 40, 44), {dtype!r}), np.ones((48, 16, 3, 3), {dtype!r})
+for parallel in (True, False):
+    y = nbc.conv2d(x, w, np.ones(48, {dtype!r}), padding=1, parallel=parallel)
+    nbc.conv2d(x, w[:, :, :1, :1], parallel=parallel)
+    nbc.conv2d(x, w, stride=2, parallel=parallel)
+    nbc.conv2d(x, w[:16, :1], padding=1, groups=16, parallel=parallel)
+    nbc.conv2d_backward(y, x, w, padding=1, parallel=parallel)
+    nbc.max_pool2d(x, 2, parallel=parallel)
+    nbc.im2col(x, 3, parallel=parallel)
+kernels = [
+    kernel
+    for module in list(__import__("sys").modules.values())
+    if getattr(module, "__name__", "").startswith("numbaconv")
+    for kernel in vars(module).values()
+    if type(kernel).__name__ == "Kernel"
+]
+missed = [
+    twin.py_func.__qualname__
+    for kernel in kernels
+    for twin in (kernel.serial, kernel.threaded)
+    if sum(twin.stats.cache_misses.values())
+]
+print(missed, [f for f, found in link._compiled.items() if not found.cache_hits])
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("dtype", ["float32"])
+def test_usual_calls_compile_nothing_after_it(tmp_path, dtype):
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_NUM_THREADS": "2"}
+    printed = python("-m", "numbaconv", "warmup", "--dtype", dtype, **environment).stdout
+    assert printed.startswith("warm in")
+    assert f" in {tmp_path}" in printed
+    assert code(CALLS.format(dtype=dtype), **environment).strip() == "[] []"
+
+
+def test_one_algorithm_in_one_dimension(tmp_path):
+    source = "import numbaconv as nbc; nbc.warmup(dtypes=['int16'], dims=[1], algorithms=['fft'])"
+    code(source, NUMBA_CACHE_DIR=str(tmp_path))
+    assert not list(tmp_path.rglob("*.bin"))  # of which int16 has none
+    code(source.replace("fft", "depthwise"), NUMBA_CACHE_DIR=str(tmp_path))
+    assert list(tmp_path.rglob("*.bin"))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"dtypes": "float32"}, TypeError, "dtypes must be a sequence"),
+        ({"dtypes": ["bool"]}, TypeError, "dtypes must be float16, float32"),
+        ({"dims": [4]}, ValueError, "dims must be from 1 to 3"),
+        ({"dims": 2}, TypeError, "dims must be a sequence"),
+        ({"algorithms": ["fast"]}, ValueError, "algorithms must be one of"),
+        ({"progress": 1}, TypeError, "progress must be True or False"),
+    ],
+)
+def test_wrong_arguments(options, error, message):
+    with pytest.raises(error, match=message):
+        nbc.warmup(**options)

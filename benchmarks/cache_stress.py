@@ -1,8 +1,9 @@
-"""Races on the compilation cache: many processes fill an empty one, then others check all results.
+"""Races on the compilation cache: many processes fill an empty one, others check all results.
 
-Run as ``python -m benchmarks.cache_stress --repetitions 20``. Each repetition starts eight processes
-at once, of different dtypes and layouts, on an empty cache, and then eight more, which must find what
-they need and get every result right. Prints what went wrong; exit status 1 if anything did.
+Run as ``python -m benchmarks.cache_stress --repetitions 20``. Each repetition starts eight
+processes at once, of different dtypes and layouts, on an empty cache, and then eight more, which
+must find what they need and get every result right. Prints what went wrong; exit status 1 if
+anything did.
 """
 
 import argparse

@@ -147,8 +147,8 @@ def test_processes_that_fill_it_together(tmp_path):
         environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
         racers = [
             subprocess.Popen(
-                [sys.executable, RACER, *variant, str(8 * turn + number)], cwd=ROOT, env=environment,
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                [sys.executable, RACER, *variant, str(8 * turn + number)], cwd=ROOT,
+                env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             )
             for number, variant in enumerate(variants)
         ]  # fmt: skip

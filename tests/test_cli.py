@@ -16,6 +16,7 @@ from scipy import ndimage
 import numbaconv as nbc
 from numbaconv.cli import apply, files, main
 from numbaconv.cli.filters import FILTERS, clipped
+from numbaconv.cli.interrupts import interruptible
 
 rng = np.random.default_rng(5)
 
@@ -282,7 +283,11 @@ def test_ctrl_c_is_130_and_leaves_nothing(tmp_path):
     np.savez(tmp_path / "w.npz", weight=np.ones((64, 3, 5, 5), np.float32))
     command = [sys.executable, "-m", "numbaconv", "apply", "x.npy", "y.npy", "--weights", "w.npz",
                "--batch", "1"]  # fmt: skip
-    child = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE)
+    # A suite that runs in the background of a shell has Ctrl-C ignored, and its children, too.
+    child = subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
     while not list(tmp_path.glob(".numbaconv-*")) and child.poll() is None:
         time.sleep(0.02)
     child.send_signal(signal.SIGINT)
@@ -305,12 +310,23 @@ def test_a_ctrl_c_that_something_swallows_is_not_lost(tmp_path, run, monkeypatch
     monkeypatch.setattr(apply.Convolution, "__call__", swallow)
     np.save(tmp_path / "x.npy", np.ones((4, 3, 8, 8), np.float32))
     np.savez(tmp_path / "w.npz", weight=np.ones((2, 3, 3, 3), np.float32))
-    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(apply, "interruptible", with_ctrl_c)
     status, _, _ = run("apply", tmp_path / "x.npy", tmp_path / "y.npy", "--weights",
                        tmp_path / "w.npz", "--batch", "1")  # fmt: skip
     assert status == 130
     assert {p.name for p in tmp_path.iterdir()} == {"x.npy", "w.npz"}
-    assert signal.getsignal(signal.SIGINT) is before
+
+
+@contextlib.contextmanager
+def with_ctrl_c():
+    """Let Ctrl-C work as where a person presses it, and check that it is put back."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with interruptible() as check:
+            yield check
+    finally:
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        signal.signal(signal.SIGINT, before)
 
 
 def test_larger_than_memory(tmp_path):

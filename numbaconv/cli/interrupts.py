@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 @contextlib.contextmanager
 def interruptible() -> Iterator[Callable[[], None]]:
     """Yield a function that raises KeyboardInterrupt if Ctrl-C was pressed since the start."""
-    if threading.current_thread() is not threading.main_thread():
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # as behind nohup
+    if ignored or threading.current_thread() is not threading.main_thread():
         yield lambda: None
         return
     pressed = False

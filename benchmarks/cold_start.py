@@ -1,8 +1,8 @@
-"""What a fresh process pays: import, first calls with and without a cache, beside Numba and PyTorch.
+"""What a fresh process pays: import and first calls, beside Numba and PyTorch.
 
-Run as ``python -m benchmarks.cold_start --python PYTHON --save``, PYTHON having torch. Every figure is
-the least of some fresh processes that take turns; bytecode is compiled before. Numba's floor is the
-first call of a cached one-line ``@njit(parallel=True)`` function. Also counts the compiled
+Run as ``python -m benchmarks.cold_start --python PYTHON --save``, PYTHON having torch. Every figure
+is the least of some fresh processes that take turns; bytecode is compiled before. Numba's floor is
+the first call of a cached one-line ``@njit(parallel=True)`` function. Also counts the compiled
 signatures and the bytes that each function leaves in an empty cache.
 """
 

@@ -1,4 +1,4 @@
-"""What a fresh process pays: import, and the first call of each function with and without a cache."""
+"""What a fresh process pays: import, and first calls with and without a cache."""
 
 import tempfile
 

@@ -132,12 +132,13 @@ def _convolutions(name: str, ndim: int, dtype: np.dtype[Any]) -> Iterator[Step]:
                 continue
             if name in found:
                 label = f"conv{ndim}d {dtype} {name} {kernel} s{stride} {outputs}"
-                yield label, partial(conv, x, weight, **options)
+                bias = np.zeros(outputs, dtype)
+                yield label, partial(conv, x, weight, bias, **options)
                 if kernel == 3 and outputs == 64:
                     # One image and few pixels: other tiles, other ways to share the work.
                     few = (8,) * ndim
                     y = np.zeros((1, *few, channels) if last else (1, channels, *few), dtype)
-                    yield label, partial(conv, y, weight, **options)
+                    yield label, partial(conv, y, weight, bias, **options)
 
 
 def _others(ndim: int, dtype: np.dtype[Any]) -> Iterator[Step]:

@@ -191,7 +191,7 @@ def equal(found, expected):
 def test_results_are_those_of_python(body, count, parallel, threads_restored, monkeypatch):
     numba.set_num_threads(count)
     jitted = compiled(body)
-    for site in list(programs._sites):
+    for site in programs.sites():
         site.forget()
     calls = []
     call = door.call

@@ -4,6 +4,8 @@ import pytest
 from children import code, python
 
 import numbaconv as nbc
+from numbaconv import warming
+from numbaconv.routes import NAMES
 
 # Usual calls, in a process that reports what Numba still had to compile.
 CALLS = """
@@ -12,13 +14,10 @@ import numbaconv as nbc
 from numbaconv.native import link
 x, w = np.ones((2, 16, 40, 44), {dtype!r}), np.ones((48, 16, 3, 3), {dtype!r})
 for parallel in (True, False):
-    y = nbc.conv2d(x, w, np.ones(48, {dtype!r}), padding=1, parallel=parallel)
+    nbc.conv2d(x, w, np.ones(48, {dtype!r}), 1, 1, parallel=parallel, algorithm='direct')
     nbc.conv2d(x, w[:, :, :1, :1], parallel=parallel)
     nbc.conv2d(x, w, stride=2, parallel=parallel)
     nbc.conv2d(x, w[:16, :1], padding=1, groups=16, parallel=parallel)
-    nbc.conv2d_backward(y, x, w, padding=1, parallel=parallel)
-    nbc.max_pool2d(x, 2, parallel=parallel)
-    nbc.im2col(x, 3, parallel=parallel)
 kernels = [
     kernel
     for module in list(__import__("sys").modules.values())
@@ -40,10 +39,23 @@ print(missed, [f for f, found in link._compiled.items() if not found.cache_hits]
 @pytest.mark.parametrize("dtype", ["float32"])
 def test_usual_calls_compile_nothing_after_it(tmp_path, dtype):
     environment = {"NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_NUM_THREADS": "2"}
-    printed = python("-m", "numbaconv", "warmup", "--dtype", dtype, **environment).stdout
+    command = ["numbaconv", "warmup", "--algorithm", "direct", "--algorithm", "depthwise"]
+    printed = python("-m", *command, "--dtype", dtype, **environment).stdout
     assert printed.startswith("warm in")
     assert f" in {tmp_path}" in printed
     assert code(CALLS.format(dtype=dtype), **environment).strip() == "[] []"
+
+
+def test_everything_is_warmed_by_default():
+    steps = dict(warming._steps(["float32"], [2], None))
+    words = {label.split()[0] for label in steps}
+    assert words == {
+        "conv2d", "conv2d_backward", "conv_transpose2d", "col2im", "max_pool2d",
+        "max_pool2d_backward", "avg_pool2d",
+    }  # fmt: skip
+    assert {label.split()[2] for label in steps if label.startswith("conv2d ")} == set(NAMES)
+    for step in {label.split()[0]: step for label, step in steps.items()}.values():
+        step()
 
 
 def test_one_algorithm_in_one_dimension(tmp_path):

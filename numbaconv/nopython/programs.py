@@ -37,7 +37,7 @@ def _after_fork() -> None:
     """Drop programs that run in threads which a child of the omp layer does not have."""
     global _changing
     _changing = threading.Lock()
-    for site in list(_sites):
+    for site in sites():
         site.forget()
 
 
@@ -47,6 +47,11 @@ if hasattr(os, "register_at_fork"):
 
 class _RefusedError(Exception):
     """A recording of which no program can be made."""
+
+
+def sites() -> list["Site"]:
+    """Return the calls in jitted code that this process has made."""
+    return list(_sites)
 
 
 class Site:

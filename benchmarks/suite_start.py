@@ -2,7 +2,9 @@
 
 import tempfile
 
-from benchmarks.cold_start import CALLS, cold, import_over_numba, least, ours
+from benchmarks.cold_start import CALLS, first_calls, import_over_numba
+
+_KINDS = [*((name, "f4") for name in CALLS), ("conv2d", "f8")]
 
 
 class Import:
@@ -18,25 +20,28 @@ class Import:
 
 
 class FirstCall:
-    """Each in processes of its own, with a cache of its own."""
+    """Each in processes and with a cache of its own, once for all tracks."""
 
-    timeout = 600
-    params = (list(CALLS), ["f4", "f8"])
-    param_names = ("function", "dtype")
+    timeout = 1200
+    params = [f"{name} {dtype}" for name, dtype in _KINDS]
+    param_names = ("function and dtype",)
 
-    def track_with_cache(self, function, dtype):
-        with tempfile.TemporaryDirectory() as folder:
-            return least(ours(function, dtype), folder, 2)[1]
+    def setup_cache(self):
+        return {f"{name} {dtype}": first_calls(name, dtype) for name, dtype in _KINDS}
 
-    def track_without_cache(self, function, dtype):
-        return cold(function, dtype)[0]
+    def track_with_cache(self, found, kind):
+        return found[kind]["warm"]
 
-    def track_compiled_signatures(self, function, dtype):
-        return cold(function, dtype)[1]
+    def track_without_cache(self, found, kind):
+        return found[kind]["cold"]
 
-    def track_cache_size(self, function, dtype):
-        return cold(function, dtype)[2]
+    def track_compiled_signatures(self, found, kind):
+        return found[kind]["signatures"]
 
+    def track_cache_size(self, found, kind):
+        return found[kind]["bytes"]
+
+    setup_cache.timeout = 1200
     track_with_cache.unit = "seconds"
     track_without_cache.unit = "seconds"
     track_compiled_signatures.unit = "entries"

@@ -10,42 +10,47 @@ import numpy as np
 
 import numbaconv as nbc
 
-dtype, layout, seed = sys.argv[1], sys.argv[2], int(sys.argv[3])
-last = layout == "channels_last"
-rng = np.random.default_rng(seed)
+ALGORITHMS = ("im2col", "direct", "winograd", "depthwise")
 
 
-def patches(patches):
-    x = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5).astype(dtype)
-    cols = nbc.im2col(x, 2, layout=layout, patches=patches, parallel=False)
-    size = (x.transpose(0, 3, 1, 2) if last else x).shape[2:]
-    options = {"layout": layout, "patches": patches, "parallel": False}
-    count = nbc.col2im(np.ones_like(cols), size, 2, **options)
-    assert np.array_equal(nbc.col2im(cols, size, 2, **options), x * count), (dtype, layout, patches)
+def patches(kind, dtype, layout, rng):
+    """Check that col2im sums each position as often as im2col reads it."""
+    x = rng.integers(-3, 4, (2, 3, 4, 5)).astype(dtype)
+    size = x.shape[1:3] if layout == "channels_last" else x.shape[2:]
+    options = {"layout": layout, "patches": kind, "parallel": False}
+    columns = nbc.im2col(x, 2, **options)
+    count = nbc.col2im(np.ones_like(columns), size, 2, **options)
+    assert np.array_equal(nbc.col2im(columns, size, 2, **options), x * count)
 
 
-def convolution(ndim, algorithm):
-    size = (7, 9, 8)[:ndim]
-    x, w = rng.integers(-3, 4, (2, 4, *size)), rng.integers(-3, 4, (5, 4, *(3,) * ndim))
-    windows = np.lib.stride_tricks.sliding_window_view(x, (3,) * ndim, tuple(range(2, 2 + ndim)))
-    windows = np.moveaxis(windows, 1, 1 + ndim).reshape(*(2, *(n - 2 for n in size)), -1)
-    expected = np.moveaxis(windows @ w.reshape(5, -1).T, -1, 1)
-    if last:
+def convolution(ndim, algorithm, dtype, layout, rng):
+    """Check a convolution against sums that NumPy forms of small integers."""
+    size, taps = (7, 9, 8)[:ndim], (3,) * ndim
+    x, w = rng.integers(-3, 4, (2, 4, *size)), rng.integers(-3, 4, (5, 4, *taps))
+    windows = np.lib.stride_tricks.sliding_window_view(x, taps, tuple(range(2, 2 + ndim)))
+    windows = np.moveaxis(windows, 1, 1 + ndim).reshape(2, *(n - 2 for n in size), -1)
+    expected = windows @ w.reshape(5, -1).T
+    if layout == "channels_last":
         x, w = np.moveaxis(x, 1, -1), np.moveaxis(w, (0, 1), (-1, -2))
-        expected = np.moveaxis(expected, 1, -1)
+    else:
+        expected = np.moveaxis(expected, -1, 1)
     x, w = x.astype(dtype), w.astype(dtype)
-    if algorithm not in nbc.algorithms(x.shape, w.shape, layout=layout, dtype=dtype):
-        return
-    conv = getattr(nbc, f"conv{ndim}d")
-    y = conv(x, w, layout=layout, algorithm=algorithm, parallel=False)
-    tolerance = 1e-2 if algorithm in ("winograd", "fft") else 0
-    assert y.dtype == dtype
-    assert np.allclose(y, expected, atol=tolerance), (dtype, ndim, algorithm)
+    if algorithm in nbc.algorithms(x.shape, w.shape, layout=layout, dtype=dtype):
+        conv = getattr(nbc, f"conv{ndim}d")
+        y = conv(x, w, layout=layout, algorithm=algorithm, parallel=False)
+        tolerance = 1e-2 if algorithm == "winograd" else 0
+        assert y.dtype == dtype
+        assert np.allclose(y, expected, atol=tolerance), (dtype, layout, ndim, algorithm)
 
 
-NAMES = ("im2col", "direct", "winograd", "depthwise")
-work = [(patches, (p,)) for p in ("columns", "rows")]
-work += [(convolution, (n, a)) for n in (1, 2, 3) for a in NAMES]
-random.Random(seed).shuffle(work)
-for function, arguments in work:
-    function(*arguments)
+def main(dtype, layout, seed):
+    """Check everything once."""
+    work = [(patches, kind) for kind in ("columns", "rows")]
+    work += [(convolution, ndim, name) for ndim in (1, 2, 3) for name in ALGORITHMS]
+    random.Random(seed).shuffle(work)
+    for check, *arguments in work:
+        check(*arguments, dtype, layout, np.random.default_rng(seed))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

@@ -417,6 +417,17 @@ def test_a_users_cached_function_works_in_the_next_process(tmp_path):
     assert [code(source, **environment).strip() for _ in range(2)] == ["0", "1"]
 
 
+def test_a_users_cached_function_of_another_version_says_so(tmp_path):
+    """It cannot be stale, as it computes nothing itself; but it must speak the same language."""
+    (tmp_path / "user.py").write_text(USER_MODULE)
+    source = USER.format(folder=str(tmp_path))
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    code(source, **environment)
+    upgraded = "from numbaconv.nopython import door\ndoor.interface = lambda: 'another'\n" + source
+    with pytest.raises(AssertionError, match="with another version of numbaconv: remove its cache"):
+        code(upgraded, **environment)
+
+
 LAYERS = """
 import concurrent.futures, os, sys
 import numba, numpy as np, numbaconv as nbc

@@ -12,9 +12,11 @@ So there is one set of formulas and kernels, and results are the same, bit for b
 """
 
 import functools
+import hashlib
 import inspect
 import re
 from collections.abc import Callable, Iterable
+from importlib import resources
 from typing import Any
 
 from numba import types
@@ -91,6 +93,16 @@ def _register(function: Callable[..., Any], rule: str, ndim: int) -> None:
         return lower_call(context, builder, function.__name__, sig, args)
 
     lower_builtin(function, types.VarArg(types.Any))(lower)
+
+
+@functools.cache
+def interface() -> str:
+    """Return a hash of all that compiled callers and this package must agree on."""
+    digest = hashlib.sha256()
+    for item in sorted(resources.files(__name__).iterdir(), key=lambda item: item.name):
+        if item.name.endswith(".py"):
+            digest.update(item.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 @functools.cache

@@ -9,7 +9,7 @@ import numpy as np
 
 from numbaconv import recording
 from numbaconv.arrays import Array
-from numbaconv.nopython import FUNCTIONS, programs, runtime
+from numbaconv.nopython import FUNCTIONS, interface, programs, runtime
 
 # The rules of functions that are one step, which says itself whether launches are all that it does.
 _RECORDABLE = ("convolution", "input_grad", "max_pool", "pool", "im2col", "col2im")
@@ -48,6 +48,11 @@ class _Site:
 
     def __init__(self, description: str) -> None:
         parsed = json.loads(description)
+        if parsed["interface"] != interface():
+            raise RuntimeError(
+                "this function was compiled, and cached, with another version of numbaconv: "
+                "remove its cache (the .nbi and .nbc files beside it, or in NUMBA_CACHE_DIR)"
+            )
         self.function: Callable[..., Any]
         self.function, rule, _ = FUNCTIONS[parsed["name"]]
         self.recordable = rule in _RECORDABLE

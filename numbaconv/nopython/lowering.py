@@ -8,7 +8,7 @@ from numba import types
 from numba.core import cgutils
 from numba.np import arrayobj, numpy_support
 
-from numbaconv.nopython import FUNCTIONS, positional, result_of
+from numbaconv.nopython import FUNCTIONS, interface, positional, result_of
 from numbaconv.nopython.programs import HEADER
 from numbaconv.nopython.runtime import FIND, RUN
 
@@ -97,7 +97,10 @@ def lower_call(context: Any, builder: Any, name: str, sig: Any, args: Any) -> An
     if given:
         programmable = programmable and block.add_overlap(sig.args[out], args[out])
     description = json.dumps(
-        {"name": name, "arguments": arguments, "values": len(block.values)}
+        {
+            "interface": interface(), "name": name, "arguments": arguments,
+            "values": len(block.values),
+        }
     )  # fmt: skip
     call = _Call(
         context, builder, description, block, found.arrays, fresh=not given,

@@ -129,7 +129,9 @@ def _run_function() -> Callable[..., None]:
         at += 8
         for _ in range(launches):
             count, moves = _read(at + 8), _read(at + 16)
-            _launch(_read(at), at + 24, count, at + 24 + 8 * count, moves, block, memory)
+            moved = at + 24 + 8 * count
+            if _launch(_read(at), at + 24, count, moved, moves, block, memory) != 0:
+                failed = 1
             at += 24 + 8 * count + 24 * moves
         checks = program + 8 * _read(program + 16)
         for i in range(_read(checks)):
@@ -244,6 +246,8 @@ def _launch(
 ) -> Any:  # fmt: skip
     """``_launch(function, words, count, moves, moved, block, memory)`` calls a compiled kernel.
 
+    Returns 0, or another number where the kernel ended in an exception.
+
     `moves` points to (index, entry, offset) triples: word `index` is `offset` behind the address
     in that entry of the block, or behind `memory` for entry -1. The kernel is called as Numba's
     functions are: a place for its result, one for its error, then its arguments, all of 64 bits.
@@ -274,13 +278,13 @@ def _launch(
         loaded = [b.load(at(begin, ir.Constant(I64, i))) for i in range(MOST_ARGUMENTS)]
         pointer = I8.as_pointer()
         kernel = ir.FunctionType(ir.IntType(32), [pointer, pointer] + [I64] * MOST_ARGUMENTS)
-        b.call(
+        status = b.call(
             b.inttoptr(function, kernel.as_pointer()),
             [b.bitcast(result, pointer), b.bitcast(error, pointer), *loaded],
         )
-        return context.get_dummy_value()
+        return b.zext(status, I64)
 
-    return types.void(*[types.intp] * 7), codegen
+    return types.int64(*[types.intp] * 7), codegen
 
 
 @device

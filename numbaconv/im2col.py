@@ -119,7 +119,14 @@ def im2col(
     if result.size:
         source, target = as_batch(array, batched), as_batch(result, batched)
         _gather(source, target, window, channels, channels_last, as_rows, parallel)
+        _approve(source, target, dtype)
     return result if out is None else out
+
+
+def _approve(source: Array, target: Array, work: np.dtype[Any]) -> None:
+    """Say that a call went through no copies, if it is recorded and did not."""
+    if recording.active and all(is_direct(a, work) for a in (source, target)):
+        recording.approve()
 
 
 def _gather(
@@ -172,8 +179,6 @@ def _gather(
         cols.data,
         cols.place,
     )
-    if recording.active:
-        recording.approve()
 
 
 def _bits(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -260,6 +265,7 @@ def col2im(
     if result.size:
         source, target = as_batch(array, batched), as_batch(result, batched)
         _fold(source, target, window, channels, channels_last, as_rows, parallel)
+        _approve(source, target, dtype)
     return result if out is None else out
 
 
@@ -310,8 +316,6 @@ def _fold(
         result.data,
         result.place,
     )
-    if recording.active:
-        recording.approve()
 
 
 def kernel_matrix(

@@ -132,6 +132,11 @@ def approve() -> None:
         recorder.approved = True
 
 
+def addresses_are_small() -> bool:
+    """Return whether addresses may look like sizes, as where a program's heap lies low."""
+    return not is_address(np.zeros(1).ctypes.data)
+
+
 def is_address(value: int) -> bool:
     """Return whether an integer among a launch's arguments must be an address."""
     return abs(value) >= _LEAST_ADDRESS

@@ -72,8 +72,9 @@ def run(kernel: Kernel, workers: int, *args: Any) -> None:
     """Run a kernel, with Numba's threads if there is to be more than one worker."""
     if getattr(_warming, "active", False):
         kernel.serial(*args)
-        with _turn():
-            kernel.threaded(*args)
+        if not _forked_from_omp:
+            with _turn():
+                kernel.threaded(*args)
     elif workers == 1:
         kernel.serial(*args)
     else:

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import sys
 
 import numba
 import numpy as np
@@ -271,6 +272,86 @@ def test_one_array_twice():
         other = rng.standard_normal((4, 4, 3, 3), dtype=np.float32)
         x, w = (both, both) if n < 3 else (both, other)
         assert np.array_equal(product(x, w), nbc.conv2d(x, w))
+
+
+def test_out_beside_indices():
+    @numba.njit
+    def pooled(x, out):
+        return nbc.max_pool2d(x, 2, return_indices=True, out=out)
+
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        x, out = rng.standard_normal((1, 3, 6, 8)), np.empty((1, 3, 3, 4))
+        same, indices = pooled(x, out)
+        assert equal((same, indices), nbc.max_pool2d(x, 2, return_indices=True))
+        assert np.array_equal(out, same)
+
+
+def test_what_was_recorded_does_not_hold_for_what_is_not_aligned():
+    @numba.njit
+    def of_bytes(x, w, c, out):
+        image = x.view(np.float32).reshape(1, 1, 8, 8)
+        columns = c.view(np.float32).reshape(1, 4, 9)
+        target = out.view(np.float32).reshape(1, 4, 49)
+        maps = nbc.conv2d(image, w, padding=1)
+        nbc.im2col(image, (2, 2), out=target)
+        folded = nbc.col2im(columns, (4, 4), (2, 2))
+        return maps, nbc.im2col(image, (2, 2)), folded, target.copy(), nbc.max_pool2d(image, 2)
+
+    rng = np.random.default_rng(0)
+    w = rng.standard_normal((3, 1, 3, 3), dtype=np.float32)
+    for start in (1, 1, 1, 1, 0, 0, 0, 0, 1, 2):
+        x, c = rng.standard_normal((1, 1, 8, 8), "f4"), rng.standard_normal((1, 4, 9), "f4")
+        places = [np.empty(start + n, np.uint8)[start:] for n in (256, 144, 784)]
+        for place, array in zip(places, (x, c), strict=False):
+            place[:] = array.reshape(-1).view(np.uint8)
+        columns = nbc.im2col(x, (2, 2))
+        folded = nbc.col2im(c, (4, 4), (2, 2))
+        expected = nbc.conv2d(x, w, padding=1), columns, folded, columns, nbc.max_pool2d(x, 2)
+        assert equal(of_bytes(places[0], w, *places[1:]), expected)
+
+
+CALLS = """
+import resource, sys
+import numba, numpy as np, numbaconv as nbc
+from numbaconv import recording, workspace
+from numbaconv.nopython import door, programs
+@numba.njit
+def convolve(x, w):
+    return nbc.conv2d(x, w, None, 1, 1, parallel=False, algorithm="direct")
+x, w = np.ones((1, {channels}, 4, 4), "f4"), np.ones(({channels}, {channels}, 3, 3), "f4")
+"""
+LOW = """
+recording._LEAST_ADDRESS = 1 << 62  # as if every address were a small number
+for n in range(5):
+    x = np.full(x.shape, n, x.dtype)
+    assert np.array_equal(convolve(x, w), nbc.conv2d(x, w, None, 1, 1, algorithm="direct"))
+print([len(site.programs) for site in programs.sites()])
+"""
+SHORT = """
+for _ in range(3):
+    convolve(x, w)
+(site,) = programs.sites()
+assert len(site.programs) == 1
+workspace._idle.clear()
+with open("/proc/self/status") as lines:
+    used = next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmSize"))
+resource.setrlimit(resource.RLIMIT_AS, (used + (20 << 20), used + (20 << 20)))
+try:
+    convolve(x, w)
+except MemoryError:
+    print("MemoryError")
+"""
+
+
+def test_nothing_is_recorded_where_addresses_look_like_sizes():
+    """As in an interpreter that is loaded at a fixed low address, with its heap behind it."""
+    assert code(CALLS.format(channels=8) + LOW).strip() == "[0]"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits and reads its own memory")
+def test_memory_that_cannot_be_had_is_a_memory_error():
+    assert code(CALLS.format(channels=1500) + SHORT).strip() == "MemoryError"
 
 
 def test_what_is_not_finite_goes_another_way():

@@ -1,5 +1,7 @@
 """Compiling ahead of time: what it leaves to be compiled, and what it refuses."""
 
+import os
+
 import pytest
 from children import code, python
 
@@ -80,3 +82,21 @@ def test_one_algorithm_in_one_dimension(tmp_path):
 def test_wrong_arguments(options, error, message):
     with pytest.raises(error, match=message):
         nbc.warmup(**options)
+
+
+FORKED = """
+import os
+import numpy as np, numbaconv as nbc
+nbc.conv2d(np.ones((4, 8, 64, 64), "f4"), np.ones((8, 8, 3, 3), "f4"))
+pid = os.fork()
+if pid == 0:
+    nbc.warmup(dims=[1], algorithms=["depthwise"])
+    os._exit(0)
+print(os.waitpid(pid, 0)[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_forked_child_may_warm(tmp_path):
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_THREADING_LAYER": "omp"}
+    assert code(FORKED, **environment, NUMBA_NUM_THREADS="2").strip() == "0"

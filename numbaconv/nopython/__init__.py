@@ -82,8 +82,7 @@ def _register(function: Callable[..., Any], rule: str, ndim: int) -> None:
             kinds = [_kind(p, bound.arguments.get(p.name)) for p in parameters.values()]
             found = result_of(function.__name__, kinds)
             out = dict(zip(parameters, kinds, strict=True)).get("out", types.none)
-            kind = found.type if out is types.none else out
-            return signature(kind, *kinds).replace(pysig=positional(function))
+            return signature(found.type_with(out), *kinds).replace(pysig=positional(function))
 
     infer_global(function)(Door)
 
@@ -130,8 +129,8 @@ def result_of(name: str, kinds: Any) -> Any:
 
 def _check_out(out: Any, found: Any) -> None:
     if isinstance(out, types.Array):
-        (expected,) = found.arrays if len(found.arrays) == 1 else (None,)
-        if expected is not None and (out.dtype, out.ndim) != (expected.dtype, expected.ndim):
+        expected = found.arrays[0]
+        if (out.dtype, out.ndim) != (expected.dtype, expected.ndim):
             raise errors.TypingError(
                 f"out must be an array of {expected.dtype} with {expected.ndim} axes, "
                 f"got {out.dtype} with {out.ndim}"

@@ -71,11 +71,11 @@ class _Site:
         return {n: _value(part, addresses, values) for n, part in self.parts.items()}
 
     def results(self, arguments: dict[str, Any]) -> tuple[Any, ...]:
-        """Return the function's arrays, contiguous ones as jitted code expects them."""
+        """Return the function's arrays but for `out`, contiguous as jitted code expects them."""
         found = self.function(**arguments)
-        if "out" in arguments:
-            return (found,)
         results = found if isinstance(found, tuple) else (found,)
+        if "out" in arguments:
+            results = results[1:]
         inputs = [a for a in arguments.values() if isinstance(a, np.ndarray)]
         return tuple(None if array is None else _own(array, inputs) for array in results)
 
@@ -87,13 +87,12 @@ class _Site:
         arrays = [arguments[name] for name, part in self.parts.items() if part[0] == "array"]
         if recorder.threads:
             runtime.know_threads()
-        if "out" not in arguments:
-            arrays += [array for array in results if array is not None]
+        fresh = [array for array in results if array is not None]
+        arrays += fresh
         if all(array.size for array in arrays):
             inputs = 1 + self.addresses
             entries = [*range(1, inputs), *range(inputs + len(values), 10**6)]
             places = list(zip(arrays, entries, strict=False))
-            fresh = [array for array in results if array is not None]
             self.programs.add(values, recorder, places, fresh)
 
 

@@ -25,6 +25,7 @@ class _Block:
         self.values: list[Any] = []
         #: Where each array begins and ends, or None where that is not known from its shape.
         self.extents: list[Any] = []
+        self.alignments: list[tuple[Any, int]] = []
         #: Whether a recorded program could do it.
         self.programmable = True
 
@@ -63,8 +64,16 @@ class _Block:
             self.values += cgutils.unpack_tuple(self.b, array.strides, kind.ndim)
         self.extents.append((self.addresses[-1], end))
         self.programmable = self.programmable and kind.aligned
-        dtype = numpy_support.as_dtype(kind.dtype).str
-        return ["array", dtype, kind.ndim, contiguous, kind.mutable]
+        dtype = numpy_support.as_dtype(kind.dtype)
+        self.alignments.append((self.addresses[-1], dtype.alignment))
+        return ["array", dtype.str, kind.ndim, contiguous, kind.mutable]
+
+    def add_alignment(self) -> None:
+        """Say whether all arrays lie at multiples of their elements' alignment."""
+        amiss = ir.Constant(_I64, 0)
+        for address, alignment in self.alignments:
+            amiss = self.b.or_(amiss, self.b.and_(address, ir.Constant(_I64, alignment - 1)))
+        self.values.append(amiss)
 
     def add_overlap(self, kind: Any, value: Any) -> bool:
         """Say whether `out` shares memory with an input; return False where that is not known."""
@@ -93,6 +102,7 @@ def lower_call(context: Any, builder: Any, name: str, sig: Any, args: Any) -> An
     }  # fmt: skip
     out = names.index("out") if "out" in names else None
     given = out is not None and sig.args[out] is not types.none
+    block.add_alignment()
     programmable = block.programmable
     if given:
         programmable = programmable and block.add_overlap(sig.args[out], args[out])
@@ -102,16 +112,12 @@ def lower_call(context: Any, builder: Any, name: str, sig: Any, args: Any) -> An
             "values": len(block.values),
         }
     )  # fmt: skip
-    call = _Call(
-        context, builder, description, block, found.arrays, fresh=not given,
-        programmable=programmable,
-    )  # fmt: skip
+    fresh = found.arrays[1:] if given else found.arrays
+    call = _Call(context, builder, description, block, fresh, programmable=programmable)
     arrays = call.write()
     if given:
-        for kind, value in zip(found.arrays, arrays, strict=True):
-            context.nrt.decref(builder, kind, value)
         context.nrt.incref(builder, sig.args[out], args[out])
-        return args[out]
+        arrays.insert(0, args[out])
     return _packed(context, builder, found, sig.return_type, arrays)
 
 
@@ -125,22 +131,20 @@ class _Call:
     block : _Block
         What is known of it at run time.
     kinds : tuple of (types.Array or None)
-        Of its results.
-    fresh : bool
-        Whether results are allocated here.
+        Of its results, which are allocated here.
     programmable : bool
         Whether programs are looked for.
     """
 
     def __init__(
         self, context: Any, builder: Any, description: str, block: _Block, kinds: tuple[Any, ...],
-        *, fresh: bool, programmable: bool,
+        *, programmable: bool,
     ) -> None:  # fmt: skip
         self.context, self.b, self.description, self.kinds = context, builder, description, kinds
-        self.fresh, self.programmable = fresh, programmable
+        self.programmable = programmable
         self.addresses, self.values = len(block.addresses), len(block.values)
         entries = [*block.addresses, *block.values]
-        results = sum(kind is not None for kind in kinds) if fresh else 0
+        results = sum(kind is not None for kind in kinds)
         kind = ir.ArrayType(_I64, 1 + len(entries) + results)
         self.block = cgutils.alloca_once(builder, kind)
         for i, value in enumerate(entries):
@@ -195,9 +199,6 @@ class _Call:
         word, entry = HEADER, 1 + self.addresses + self.values
         fresh = [(k, s) for k, s in zip(self.kinds, self.slots, strict=True) if s is not None]
         for kind, slot in fresh:
-            if not self.fresh:
-                b.store(ir.Constant(self.context.get_value_type(kind), None), slot)
-                continue
             shape = [self._word(program, word + i) for i in range(kind.ndim)]
             array = arrayobj._empty_nd_impl(self.context, b, kind, shape)
             b.store(array._getvalue(), slot)

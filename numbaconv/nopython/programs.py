@@ -151,7 +151,7 @@ class Site:
 def _program(
     recorder: recording.Recorder, places: list[tuple[Any, int]], results: Sequence[Any]
 ) -> Any:
-    if not recorder.approved or not recorder.launches:
+    if not recorder.approved or not recorder.launches or recording.addresses_are_small():
         raise _RefusedError
     if recorder.threads > 1 and layers.threading_layer() == "workqueue":
         raise _RefusedError  # its calls take turns, which compiled code cannot
@@ -191,6 +191,8 @@ class _Memory:
             self.ranges.append((begin, end, _MEMORY, -start))
             self.nbytes = -(-(start + end - begin) // _ALIGNMENT) * _ALIGNMENT
         self.ranges.sort()
+        if any(not recording.is_address(begin) for begin, *_ in self.ranges):
+            raise _RefusedError
         for (_, end, *_), (begin, *_) in zip(self.ranges, self.ranges[1:], strict=False):
             if begin < end:
                 raise _RefusedError  # one array lies in another: which is meant cannot be told
@@ -250,8 +252,10 @@ def _flattened(
             found = memory.move(data)
             if found is not None:
                 moved.append((len(words) + 4, *found))
+            elif argument.dtype == np.int64:
+                memory.kept.append(argument)  # sizes, strides, offsets: the call's values fix them
             else:
-                memory.kept.append(argument)
+                raise _RefusedError  # a copy of somebody's data
             words += [0, 0, argument.size, argument.itemsize, data, *argument.shape]
             words += argument.strides
             continue

@@ -120,6 +120,9 @@ def _run_function() -> Callable[..., None]:
         memory = 0
         if nbytes > 0:
             memory = _take(slots, nbytes)
+            if memory == 0:
+                _write(result, 1)
+                return
         clears = program + 8 * _read(program + 24)
         for i in range(_read(clears)):
             _clear(memory + _read(clears + 8 + 16 * i), _read(clears + 16 + 16 * i))
@@ -289,7 +292,7 @@ def _launch(
 
 @device
 def _take(slots: int, nbytes: int) -> int:
-    """Return the address of memory, aligned to 64 bytes: kept, or fresh."""
+    """Return the address of memory, aligned to 64 bytes, kept or fresh; 0 where there is none."""
     for i in range(_SLOTS):
         found: int = _exchange(slots + 8 * i, 0)
         if found != 0:
@@ -298,6 +301,8 @@ def _take(slots: int, nbytes: int) -> int:
             _free(_read(found - 56))
     size = max(nbytes, _SMALLEST)
     start = _allocate(size + 128)
+    if start == 0:
+        return 0
     memory: int = (start + 127) & ~63
     _write(memory - 64, size)
     _write(memory - 56, start)

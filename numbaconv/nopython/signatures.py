@@ -46,12 +46,13 @@ class Result:
     arrays: tuple[Any, ...]
     form: str = "array"
 
-    @property
-    def type(self) -> Any:
-        """The type of what is returned."""
-        if self.form == "array":
-            return self.arrays[0]
+    def type_with(self, out: Any) -> Any:
+        """Return the type of what is returned, whose first array is `out` if that is not none."""
         kinds = [types.none if kind is None else kind for kind in self.arrays]
+        if out is not types.none:
+            kinds[0] = out
+        if self.form == "array":
+            return kinds[0]
         if self.form == "gradients":
             return types.NamedTuple(kinds, Gradients)
         return types.Tuple(kinds)

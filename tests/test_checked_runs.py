@@ -45,7 +45,8 @@ def test_a_read_out_of_bounds_raises(setting, tmp_path):
 @pytest.mark.long
 def test_with_bounds_checks(tmp_path):
     result = python(
-        "-m", "pytest", "-q", "-x", "--serial-only", "-p", "no:cacheprovider", *BOUNDS_CHECKED,
+        "-m", "pytest", "-n0", "-q", "-x", "--serial-only", "-p", "no:cacheprovider",
+        *BOUNDS_CHECKED,
         timeout=1800, check=False, NUMBA_BOUNDSCHECK="1", NUMBA_CACHE_DIR=str(tmp_path),
     )  # fmt: skip
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-4000:]
@@ -54,7 +55,7 @@ def test_with_bounds_checks(tmp_path):
 @pytest.mark.long
 def test_as_plain_python(tmp_path):
     result = python(
-        "-m", "pytest", "-q", "-x", "--serial-only", "-p", "no:cacheprovider",
+        "-m", "pytest", "-n0", "-q", "-x", "--serial-only", "-p", "no:cacheprovider",
         "tests/test_conv.py", "tests/test_im2col.py", REFERENCE, "-k", PLAIN,
         # NumPy warns where one of its scalars wraps; machine code and NumPy's arrays just wrap.
         "-W", "ignore:overflow encountered in scalar:RuntimeWarning",

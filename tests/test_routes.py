@@ -391,8 +391,8 @@ def test_other_instruction_sets(name, tmp_path):
     if platform.machine().lower() not in ("x86_64", "amd64") or "+avx2" not in features:
         pytest.skip("not a processor with AVX2")
     result = python(
-        "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "tests/test_routes.py", "-m",
-        "not long", "-k", f"serial and every_route_on and {chosen}",
+        "-m", "pytest", "-n0", "-q", "-x", "-p", "no:cacheprovider", "tests/test_routes.py",
+        "-k", f"serial and every_route_on and {chosen}",
         timeout=1800, check=False, NUMBA_CPU_NAME="generic", NUMBA_CPU_FEATURES=pretended,
         NUMBA_CACHE_DIR=str(tmp_path),
     )  # fmt: skip

@@ -2,12 +2,12 @@
 
 Numba's own ``cache=True`` keeps an index a function that two processes can overwrite for each
 other, and does not see an edit in another file. Here each compiled signature is one file, named by
-a hash of all that its machine code depends on. It is written whole and moved into place under a
-lock, and is believed only if it carries its own key and the checksum of its contents. The folder is
-named by a hash of the package's sources, so an upgrade never finds old code.
+a hash of all that its machine code depends on. It is written whole beside its place and moved there
+in one step, which needs no lock, and is believed only if it carries its own key and the checksum of
+its contents. The folder is named by a hash of the package's sources, so an upgrade never finds old
+code.
 """
 
-import contextlib
 import functools
 import hashlib
 import os
@@ -114,9 +114,11 @@ def source_hash() -> str:
 
 def _sources(folder: Any, prefix: str) -> Iterator[tuple[str, bytes]]:
     for item in folder.iterdir():
+        if item.name == "__pycache__":
+            continue
         if item.is_dir():
             yield from _sources(item, f"{prefix}{item.name}/")
-        elif item.name.endswith(".py"):
+        elif item.name.endswith((".py", ".pyc")):  # a package may come as bytecode alone
             yield prefix + item.name, item.read_bytes()
 
 
@@ -148,10 +150,7 @@ def _entry(key: bytes) -> Path | None:
 def _read(path: Path, key: bytes) -> bytes | None:
     """Return what was saved under `key`, or None if it is missing, cut short or of another key."""
     try:
-        if not path.exists():
-            return None
-        with _locked(path.parent):
-            data = path.read_bytes()
+        data = path.read_bytes()
     except OSError:
         return None
     digest, body = data[:_DIGEST_SIZE], data[_DIGEST_SIZE:]
@@ -166,28 +165,10 @@ def _write(path: Path, key: bytes, payload: bytes) -> None:
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with _locked(path.parent):
-            try:
-                temporary.write_bytes(_DIGEST(body).digest() + body)
-                os.replace(temporary, path)
-            finally:
-                temporary.unlink(missing_ok=True)
+        try:
+            temporary.write_bytes(_DIGEST(body).digest() + body)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError:
         return
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, or nothing where there is no lock to be had (a read-only cache)."""
-    import filelock
-
-    lock = filelock.FileLock(folder / "lock", timeout=60)
-    try:
-        lock.acquire()
-    except (OSError, NotImplementedError, filelock.Timeout):
-        yield
-        return
-    try:
-        yield
-    finally:
-        lock.release()

@@ -53,7 +53,7 @@ class Recorder:
         self.checks: list[int] = []
         self.kept: list[Any] = []
         self.threads = 0
-        self.approved = False
+        self.approved = self.refused = False
 
 
 @contextmanager
@@ -130,6 +130,13 @@ def approve() -> None:
     recorder = _local.recorder
     if recorder is not None:
         recorder.approved = True
+
+
+def refuse() -> None:
+    """Say that this call's data went a way of its own, which others must not follow."""
+    recorder = _local.recorder
+    if recorder is not None:
+        recorder.refused = True
 
 
 def addresses_are_small() -> bool:

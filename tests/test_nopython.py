@@ -2,12 +2,14 @@
 
 import functools
 import inspect
+import os
 import sys
+from pathlib import Path
 
 import numba
 import numpy as np
 import pytest
-from children import code
+from children import code, python
 from numba.core.errors import TypingError
 from numba.core.registry import cpu_target
 
@@ -373,6 +375,22 @@ def test_what_is_not_finite_goes_another_way():
         assert np.isnan(found).sum() == (16 * 9 if n % 3 == 2 else 0)
 
 
+def test_a_repair_is_not_recorded():
+    @numba.njit
+    def convolve(x, w):
+        return nbc.conv2d(x, w, padding=1, algorithm="winograd")
+
+    rng = np.random.default_rng(0)
+    w = rng.standard_normal((16, 16, 3, 3), dtype=np.float32)
+    for n in range(5):
+        x = rng.standard_normal((2, 16, 24, 24), dtype=np.float32)
+        x[0, 0, 3, 3] = np.nan if n == 1 else 1  # the second call is the one to be recorded
+        found = convolve(x, w)
+        assert np.array_equal(
+            found, nbc.conv2d(x, w, padding=1, algorithm="winograd"), equal_nan=True
+        )
+
+
 def test_wrong_indices_are_found_in_what_was_recorded():
     @numba.njit
     def back(grad, indices):
@@ -509,6 +527,62 @@ def test_a_users_cached_function_of_another_version_says_so(tmp_path):
         code(upgraded, **environment)
 
 
+def test_a_users_cached_function_notices_that_results_have_changed(tmp_path):
+    (tmp_path / "user.py").write_text(USER_MODULE)
+    source = USER.format(folder=str(tmp_path))
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    code(source, **environment)
+    upgraded = (
+        "import numbaconv\nfrom numbaconv.nopython import FUNCTIONS\n"
+        "function, *rest = FUNCTIONS['conv2d']\n"
+        "FUNCTIONS['conv2d'] = (lambda **k: function(**k).astype('f4'), *rest)\n" + source
+    )
+    with pytest.raises(AssertionError, match="with another version of numbaconv: remove its cache"):
+        code(upgraded, **environment)
+
+
+FORKS = """
+import os, signal, sys, threading
+import numba, numpy as np, numbaconv as nbc
+sys.setswitchinterval(1e-5)
+@numba.njit(nogil=True)
+def convolve(x, w):
+    return nbc.conv2d(x, w, padding=1, parallel=False)
+w = np.ones((2, 1, 3, 3), "f4")
+def new_shapes(first):
+    for n in range(first, first + 40):
+        x = np.ones((1, 1, 5, n), "f4")
+        for _ in range(3):
+            y = convolve(x, w)
+        assert y[0, 0, 2, 2] == 9
+convolve(np.ones((1, 1, 5, 5), "f4"), w)
+new_shapes(5)
+stop = threading.Event()
+def keep_recording():
+    first = 100
+    while not stop.is_set():
+        new_shapes(first)
+        first += 40
+thread = threading.Thread(target=keep_recording)
+thread.start()
+for n in range(20):
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(60)
+        new_shapes(5000)
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+stop.set()
+thread.join()
+print("done")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_forks_while_another_thread_records():
+    assert code(FORKS).strip() == "done"
+
+
 LAYERS = """
 import concurrent.futures, os, sys
 import numba, numpy as np, numbaconv as nbc
@@ -539,7 +613,13 @@ print(good, numba.threading_layer())
 
 @pytest.mark.parametrize("layer", ["workqueue", "omp", "tbb"])
 def test_threading_layers(layer):
+    environment = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": "2"}
     if layer == "tbb":
-        pytest.importorskip("tbb")
-    printed = code(LAYERS, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS="2")
-    assert printed.split() == ["True", layer]
+        # The wheel puts its library where the dynamic linker does not look by itself.
+        environment["LD_LIBRARY_PATH"] = str(Path(sys.prefix) / "lib")
+        found = python("-c", "from numba.np.ufunc import tbbpool", check=False, **environment)
+        if found.returncode:
+            pytest.skip("there is no TBB here")
+    printed = code(LAYERS, **environment)
+    # Before that, TBB may say that it could not stop its threads for the fork.
+    assert printed.split()[-2:] == ["True", layer]

@@ -99,7 +99,7 @@ def interface() -> str:
     """Return a hash of all that compiled callers and this package must agree on."""
     digest = hashlib.sha256()
     for item in sorted(resources.files(__name__).iterdir(), key=lambda item: item.name):
-        if item.name.endswith(".py"):
+        if item.name.endswith((".py", ".pyc")):
             digest.update(item.read_bytes())
     return digest.hexdigest()[:16]
 

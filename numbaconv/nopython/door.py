@@ -12,6 +12,10 @@ from numbaconv.arrays import Array
 from numbaconv.nopython import FUNCTIONS, interface, programs, runtime
 
 # The rules of functions that are one step, which says itself whether launches are all that it does.
+_STALE = (
+    "this function was compiled, and cached, with another version of numbaconv: "
+    "remove its cache (the .nbi and .nbc files beside it, or in NUMBA_CACHE_DIR)"
+)
 _RECORDABLE = ("convolution", "input_grad", "max_pool", "pool", "im2col", "col2im")
 
 
@@ -49,16 +53,14 @@ class _Site:
     def __init__(self, description: str) -> None:
         parsed = json.loads(description)
         if parsed["interface"] != interface():
-            raise RuntimeError(
-                "this function was compiled, and cached, with another version of numbaconv: "
-                "remove its cache (the .nbi and .nbc files beside it, or in NUMBA_CACHE_DIR)"
-            )
+            raise RuntimeError(_STALE)
         self.function: Callable[..., Any]
         self.function, rule, _ = FUNCTIONS[parsed["name"]]
         self.recordable = rule in _RECORDABLE
         self.parts: dict[str, Any] = {
             name: part for name, part in parsed["arguments"].items() if part[0] != "none"
         }
+        self.kinds: list[Any] = parsed["results"]
         self.addresses = sum(part[0] == "array" for part in self.parts.values())
         values = parsed["values"]
         self.block = ctypes.c_int64 * (1 + self.addresses + values)
@@ -76,6 +78,9 @@ class _Site:
         results = found if isinstance(found, tuple) else (found,)
         if "out" in arguments:
             results = results[1:]
+        # What a call returns may have changed since its caller was compiled.
+        if self.kinds != [None if a is None else [a.dtype.str, a.ndim] for a in results]:
+            raise RuntimeError(_STALE)
         inputs = [a for a in arguments.values() if isinstance(a, np.ndarray)]
         return tuple(None if array is None else _own(array, inputs) for array in results)
 

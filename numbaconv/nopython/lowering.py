@@ -106,19 +106,24 @@ def lower_call(context: Any, builder: Any, name: str, sig: Any, args: Any) -> An
     programmable = block.programmable
     if given:
         programmable = programmable and block.add_overlap(sig.args[out], args[out])
+    fresh = found.arrays[1:] if given else found.arrays
     description = json.dumps(
         {
             "interface": interface(), "name": name, "arguments": arguments,
-            "values": len(block.values),
+            "values": len(block.values), "results": [described(kind) for kind in fresh],
         }
     )  # fmt: skip
-    fresh = found.arrays[1:] if given else found.arrays
     call = _Call(context, builder, description, block, fresh, programmable=programmable)
     arrays = call.write()
     if given:
         context.nrt.incref(builder, sig.args[out], args[out])
         arrays.insert(0, args[out])
     return _packed(context, builder, found, sig.return_type, arrays)
+
+
+def described(kind: Any) -> Any:
+    """Return what a caller expects of a result: (dtype, axes), or None."""
+    return None if kind is None else [numpy_support.as_dtype(kind.dtype).str, kind.ndim]
 
 
 class _Call:

@@ -31,6 +31,7 @@ _MOST_TRIES = 3
 
 _sites: "weakref.WeakSet[Site]" = weakref.WeakSet()
 _changing = threading.Lock()
+_entry_points: dict[str, int] = {}
 
 
 def _after_fork() -> None:
@@ -151,7 +152,9 @@ class Site:
 def _program(
     recorder: recording.Recorder, places: list[tuple[Any, int]], results: Sequence[Any]
 ) -> Any:
-    if not recorder.approved or not recorder.launches or recording.addresses_are_small():
+    if not recorder.approved or recorder.refused or not recorder.launches:
+        raise _RefusedError
+    if recording.addresses_are_small():
         raise _RefusedError
     if recorder.threads > 1 and layers.threading_layer() == "workqueue":
         raise _RefusedError  # its calls take turns, which compiled code cannot
@@ -278,5 +281,10 @@ def _entry_point(function: Any, arguments: tuple[Any, ...]) -> int:
     compiled = function.overloads.get(kinds)
     if compiled is None:
         raise _RefusedError
-    name = compiled.fndesc.llvm_func_name
-    return int(compiled.library.get_pointer_to_function(name))
+    # Asked for once: llvmlite takes a lock for it, which a forked child may find taken.
+    found = _entry_points.get(compiled.fndesc.unique_name)
+    if found is None:
+        name = compiled.fndesc.llvm_func_name
+        found = int(compiled.library.get_pointer_to_function(name))
+        _entry_points[compiled.fndesc.unique_name] = found
+    return found

@@ -55,6 +55,8 @@ def block() -> Any:
 
 def know_threads() -> None:
     """Let compiled code ask how many threads there are, once Numba has a threading layer."""
+    if block()[COUNT_THREADS]:
+        return
     import llvmlite.binding
 
     found = llvmlite.binding.address_of_symbol("get_num_threads")

@@ -4,7 +4,7 @@ One rule for each family of public functions. What Python's door refuses by kind
 is refused here when the caller is compiled, with the same words; values are left to the door.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -286,9 +286,7 @@ def im2col(bound: Bound, _: int) -> Result:
 
 def col2im(bound: Bound, _: int) -> Result:
     """Return what ``col2im`` returns."""
-    ndim = _length(bound, "output_size") or _length(bound, "kernel_size")
-    if ndim is None:
-        raise TypingError("output_size or kernel_size must be a tuple, one int a spatial axis")
+    ndim = _length(bound, "output_size") or _length(bound, "kernel_size") or 2
     axes = array(bound, "cols").ndim
     if axes not in (2, 3):
         raise TypingError(f"cols must have 3 axes, or 2 without the batch, got {axes}")
@@ -299,6 +297,3 @@ def kernel_matrix(bound: Bound, _: int) -> Result:
     """Return what ``kernel_matrix`` returns, whose rank depends on `groups`."""
     dtype = _own_dtype(bound, "weight")
     return Result((_fresh(dtype, 2 if literal(bound, "groups") == 1 else 3),))
-
-
-Rule = Callable[[Bound, int], Result]

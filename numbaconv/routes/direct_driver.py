@@ -368,7 +368,8 @@ def _multiply_pixels(
 @kernel
 def lay_bias(bias: int, to: int, groups: int, nbytes: int, group_bytes: int) -> None:
     """Copy the `nbytes` of each group's bias to where the group begins in its padded form."""
-    for group in range(groups):
+    for index in numba.prange(groups):
+        group: Any = np.int64(index)
         copy_bytes(to + group * group_bytes, bias + group * nbytes, nbytes)
 
 

@@ -199,6 +199,7 @@ class Plan:
         workspace.give_back(space)
         kept.give_back(scratch)
         if not finite:
+            recording.refuse()
             self._repair(x, packed, out, parallel)
 
     def _repair(self, x: Array, packed: Packed, out: Array, parallel: bool) -> None:

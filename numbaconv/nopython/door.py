@@ -11,11 +11,11 @@ from numbaconv import recording
 from numbaconv.arrays import Array
 from numbaconv.nopython import FUNCTIONS, interface, programs, runtime
 
-# The rules of functions that are one step, which says itself whether launches are all that it does.
 _STALE = (
     "this function was compiled, and cached, with another version of numbaconv: "
     "remove its cache (the .nbi and .nbc files beside it, or in NUMBA_CACHE_DIR)"
 )
+# The rules of functions that are one step, which says itself whether launches are all that it does.
 _RECORDABLE = ("convolution", "input_grad", "max_pool", "pool", "im2col", "col2im")
 
 

@@ -110,7 +110,7 @@ def lower_call(context: Any, builder: Any, name: str, sig: Any, args: Any) -> An
     description = json.dumps(
         {
             "interface": interface(), "name": name, "arguments": arguments,
-            "values": len(block.values), "results": [described(kind) for kind in fresh],
+            "values": len(block.values), "results": [_described(kind) for kind in fresh],
         }
     )  # fmt: skip
     call = _Call(context, builder, description, block, fresh, programmable=programmable)
@@ -121,7 +121,7 @@ def lower_call(context: Any, builder: Any, name: str, sig: Any, args: Any) -> An
     return _packed(context, builder, found, sig.return_type, arrays)
 
 
-def described(kind: Any) -> Any:
+def _described(kind: Any) -> Any:
     """Return what a caller expects of a result: (dtype, axes), or None."""
     return None if kind is None else [numpy_support.as_dtype(kind.dtype).str, kind.ndim]
 

@@ -31,7 +31,7 @@ _MOST_TRIES = 3
 
 _sites: "weakref.WeakSet[Site]" = weakref.WeakSet()
 _changing = threading.Lock()
-_entry_points: dict[str, int] = {}
+_entry_points: dict[Any, int] = {}
 
 
 def _after_fork() -> None:
@@ -281,10 +281,10 @@ def _entry_point(function: Any, arguments: tuple[Any, ...]) -> int:
     compiled = function.overloads.get(kinds)
     if compiled is None:
         raise _RefusedError
-    # Asked for once: llvmlite takes a lock for it, which a forked child may find taken.
-    found = _entry_points.get(compiled.fndesc.unique_name)
+    # Asked for once: llvmlite takes a lock for it, which a forked child may find taken. By function
+    # and types: what the disk cache returns may share its name with another process's entry.
+    found = _entry_points.get((function, kinds))
     if found is None:
         name = compiled.fndesc.llvm_func_name
-        found = int(compiled.library.get_pointer_to_function(name))
-        _entry_points[compiled.fndesc.unique_name] = found
+        found = _entry_points[function, kinds] = int(compiled.library.get_pointer_to_function(name))
     return found

@@ -404,7 +404,7 @@ def _backward(
     parallel: bool,
 ) -> Gradients:
     """Compute what is needed; the forward's arguments are checked by whoever uses them."""
-    wanted = _checked_needs(needs)
+    wanted = checked_needs(needs)
     grad = arguments.as_array(grad_output, "grad_output")
     source, kernels = arguments.as_array(x, "x"), arguments.as_array(weight, "weight")
     options: dict[str, Any] = {
@@ -417,7 +417,8 @@ def _backward(
     )
 
 
-def _checked_needs(needs: Any) -> tuple[str, ...]:
+def checked_needs(needs: Any) -> tuple[str, ...]:
+    """Return the names of wanted gradients, all of which must be of `NEEDS`."""
     if isinstance(needs, str) or not arguments.is_sequence(needs):
         raise TypeError(f"needs must be a tuple of names among {NEEDS}, got {needs!r}")
     return tuple(arguments.choice(need, "needs", NEEDS) for need in needs)

@@ -45,6 +45,15 @@ def end_reaching(i: int, low: int, stride: int, outputs: int) -> int:
     return min((i + low) // stride + 1, outputs)
 
 
+def reached_from(i: int, tap: int, stride: int, outputs: int) -> int:
+    """Return the output whose window covers a padded coordinate with a tap, or -1."""
+    shifted = i - tap
+    if shifted < 0:
+        return -1
+    o = shifted if stride == 1 else shifted // stride
+    return o if o < outputs and o * stride == shifted else -1
+
+
 def source_index(i: int, size: int, mode: int) -> int:
     """Return which input index padded coordinate `i` reads (0 is the first input), or -1 for zero.
 

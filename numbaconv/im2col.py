@@ -103,7 +103,7 @@ def im2col(
     as_rows = arguments.choice(patches, "patches", arguments.PATCHES) == "rows"
     parallel = arguments.flag(parallel, "parallel")
     dtype = arguments.supported(array.dtype, "the dtype of x")
-    ndim = _kernel_ndim(kernel_size, array.ndim)
+    ndim = kernel_ndim(kernel_size, array.ndim)
     batched, batch, channels, size = split_shape(array.shape, ndim, channels_last)
     kernel_axes = arguments.per_axis(kernel_size, "kernel_size", ndim)
     window = Window.parse(size, kernel_axes, stride, padding, dilation, padding_mode)
@@ -254,11 +254,11 @@ def col2im(
     as_rows = arguments.choice(patches, "patches", arguments.PATCHES) == "rows"
     parallel = arguments.flag(parallel, "parallel")
     dtype = arguments.supported(array.dtype, "the dtype of cols")
-    ndim = _output_ndim(output_size, kernel_size)
+    ndim = output_ndim(output_size, kernel_size)
     size = arguments.per_axis(output_size, "output_size", ndim, 0, _LARGEST_SIZE)
     kernel_axes = arguments.per_axis(kernel_size, "kernel_size", ndim)
     window = Window.parse(size, kernel_axes, stride, padding, dilation, name="output_size")
-    batched, batch, channels = _split_patches(array.shape, window, as_rows)
+    batched, batch, channels = split_patches(array.shape, window, as_rows)
     shape = join_shape(batched, batch, channels, size, channels_last)
     arguments.check_addressable(shape, dtype, "this output_size")
     result = np.empty(shape, dtype) if out is None else arguments.check_out(out, shape, dtype)
@@ -385,7 +385,7 @@ def kernel_matrix(
     return matrix[0] if groups == 1 else matrix
 
 
-def _kernel_ndim(kernel_size: Any, axes: int) -> int:
+def kernel_ndim(kernel_size: Any, axes: int) -> int:
     """Return the number of spatial axes from `kernel_size`, or else from a batched `x`."""
     if arguments.is_sequence(kernel_size):
         ndim = len(kernel_size)
@@ -400,7 +400,7 @@ def _kernel_ndim(kernel_size: Any, axes: int) -> int:
     return axes - 2
 
 
-def _output_ndim(output_size: Any, kernel_size: Any) -> int:
+def output_ndim(output_size: Any, kernel_size: Any) -> int:
     """Return the number of spatial axes of a result of `col2im`."""
     for value, name in ((output_size, "output_size"), (kernel_size, "kernel_size")):
         if arguments.is_sequence(value):
@@ -410,7 +410,7 @@ def _output_ndim(output_size: Any, kernel_size: Any) -> int:
     return 2
 
 
-def _split_patches(shape: tuple[int, ...], window: Window, as_rows: bool) -> tuple[bool, int, int]:
+def split_patches(shape: tuple[int, ...], window: Window, as_rows: bool) -> tuple[bool, int, int]:
     """Return (batched, batch, channels) of a matrix of patches of this shape."""
     form = "(N, L, C * prod(kernel_size))" if as_rows else "(N, C * prod(kernel_size), L)"
     if len(shape) not in (2, 3):

@@ -15,6 +15,7 @@ first_inside = device(formulas.first_inside)
 end_inside = device(formulas.end_inside)
 first_reaching = device(formulas.first_reaching)
 end_reaching = device(formulas.end_reaching)
+reached_from = device(formulas.reached_from)
 
 
 class WindowAxes(NamedTuple):
@@ -62,16 +63,6 @@ def split_axes(i: int, shape: tuple[int, int, int]) -> tuple[int, int, int]:
     """Return the three indices of flat index `i` in an array of this shape."""
     rest = i // shape[2]
     return rest // shape[1], rest % shape[1], i % shape[2]
-
-
-@device
-def reached_from(i: int, tap: int, stride: int, outputs: int) -> int:
-    """Return the output whose window covers a padded coordinate with a tap, or -1."""
-    shifted = i - tap
-    if shifted < 0:
-        return -1
-    o = shifted if stride == 1 else shifted // stride
-    return o if o < outputs and o * stride == shifted else -1
 
 
 @device

@@ -1,0 +1,131 @@
+"""The reference route: a column matrix in memory, then one product.
+
+cuBLAS multiplies where CuPy is installed (it ships or finds cuBLAS, and calls it); else our tiles.
+"""
+
+import math
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from numbaconv.cuda import copying, launch, parameters, patches, product
+from numbaconv.cuda.places import Images
+from numbaconv.geometry import ConvGeometry, Window
+
+# Bytes of the column matrices that are made at a time.
+_MOST_BYTES = 1 << 28
+
+
+def forward(
+    geometry: ConvGeometry, x: Images, packed: Any, bias: Any, out: Images, work: Any
+) -> None:
+    """Enqueue the convolution by packed weights, some images at a time."""
+    for first, images in chunks(geometry, work):
+        cols = gather(geometry, x.part(first), images, work)
+        target = out.part(first)
+        if has_cublas(work):
+            _with_cublas(geometry, images, packed, cols, bias, target, work)
+        else:
+            matrix = pointwise(geometry, images)
+            source = flat(cols, matrix.in_channels, geometry.window.output, work, out.stream)
+            product.multiply(matrix, source, packed, bias, target, work)
+
+
+def chunks(geometry: ConvGeometry, work: Any) -> list[tuple[int, int]]:
+    """Return the first image and the number of images of each column matrix."""
+    length = geometry.in_channels * geometry.window.taps
+    image_bytes = length * geometry.window.positions * np.dtype(work).itemsize
+    step = max(1, _MOST_BYTES // max(image_bytes, 1))
+    return [(n, min(step, geometry.batch - n)) for n in range(0, geometry.batch, step)]
+
+
+def pointwise(geometry: ConvGeometry, images: int) -> ConvGeometry:
+    """Return the product by a column matrix as the convolution that it is, of a kernel of 1."""
+    size = geometry.window.output
+    ones = (1,) * len(size)
+    window = Window(size, ones, ones, ones, ((0, 0),) * len(size))
+    length = geometry.in_channels * geometry.window.taps
+    return ConvGeometry(images, length, geometry.out_channels, geometry.groups, window)
+
+
+def flat(data: Any, channels: int, size: tuple[int, ...], work: Any, stream: Any) -> Images:
+    """Return contiguous memory as images ``(image, channel, *size)``."""
+    depth, height, width = (1,) * (3 - len(size)) + size
+    positions = depth * height * width
+    return Images(
+        data, np.dtype(work), 0, channels * positions, positions, (height * width, width, 1),
+        (depth, height, width), stream,
+    )  # fmt: skip
+
+
+def gather(geometry: ConvGeometry, x: Images, images: int, work: Any) -> Any:
+    """Return the column matrices of some images, ``(image, patch, position)``, borrowed."""
+    length, positions = geometry.in_channels * geometry.window.taps, geometry.window.positions
+    cols = launch.borrow("columns", images * length * positions, np.dtype(work), x.stream)
+    values = {
+        **product.window_values(geometry), **x.as_input, **product.digits(0, (1, 1, 1)),
+        "O_BASE": 0, "O_N": length * positions, "O_C": positions, "O_D": 0, "O_H": 0, "O_W": 1,
+    }  # fmt: skip
+    values["CHANNELS"] = geometry.in_channels
+    launch_gather(values, product.mode_of(geometry), images, positions, x, cols, work, True, False)
+    return cols
+
+
+def launch_gather(
+    values: dict[str, int],
+    mode: int,
+    images: int,
+    positions: int,
+    x: Images,
+    cols: Any,
+    work: Any,
+    channel_major: bool,
+    as_rows: bool,
+) -> None:
+    """Enqueue im2col; `values` has all but the sizes of the matrix."""
+    taps = math.prod(values[f"K_{axis}"] for axis in "DHW")
+    length = values["CHANNELS"] * taps
+    if as_rows:
+        count = images * -(-positions // patches.RUN) * length
+    else:
+        count = images * values["CHANNELS"] * positions
+    index = parameters.index_type(max(x.data.size, cols.size, count))
+    p = parameters.pack(
+        index, {**values, "M": positions, "N": count, "K": length, "SPLIT_K": 0, "BIASED": 0}
+    )
+    build = patches.im2col_rows if as_rows else patches.im2col_columns
+    kernel = build(index, work, mode, channel_major)
+    kernel[(*launch.grid(count), x.stream)](x.data, cols, p)
+
+
+def has_cublas(work: Any) -> bool:
+    """Return whether cuBLAS multiplies matrices of this type here."""
+    return np.dtype(work).kind in "fc" and find_spec("cupy") is not None
+
+
+def cublas_stream(stream: Any) -> Any:
+    """Return a stream as a context of CuPy's."""
+    import cupy
+
+    return cupy.cuda.ExternalStream(0 if isinstance(stream, int) else stream.handle.value or 0)
+
+
+def _with_cublas(
+    geometry: ConvGeometry, images: int, packed: Any, cols: Any, bias: Any, out: Images, work: Any
+) -> None:
+    import cupy
+
+    groups, summed = geometry.groups, geometry.patch_size
+    rows, positions = geometry.out_channels // groups, geometry.window.positions
+    with cublas_stream(out.stream):
+        kernels = cupy.asarray(packed)[: groups * summed * rows].reshape(groups, summed, rows)
+        matrices = cupy.asarray(cols)[: images * groups * summed * positions]
+        matrices = matrices.reshape(images, groups, summed, positions)
+        products = cupy.matmul(kernels.transpose(0, 2, 1), matrices)
+        products = products.reshape(images, geometry.out_channels, positions)
+        if bias is not None:
+            offsets = cupy.asarray(bias)[: geometry.out_channels].astype(out.dtype).astype(work)
+            products += offsets[:, None]
+    source = flat(products.ravel(), geometry.out_channels, geometry.window.output, work, out.stream)
+    copying.copy(source, out, images, geometry.out_channels)

@@ -1,0 +1,112 @@
+"""Where a kernel's matrix operands lie in memory: positions, taps and elements of patches.
+
+The functions are made for a type of index. Expressions are cast back to it at every step: Numba
+computes with int32 in 64 bits, which LLVM narrows again only where the result is.
+"""
+
+import functools
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from numbaconv import formulas
+from numbaconv.cuda.launch import device
+from numbaconv.cuda.parameters import INDEX
+
+OUT_D, OUT_H, OUT_W = INDEX["OUT_D"], INDEX["OUT_H"], INDEX["OUT_W"]
+K_D, K_H, K_W = INDEX["K_D"], INDEX["K_H"], INDEX["K_W"]
+STRIDE_D, STRIDE_H, STRIDE_W = INDEX["STRIDE_D"], INDEX["STRIDE_H"], INDEX["STRIDE_W"]
+DIL_D, DIL_H, DIL_W = INDEX["DIL_D"], INDEX["DIL_H"], INDEX["DIL_W"]
+LOW_D, LOW_H, LOW_W = INDEX["LOW_D"], INDEX["LOW_H"], INDEX["LOW_W"]
+D, H, W = INDEX["D"], INDEX["H"], INDEX["W"]
+S_C, S_D, S_H, S_W = INDEX["S_C"], INDEX["S_D"], INDEX["S_H"], INDEX["S_W"]
+STEP_0, STEP_1, STEP_2, STEP_3 = (INDEX[f"STEP_{i}"] for i in range(4))
+
+source_index = device(formulas.source_index)
+reached_from = device(formulas.reached_from)
+
+
+@functools.cache
+def functions(index: Any, mode: int) -> SimpleNamespace:
+    """Return the device functions of an index type and a padding mode."""
+    unsigned = np.uint32 if index is np.int32 else np.uint64
+
+    @device
+    def quotient(a: Any, b: Any) -> Any:
+        """Divide ints that are not negative, without the cases of a signed division."""
+        return index(unsigned(a) // unsigned(b))
+
+    @device
+    def split(i: Any, b: Any, c: Any, d: Any) -> Any:
+        """Return the four digits of `i` in an array of shape (any, b, c, d)."""
+        rest = quotient(i, d)
+        last = index(i - rest * d)
+        upper = quotient(rest, c)
+        third = index(rest - upper * c)
+        first = quotient(upper, b)
+        return first, index(upper - first * b), third, last
+
+    @device
+    def position(p: Any, n: Any) -> Any:
+        """Return (image, od, oh, ow) of the n-th output position of the batch."""
+        return split(n, p[OUT_D], p[OUT_H], p[OUT_W])
+
+    @device
+    def tap(p: Any, k: Any) -> Any:
+        """Return (channel, kd, kh, kw) of the k-th element of a patch."""
+        return split(k, p[K_D], p[K_H], p[K_W])
+
+    @device
+    def advance(p: Any, digits: Any, b: Any, c: Any, d: Any) -> Any:
+        """Return digits in a shape (any, b, c, d), moved on by the problem's step."""
+        i0, i1, i2, i3 = digits
+        i3 = index(i3 + p[STEP_3])
+        i2 = index(i2 + p[STEP_2])
+        i1 = index(i1 + p[STEP_1])
+        i0 = index(i0 + p[STEP_0])
+        if i3 >= d:
+            i3 = index(i3 - d)
+            i2 = index(i2 + 1)
+        if i2 >= c:
+            i2 = index(i2 - c)
+            i1 = index(i1 + 1)
+        if i1 >= b:
+            i1 = index(i1 - b)
+            i0 = index(i0 + 1)
+        return i0, i1, i2, i3
+
+    @device
+    def origin(p: Any, od: Any, oh: Any, ow: Any) -> Any:
+        """Return the padded coordinates of a window's first tap."""
+        return (
+            index(od * p[STRIDE_D] - p[LOW_D]),
+            index(oh * p[STRIDE_H] - p[LOW_H]),
+            index(ow * p[STRIDE_W] - p[LOW_W]),
+        )
+
+    @device
+    def spread(p: Any, kd: Any, kh: Any, kw: Any) -> Any:
+        """Return how far a tap is from the window's first, along each axis."""
+        return index(kd * p[DIL_D]), index(kh * p[DIL_H]), index(kw * p[DIL_W])
+
+    @device
+    def source(p: Any, d: Any, h: Any, w: Any) -> Any:
+        """Return the offset of padded coordinates in a channel, or -1 for a zero."""
+        if mode == 0:
+            inside = (
+                unsigned(d) < unsigned(p[D])
+                and unsigned(h) < unsigned(p[H])
+                and unsigned(w) < unsigned(p[W])
+            )
+            return inside, index(d * p[S_D] + h * p[S_H] + w * p[S_W])
+        d = index(source_index(d, p[D], mode))
+        h = index(source_index(h, p[H], mode))
+        w = index(source_index(w, p[W], mode))
+        return True, index(d * p[S_D] + h * p[S_H] + w * p[S_W])
+
+    return SimpleNamespace(
+        quotient=quotient, split=split, reached=reached_from, position=position,
+        tap=tap, advance=advance, origin=origin,
+        spread=spread, source=source,
+    )  # fmt: skip

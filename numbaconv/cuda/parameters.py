@@ -1,0 +1,43 @@
+"""The integers of a problem, as one tuple that kernels index by these names.
+
+Numba passes a tuple of ints as so many kernel parameters, which lie in constant memory.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+NAMES = (
+    # A matrix product of each group: M x K times K x N; K is cut into parts of SPLIT_K.
+    "M", "N", "K", "GROUPS", "SPLIT_K",
+    # The input channels of a group.
+    "CHANNELS",
+    # The array that patches are gathered from: where it begins, its strides in elements, its size.
+    "BASE", "S_N", "S_C", "S_D", "S_H", "S_W", "D", "H", "W",
+    # Output positions, kernel, stride, dilation and low padding, along each axis.
+    "OUT_D", "OUT_H", "OUT_W", "K_D", "K_H", "K_W", "STRIDE_D", "STRIDE_H", "STRIDE_W",
+    "DIL_D", "DIL_H", "DIL_W", "LOW_D", "LOW_H", "LOW_W",
+    # The array of output positions: where it begins, and its strides.
+    "O_BASE", "O_N", "O_C", "O_D", "O_H", "O_W",
+    # How far a thread's next element of the summed dimension is, as digits.
+    "STEP_0", "STEP_1", "STEP_2", "STEP_3",
+    # Whether there is a bias.
+    "BIASED",
+)  # fmt: skip
+
+#: Sizes and offsets up to this are passed as int32, whose arithmetic is several times as fast; the
+#: rest is room for indices that run past the end.
+NARROW = 2**31 - 2**17
+
+INDEX: dict[str, int] = {name: place for place, name in enumerate(NAMES)}
+
+
+def index_type(largest: int) -> Any:
+    """Return the type of index that holds sizes up to `largest`."""
+    return np.int32 if largest <= NARROW else np.int64
+
+
+def pack(index: Any, values: Mapping[str, int]) -> tuple[Any, ...]:
+    """Return the tuple of a kernel: every name must have its value."""
+    return tuple(index(values[name]) for name in NAMES)

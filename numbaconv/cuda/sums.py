@@ -1,0 +1,146 @@
+"""Sums over output positions, a block for each, and what folds padding back."""
+
+from typing import Any
+
+from numba import cuda
+
+from numbaconv.cuda import operands
+from numbaconv.cuda.launch import factory
+from numbaconv.cuda.parameters import INDEX
+from numbaconv.formulas import CIRCULAR, REFLECT, REPLICATE
+
+M, N, K = INDEX["M"], INDEX["N"], INDEX["K"]
+GROUPS, CHANNELS, SPLIT_K = INDEX["GROUPS"], INDEX["CHANNELS"], INDEX["SPLIT_K"]
+BASE, S_N, S_C = INDEX["BASE"], INDEX["S_N"], INDEX["S_C"]
+O_BASE, O_N, O_C = INDEX["O_BASE"], INDEX["O_N"], INDEX["O_C"]
+O_D, O_H, O_W = INDEX["O_D"], INDEX["O_H"], INDEX["O_W"]
+
+
+@factory
+def over_positions(
+    threads: int, index: Any, work: Any, mode: int, conjugated: str, with_patches: bool
+) -> Any:
+    """Return the kernel of sums of gradients, each times an element of its patch, over positions.
+
+    What `numbaconv.cuda.tiles.weight_sums` does, for groups of few channels; without patches it
+    sums the gradients alone, as a bias's gradient is. A power of two of threads makes one sum over
+    a part of K, in an order that is always the same.
+    """
+    zero = work(0)
+    flip_x, flip_grad = conjugated == "x", conjugated == "grad"
+    at = operands.functions(index, mode)
+    quotient, position, tap = at.quotient, at.position, at.tap
+    origin, spread, source = at.origin, at.spread, at.source
+
+    def sum_positions(a: Any, b: Any, out: Any, p: Any) -> None:
+        shared = cuda.shared.array(threads, work)
+        t = index(cuda.threadIdx.x)
+        block = index(cuda.blockIdx.x)
+        rest = quotient(block, p[N])
+        c, kd, kh, kw = tap(p, index(block - rest * p[N]))
+        upper = quotient(rest, p[M])
+        m = index(rest - upper * p[M])
+        split = quotient(upper, p[GROUPS])
+        group = index(upper - split * p[GROUPS])
+        k1 = index(min((split + 1) * p[SPLIT_K], p[K]))
+        dd, dh, dw = spread(p, kd, kh, kw)
+        first = index(p[BASE] + (group * p[CHANNELS] + c) * p[S_C])
+        line = index(p[O_BASE] + (group * p[M] + m) * p[O_C])
+        total = zero
+        for k in range(split * p[SPLIT_K] + t, k1, threads):
+            image, od, oh, ow = position(p, index(k))
+            value = work(a[index(line + image * p[O_N] + od * p[O_D] + oh * p[O_H] + ow * p[O_W])])
+            if flip_grad:
+                value = value.conjugate()
+            if with_patches:
+                d0, h0, w0 = origin(p, od, oh, ow)
+                inside, offset = source(p, index(d0 + dd), index(h0 + dh), index(w0 + dw))
+                element = zero
+                if inside:
+                    element = work(b[index(first + image * p[S_N] + offset)])
+                if flip_x:
+                    element = element.conjugate()
+                value = work(value * element)
+            total = work(total + value)
+        shared[t] = total
+        cuda.syncthreads()
+        half = threads // 2
+        while half > 0:
+            if t < half:
+                shared[t] = work(shared[t] + shared[t + half])
+            cuda.syncthreads()
+            half //= 2
+        if t == 0:
+            out[block] = shared[0]
+
+    return sum_positions
+
+
+@factory
+def fold_axis(index: Any, work: Any, mode: int) -> Any:
+    """Return the kernel that adds what padding has read along one axis to where it was read.
+
+    `padded` is ``(outer, low + n + high, inner)``, `out` ``(outer, n, inner)``; the ints are
+    outer, n, inner, low and high.
+    """
+    at = operands.functions(index, 0)
+    quotient = at.quotient
+
+    def fold(padded: Any, out: Any, p: Any) -> None:
+        e = index(cuda.grid(1))
+        outer, n, inner, low, high = p
+        if e < index(outer * n * inner):
+            rest = quotient(e, inner)
+            lane = index(e - rest * inner)
+            line = quotient(rest, n)
+            i = index(rest - line * n)
+            length = index(low + n + high)
+            first = index(line * length * inner + lane)
+            # The padded places that read input i: runs of one step, which are at most two.
+            step, start, stop = length, index(low + i), index(low + i + 1)
+            mirrored = length
+            if n == 1 or mode == REPLICATE:
+                step = index(1)
+                if i == 0:
+                    start = index(0)
+                if i == n - 1:
+                    stop = length
+            elif mode == CIRCULAR:
+                step, start, stop = n, index((low + i) % n), length
+            elif mode == REFLECT:
+                step = index(2 * n - 2)
+                start, stop = index((low + i) % step), length
+                if i != 0 and i != n - 1:
+                    mirrored = index((low - i) % step)
+            total = work(0)
+            for j in range(start, stop, step):
+                total = work(total + padded[index(first + j * inner)])
+            for j in range(mirrored, length, step):
+                total = work(total + padded[index(first + j * inner)])
+            out[e] = total
+
+    return fold
+
+
+@factory
+def copy(index: Any, result: Any, conjugated: bool) -> Any:
+    """Return the kernel that copies between arrays of any strides, of five axes.
+
+    The ints: sizes of all axes, the number of elements, base and strides of source and target.
+    """
+    at = operands.functions(index, 0)
+    quotient, split = at.quotient, at.split
+
+    def copy_array(source: Any, target: Any, p: Any) -> None:
+        i = index(cuda.grid(1))
+        n1, n2, n3, n4, count, base, s0, s1, s2, s3, s4, to, t0, t1, t2, t3, t4 = p
+        if i < count:
+            rest = quotient(i, n4)
+            e = index(i - rest * n4)
+            a, b, c, d = split(rest, n1, n2, n3)
+            value = result(source[index(base + a * s0 + b * s1 + c * s2 + d * s3 + e * s4)])
+            if conjugated:
+                value = value.conjugate()
+            target[index(to + a * t0 + b * t1 + c * t2 + d * t3 + e * t4)] = value
+
+    return copy_array

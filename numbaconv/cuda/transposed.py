@@ -1,0 +1,198 @@
+"""Transposed convolution on the device: small convolutions, or a product and col2im.
+
+The cut into phases is `numbaconv.transposed.axis_phases`, the CPU's.
+"""
+
+import itertools
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from numbaconv.call import without_mode
+from numbaconv.cuda import columns, convolve, copying, launch, parameters, patches, product, sums
+from numbaconv.cuda.places import Images, Weights
+from numbaconv.formulas import PADDING_MODES
+from numbaconv.geometry import ConvGeometry, Window
+from numbaconv.transposed.axis_phases import MOST_PHASES, axis_phases
+
+
+def choose(algorithm: str, geometry: ConvGeometry) -> str:
+    """Return the algorithm of a problem; raise ValueError where the named one cannot run it."""
+    if algorithm == "depthwise" and geometry.out_channels != geometry.groups:
+        raise ValueError(
+            f"algorithm='depthwise' cannot run this problem: a group has "
+            f"{geometry.out_channels // geometry.groups} channels to sum, not 1"
+        )
+    if algorithm in ("auto", "exact") and math.prod(geometry.window.stride) > MOST_PHASES:
+        return "im2col"
+    return algorithm
+
+
+def run(
+    algorithm: str,
+    geometry: ConvGeometry,
+    x: Images,
+    kernels: Weights,
+    bias: Any,
+    out: Images,
+    work: Any,
+    conjugated: bool = False,
+) -> None:
+    """Enqueue the adjoint of a convolution: `x` has its output's shape, `out` its input's."""
+    inner = without_mode(geometry)
+    if inner is not geometry:
+        _run_padded(algorithm, geometry, inner, x, kernels, out, work, conjugated)
+    elif algorithm == "im2col" and geometry.out_channels and geometry.window.positions:
+        _run_columns(geometry, x, kernels, bias, out, work, conjugated)
+    else:
+        _run_phases(algorithm, geometry, x, kernels.adjoint, bias, out, work, conjugated)
+
+
+def _run_phases(
+    algorithm: str,
+    geometry: ConvGeometry,
+    x: Images,
+    kernels: Weights,
+    bias: Any,
+    out: Images,
+    work: Any,
+    conjugated: bool,
+) -> None:
+    """Make the positions of each remainder modulo the stride by a convolution of stride 1."""
+    window = geometry.window
+    axes = zip(
+        window.size, window.output, window.kernel, window.stride, window.dilation,
+        (low for low, _ in window.padding), strict=True,
+    )  # fmt: skip
+    for parts in itertools.product(*(axis_phases(*axis) for axis in axes)):
+        targets = tuple(slice(q.first, None, s) for q, s in zip(parts, window.stride, strict=True))
+        empty = not all(q.kernel for q in parts) or not window.positions
+        sources = tuple(
+            slice(max(-q.low, 0), n - max(-q.high, 0))
+            for q, n in zip(parts, window.output, strict=True)
+        )
+        source, target = x.cut(sources), out.cut(targets)
+        size = target.size[3 - window.ndim :]
+        # Where no tap reaches, nothing is summed: a convolution of no channels.
+        small = ConvGeometry(
+            geometry.batch,
+            0 if empty else geometry.out_channels,
+            geometry.in_channels,
+            geometry.groups,
+            Window(size, (1,) * len(size), (1,) * len(size), (1,) * len(size),
+                   ((0, 0),) * len(size))
+            if empty
+            else Window(
+                size=source.size[3 - window.ndim :],
+                kernel=tuple(q.kernel for q in parts),
+                stride=(1,) * len(parts),
+                dilation=tuple(q.dilation for q in parts),
+                padding=tuple((max(q.low, 0), max(q.high, 0)) for q in parts),
+            ),
+        )  # fmt: skip
+        chosen = convolve.choose(algorithm, small) if not empty else "direct"
+        convolve.run(
+            chosen, small, source, kernels.chosen(tuple(q.taps for q in parts)), bias, target,
+            work, conjugated,
+        )  # fmt: skip
+
+
+def _run_columns(
+    geometry: ConvGeometry,
+    x: Images,
+    kernels: Weights,
+    bias: Any,
+    out: Images,
+    work: Any,
+    conjugated: bool,
+) -> None:
+    """Multiply by the transposed weights, and fold the columns."""
+    window = geometry.window
+    taps, positions = window.taps, window.positions
+    group_outputs = geometry.out_channels // geometry.groups
+    length = geometry.in_channels * taps
+    # The weights as (group, output, channel and tap): their own order, if they are channels first.
+    count = geometry.out_channels * (geometry.in_channels // geometry.groups) * taps
+    packed = launch.borrow("weights", count, np.dtype(work), out.stream)
+    source = Images(
+        kernels.data, kernels.dtype, kernels.base, kernels.output, kernels.channel, kernels.steps,
+        kernels.taps, out.stream,
+    )  # fmt: skip
+    channels = geometry.in_channels // geometry.groups
+    matrix = columns.flat(packed, channels, window.kernel, work, out.stream)
+    copying.copy(source, matrix, geometry.out_channels, channels, conjugated)
+    ones = (1,) * window.ndim
+    for first, images in columns.chunks(geometry, work):
+        small = ConvGeometry(
+            images, geometry.out_channels, length, geometry.groups,
+            Window(window.output, ones, ones, ones, ((0, 0),) * window.ndim),
+        )  # fmt: skip
+        cols = launch.borrow("columns", images * length * positions, np.dtype(work), out.stream)
+        target = columns.flat(cols, length, window.output, work, out.stream)
+        assert small.patch_size == group_outputs
+        product.multiply(small, x.part(first), packed, None, target, work)
+        folded = out.part(first)
+        values = {
+            **product.window_values(geometry), **folded.as_input, **product.digits(0, (1, 1, 1)),
+            "O_BASE": 0, "O_N": length * positions, "O_C": positions, "O_D": 0, "O_H": 0, "O_W": 1,
+        }  # fmt: skip
+        values["CHANNELS"] = geometry.in_channels
+        launch_fold(values, images, cols, folded, bias, work, True)
+
+
+def launch_fold(
+    values: dict[str, int],
+    images: int,
+    cols: Any,
+    out: Images,
+    bias: Any,
+    work: Any,
+    channel_major: bool,
+) -> None:
+    """Enqueue col2im; `values` has all but the sizes of the matrix."""
+    count = images * values["CHANNELS"] * math.prod(out.size)
+    index = parameters.index_type(max(cols.size, out.data.size, count))
+    p = parameters.pack(
+        index,
+        {**values, "M": 0, "N": count, "K": 0, "SPLIT_K": 0, "BIASED": int(bias is not None)},
+    )
+    fast = out.channel == 1 and values["CHANNELS"] > 1
+    kernel = patches.col2im(index, work, out.dtype.type, channel_major, fast)
+    kernel[(*launch.grid(count), out.stream)](cols, cols if bias is None else bias, out.data, p)
+
+
+def _run_padded(
+    algorithm: str,
+    geometry: ConvGeometry,
+    inner: ConvGeometry,
+    x: Images,
+    kernels: Weights,
+    out: Images,
+    work: Any,
+    conjugated: bool,
+) -> None:
+    """Make the gradient of the padded input, then fold its axes, one after the other."""
+    window = geometry.window
+    size = list(inner.window.size)
+    lines = geometry.batch * geometry.in_channels
+    stream, kind = out.stream, np.dtype(work)
+    here = launch.borrow("padded", lines * math.prod(size), kind, stream)
+    padded = columns.flat(here, geometry.in_channels, tuple(size), work, stream)
+    contiguous = replace(inner, channels_last=False)
+    run(algorithm, contiguous, x, kernels, None, padded, work, conjugated)
+    for axis, (n, (low, high)) in enumerate(zip(window.size, window.padding, strict=True)):
+        if low + high == 0:
+            continue
+        outer, inside = lines * math.prod(size[:axis]), math.prod(size[axis + 1 :])
+        size[axis] = n
+        there = launch.borrow(f"folded {axis}", lines * math.prod(size), kind, stream)
+        index = parameters.index_type(max(here.size, there.size))
+        kernel = sums.fold_axis(index, work, PADDING_MODES[window.padding_mode])
+        kernel[(*launch.grid(outer * n * inside), stream)](
+            here, there, tuple(map(index, (outer, n, inside, low, high)))
+        )
+        here = there
+    source = columns.flat(here, geometry.in_channels, tuple(size), work, stream)
+    copying.copy(source, out, geometry.batch, geometry.in_channels)

@@ -1,0 +1,186 @@
+"""The gradient with respect to weights, and to a bias: sums over all positions of the batch."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from numbaconv.cuda import columns, launch, parameters, sums, tiles, weights
+from numbaconv.cuda.arrays import DeviceArray
+from numbaconv.cuda.places import Images, Weights
+from numbaconv.cuda.product import digits, mode_of, pick_tile, splits, window_values
+from numbaconv.cuda.tiles import Tile
+from numbaconv.geometry import ConvGeometry, three_axes
+
+
+def choose(algorithm: str) -> str:
+    """Return the algorithm that runs; raise ValueError for one that cannot."""
+    if algorithm == "depthwise":
+        raise ValueError(
+            "algorithm='depthwise' cannot run this problem: the weight gradient has 'im2col', "
+            "'direct' only"
+        )
+    return "direct" if algorithm in ("auto", "exact") else algorithm
+
+
+def run(
+    algorithm: str,
+    geometry: ConvGeometry,
+    x: Images,
+    grad: Images,
+    target: Weights,
+    work: Any,
+    conjugated: str,
+) -> None:
+    """Enqueue the products of gradients and patches, summed over all positions of the batch.
+
+    The caller holds `numbaconv.cuda.launch.lock`. `conjugated` says which of ``"x"`` and ``"grad"``
+    is taken so, or neither.
+    """
+    if algorithm == "im2col" and geometry.batch:
+        _run_columns(geometry, x, grad, target, work, conjugated)
+        return
+    cut = _Cut.of(geometry, work)
+    parts = launch.borrow("parts", cut.elements * cut.parts, np.dtype(work), grad.stream)
+    _enqueue(cut, geometry, x, grad, parts, work, conjugated)
+    _finish(geometry, cut.parts, parts, target, work, grad.stream)
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """How the sums are shared out: ``rows x columns`` of each group, in parts of the positions."""
+
+    rows: int
+    columns: int
+    summed: int
+    tile: Tile
+    tiled: bool
+    blocks: int
+    part: int
+    parts: int
+    elements: int
+
+    @classmethod
+    def of(cls, geometry: ConvGeometry, work: Any) -> "_Cut":
+        rows, columns = geometry.out_channels // geometry.groups, geometry.patch_size
+        summed = geometry.batch * geometry.window.positions
+        tile = pick_weight_tile(work)
+        # Where a tile would be mostly empty, a block makes one sum.
+        tiled = rows * columns * 4 >= tile.rows * tile.columns
+        cells = -(-rows // tile.rows) * -(-columns // tile.columns) if tiled else rows * columns
+        blocks = cells * geometry.groups
+        part = -(-summed // splits(max(blocks, 1), summed) // tile.depth) * tile.depth
+        part = max(part, tile.depth)
+        parts = max(1, -(-summed // part))
+        elements = geometry.groups * rows * columns
+        return cls(rows, columns, summed, tile, tiled, blocks, part, parts, elements)
+
+
+def _enqueue(
+    cut: _Cut,
+    geometry: ConvGeometry,
+    x: Images,
+    grad: Images,
+    parts: Any,
+    work: Any,
+    conjugated: str,
+) -> None:
+    """Enqueue the sums of each part, ``(part, group, output, element of a patch)``."""
+    largest = max(x.data.size, grad.data.size, cut.elements * cut.parts, cut.columns, cut.summed)
+    index = parameters.index_type(largest)
+    values = {
+        **window_values(geometry), **x.as_input, **grad.as_output,
+        **digits(cut.tile.depth, three_axes(geometry.window.output, 1)),
+        "M": cut.rows, "N": cut.columns, "K": cut.summed, "SPLIT_K": cut.part, "BIASED": 0,
+    }  # fmt: skip
+    mode = mode_of(geometry)
+    if cut.tiled:
+        kernel, threads = (
+            tiles.weight_sums(cut.tile, index, work, mode, conjugated),
+            cut.tile.threads,
+        )
+    else:
+        threads = sum_threads()
+        kernel = sums.over_positions(threads, index, work, mode, conjugated, True)
+    p = parameters.pack(index, values)
+    kernel[cut.blocks * cut.parts, threads, grad.stream](grad.data, x.data, parts, p)
+
+
+def _finish(
+    geometry: ConvGeometry, count: int, parts: Any, target: Weights, work: Any, stream: Any
+) -> None:
+    """Enqueue the addition of the parts, into their place."""
+    rows, columns = geometry.out_channels // geometry.groups, geometry.patch_size
+    elements = geometry.groups * rows * columns
+    index = parameters.index_type(max(target.data.size, parts.size))
+    ints = (
+        count, rows, columns, *target.taps, elements, target.base, target.group, target.output,
+        target.channel, *target.steps,
+    )  # fmt: skip
+    kernel = weights.finish(index, work, target.dtype.type)
+    kernel[(*launch.grid(elements), stream)](parts, target.data, tuple(map(index, ints)))
+
+
+def _run_columns(
+    geometry: ConvGeometry, x: Images, grad: Images, target: Weights, work: Any, conjugated: str
+) -> None:
+    """Take the reference's way: a column matrix in memory, and one product for some images."""
+    chunks = columns.chunks(geometry, work)
+    matrices = [columns.pointwise(geometry, images) for _, images in chunks]
+    cuts = [_Cut.of(matrix, work) for matrix in matrices]
+    elements = cuts[0].elements
+    count = sum(cut.parts for cut in cuts)
+    parts = launch.borrow("parts", elements * count, np.dtype(work), grad.stream)
+    done = 0
+    for (first, images), matrix, cut in zip(chunks, matrices, cuts, strict=True):
+        cols = columns.gather(geometry, x.part(first), images, work)
+        read = columns.flat(cols, matrix.in_channels, matrix.window.size, work, grad.stream)
+        place = parts[done * elements :]
+        _enqueue(cut, matrix, read, grad.part(first), place, work, conjugated)
+        done += cut.parts
+    _finish(geometry, count, parts, target, work, grad.stream)
+
+
+def sum_bias(
+    batch: int, channels: int, grad: Images, target: DeviceArray, work: Any, stream: Any
+) -> None:
+    """Enqueue the sums of gradients over images and positions."""
+    depth, height, width = grad.size
+    summed = batch * depth * height * width
+    parts = splits(channels, summed)
+    part = max(1, -(-summed // parts))
+    parts = max(1, -(-summed // part))
+    index = parameters.index_type(max(grad.data.size, channels * parts, summed))
+    none = {**columns.flat(grad.data, 1, (1,), work, stream).as_input, **grad.as_output}
+    values = {
+        **none, **digits(0, (1, 1, 1)), "M": channels, "N": 1, "K": summed, "GROUPS": 1,
+        "CHANNELS": 1, "SPLIT_K": part, "BIASED": 0,
+        "OUT_D": depth, "OUT_H": height, "OUT_W": width,
+        **{f"{name}_{axis}": 1 for name in ("K", "STRIDE", "DIL") for axis in "DHW"},
+        **{f"LOW_{axis}": 0 for axis in "DHW"},
+    }  # fmt: skip
+    total = launch.borrow("parts", channels * parts, np.dtype(work), stream)
+    threads = sum_threads()
+    kernel = sums.over_positions(threads, index, work, 0, "", False)
+    kernel[channels * parts, threads, stream](
+        grad.data, grad.data, total, parameters.pack(index, values)
+    )
+    finish = weights.finish(index, work, target.dtype.type)
+    step = target.strides[0]
+    ints = (parts, channels, 1, 1, 1, 1, channels, target.base, 0, step, 0, 0, 0, 0)
+    finish[(*launch.grid(channels), stream)](total, target.data, tuple(map(index, ints)))
+
+
+def pick_weight_tile(work: Any) -> Tile:
+    """Return the tile for weight gradients."""
+    size = np.dtype(work).itemsize
+    if launch.SIMULATED:
+        return pick_tile(1, 1, work)
+    if size == 16:
+        return Tile(32, 32, 8, 2, 2)
+    return Tile(64, 64, 8, 4, 4) if size == 8 else Tile(128, 64, 8, 8, 4)
+
+
+def sum_threads() -> int:
+    """Return the threads of a block that makes one sum."""
+    return 2 if launch.SIMULATED else 256

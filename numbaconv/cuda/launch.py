@@ -22,6 +22,7 @@ _THREADS = 16 if SIMULATED else 256
 # Blocks of memory of this many bytes and more go back when their call ends.
 _MOST_KEPT = 1 << 26
 
+
 class _Simulator:
     """Stands for the simulator's context, of which it makes many."""
 

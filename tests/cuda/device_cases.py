@@ -16,6 +16,11 @@ CASES = [
     Case(1, 2, 2, 2, (4, 3), (3, 2), (1, 1), ((5, 2), (1, 4)), (1, 1), "circular"),
 ]
 
+#: The layout is but strides to a kernel: one route takes both.
+ROUTES = [
+    ("im2col", "channels_first"), ("direct", "channels_first"), ("direct", "channels_last"),
+]  # fmt: skip
+
 
 def named(case):
     return f"{case.ndim}d-g{case.groups}-{case.mode}-{case.kernel}"

@@ -8,19 +8,16 @@ from unittest import mock
 
 import numpy as np
 import pytest
-
-pytest.importorskip("numba_cuda", reason="numba-cuda is not installed")
-
+from cuda.bindings import nvjitlink
 from numba import cuda
 from numba.cuda import types
 from numba.cuda.core import config
 from numba.cuda.np.numpy_support import from_dtype
 
+from numbaconv.cuda import depthwise, operands, parameters, patches, product, sums, tiles, weights
+
 if config.ENABLE_CUDASIM:
     pytest.skip("the simulator compiles nothing", allow_module_level=True)
-nvjitlink = pytest.importorskip("cuda.bindings.nvjitlink")
-
-from numbaconv.cuda import depthwise, operands, parameters, patches, product, sums, tiles, weights
 
 TYPES = (
     np.float32, np.float64, np.complex64, np.complex128, np.float16, np.int32, np.int64, np.uint8,
@@ -32,7 +29,8 @@ def array(dtype):
     return types.Array(from_dtype(np.dtype(dtype)), 1, "C")
 
 
-def ints(index, count=len(parameters.NAMES)):
+def ints(index, count=None):
+    count = count or len(parameters.NAMES)
     return types.UniTuple(from_dtype(np.dtype(index)), count)
 
 

@@ -69,7 +69,9 @@ def test_bias_and_out_are_checked(problem, to_device):
     with pytest.raises(ValueError, match="out must have shape"):
         nbcuda.conv2d(x, weight, out=to_device(y[:1].copy()))
     with pytest.raises(TypeError, match="got bool"):
-        nbcuda.conv2d(to_device(np.ones((1, 3, 4, 4), bool)), to_device(np.ones((1, 3, 2, 2), bool)))
+        nbcuda.conv2d(
+            to_device(np.ones((1, 3, 4, 4), bool)), to_device(np.ones((1, 3, 2, 2), bool))
+        )
 
 
 def test_strided_and_offset_arrays(problem, to_device):
@@ -100,7 +102,7 @@ def test_out_may_overlap_an_input(rng, to_device):
 def test_interfaces(problem, to_device, monkeypatch):
     """Arrays of other libraries, described by the interface; the simulator's lie in host memory."""
     monkeypatch.setattr(arrays, "_interface", lambda value, name: value.described)
-    x, weight, _ = problem
+    x, _, _ = problem
 
     def described(array, **changes):
         interface = dict(array.__array_interface__, **changes)
@@ -233,9 +235,7 @@ def test_images_in_several_matrices(problem, to_device, monkeypatch):
         sums.copy_to_host(), nbc.conv2d_weight_grad(x, weight.shape, grad)
     )
     back = nbcuda.conv2d_input_grad(x.shape, to_device(weight), to_device(grad), algorithm="im2col")
-    np.testing.assert_array_equal(
-        back.copy_to_host(), nbc.conv2d_input_grad(x.shape, weight, grad)
-    )
+    np.testing.assert_array_equal(back.copy_to_host(), nbc.conv2d_input_grad(x.shape, weight, grad))
 
 
 def test_work_types():
@@ -249,3 +249,21 @@ def test_results_have_the_interface(problem, to_device):
     x, weight, _ = problem
     found = nbcuda.conv2d(to_device(x), to_device(weight))
     assert type(found) is type(to_device(x))
+
+
+def test_the_benchmark_checks_every_operation(capsys, monkeypatch):
+    from benchmarks import cuda as benchmark
+    from numbaconv.bench.layers import BY_NAME, Layer
+
+    monkeypatch.setitem(BY_NAME, "small", Layer("small", 2, 7, 3, 3, 2, 1))
+    benchmark.main(["--check-only", "--layers", "small", "--batch", "1"])
+    share = float(capsys.readouterr().out.split()[-1])
+    assert 0 < share < 1
+    monkeypatch.setattr(
+        benchmark.nbcuda, "conv2d", lambda *a, **k: conv2d(*a, **{**k, "padding": 0})
+    )
+    with pytest.raises((SystemExit, ValueError)):
+        benchmark.main(["--check-only", "--layers", "small", "--batch", "1"])
+
+
+conv2d = nbcuda.conv2d

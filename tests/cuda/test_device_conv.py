@@ -3,7 +3,7 @@
 import naive
 import numpy as np
 import pytest
-from device_cases import CASES, named
+from device_cases import CASES, ROUTES, named
 from problems import DTYPES, assert_within_bound, noise, small_integers
 
 import numbaconv.cuda as nbcuda
@@ -29,8 +29,7 @@ def run(case, x, weight, bias, to_device, layout="channels_first", **options):
     return naive.channels_first(y) if last else y
 
 
-@pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
-@pytest.mark.parametrize("algorithm", ["im2col", "direct"])
+@pytest.mark.parametrize(("algorithm", "layout"), ROUTES)
 @pytest.mark.parametrize("case", CASES, ids=named)
 def test_small_integers_are_exact(case, algorithm, layout, rng, to_device):
     x = small_integers(rng, case.x_shape, "float32")
@@ -173,8 +172,7 @@ def test_nan_reaches_what_its_window_covers(rng, to_device):
         np.testing.assert_array_equal(np.isnan(y), np.isnan(case.naive(x, weight, None)))
 
 
-@pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
-@pytest.mark.parametrize("algorithm", ["im2col", "direct"])
+@pytest.mark.parametrize(("algorithm", "layout"), ROUTES)
 @pytest.mark.parametrize("case", CASES, ids=named)
 def test_gradients(case, algorithm, layout, rng, to_device):
     x = small_integers(rng, case.x_shape, "float32")

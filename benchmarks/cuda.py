@@ -4,8 +4,8 @@ Run as ``python -m benchmarks.cuda`` on a machine with an NVIDIA GPU and ``numba
 ``--torch PYTHON`` names an interpreter that has a CUDA build of PyTorch, which then times
 ``torch.nn.functional.conv2d`` (cuDNN) with TF32 off and on, in a process of its own. Outputs are
 allocated before; packing the weights is inside the timing. A figure is the least of several medians
-of CUDA events. The floor is the FLOPs over the measured rate of FMAs, or the bytes over the
-measured rate of a copy, whichever takes longer. Writes ``benchmarks/results/cuda.json`` and ``cuda.png``.
+of CUDA events. The floor is the FLOPs over the measured rate of FMAs, or the bytes over that of a
+copy, whichever takes longer. Writes ``results/cuda.json`` and ``cuda.png``.
 ``--check-only`` times nothing, and runs in Numba's simulator, too.
 """
 

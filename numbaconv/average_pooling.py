@@ -330,7 +330,7 @@ def _avg_pool(
 
     array = arguments.as_array(x, "x")
     ceil_mode = arguments.flag(ceil_mode, "ceil_mode")
-    include_pad, divisor = _divisor(count_include_pad, divisor_override)
+    include_pad, divisor = checked_divisor(count_include_pad, divisor_override)
     signature = (
         ndim, array.shape, array.dtype, kernel_size, stride, padding, dilation, ceil_mode,
         include_pad, divisor, layout,
@@ -389,12 +389,13 @@ def _avg_pool_backward(
     )
     arguments.check_grad(grad.shape, geometry.output_shape)
     arguments.check_addressable(shape, np.dtype(grad.dtype), "this input_shape")
-    include_pad, divisor = _divisor(count_include_pad, divisor_override)
+    include_pad, divisor = checked_divisor(count_include_pad, divisor_override)
     parallel = arguments.flag(parallel, "parallel")
     return spread(grad, geometry, out, parallel, include_pad, divisor)
 
 
-def _divisor(count_include_pad: Any, divisor_override: Any) -> tuple[bool, int | None]:
+def checked_divisor(count_include_pad: Any, divisor_override: Any) -> tuple[bool, int | None]:
+    """Return both arguments, checked."""
     include_pad = arguments.flag(count_include_pad, "count_include_pad")
     if divisor_override is None:
         return include_pad, None

@@ -166,6 +166,18 @@ def _max_unpool(
     dtype = arguments.supported(array.dtype, "the dtype of x")
     last = arguments.choice(layout, "layout", arguments.LAYOUTS) == "channels_last"
     _, _, _, size = split_shape(array.shape, ndim, last)
+    wanted = unpooled_size(size, kernel_size, stride, padding, output_size, last)
+    arguments.check_addressable((*array.shape[: array.ndim - ndim], *wanted), dtype, "this size")
+    places = checked_indices(indices, array.shape, "x")
+    parallel = arguments.flag(parallel, "parallel")
+    return scattered(array, places, ndim, wanted, last, out, parallel, add=False)
+
+
+def unpooled_size(
+    size: Ints, kernel_size: Any, stride: Any, padding: Any, output_size: Any, channels_last: bool
+) -> Ints:
+    """Return the spatial size of what was pooled to `size`."""
+    ndim = len(size)
     kernel, strides = pool_axes(ndim, kernel_size, stride)
     ones = (1,) * ndim
     pairs, extra = arguments.transposed_padding(padding, kernel, strides, ones)
@@ -177,20 +189,12 @@ def _max_unpool(
     )  # fmt: skip
     wanted = default
     if output_size is not None:
-        wanted = _unpooled_size(output_size, default, strides, last)
+        wanted = arguments.output_size(output_size, ndim, channels_last)
+        if not all(abs(n - m) < s for n, m, s in zip(wanted, default, strides, strict=True)):
+            raise ValueError(
+                f"output_size must be less than a stride {strides} from {default}, "
+                f"got {output_size!r}"
+            )
     if min(wanted) < 1:
         raise ValueError(f"the result would be of size {wanted}: padding {pairs} leaves nothing")
-    arguments.check_addressable((*array.shape[: array.ndim - ndim], *wanted), dtype, "this size")
-    places = checked_indices(indices, array.shape, "x")
-    parallel = arguments.flag(parallel, "parallel")
-    return scattered(array, places, ndim, wanted, last, out, parallel, add=False)
-
-
-def _unpooled_size(value: Any, default: Ints, strides: Ints, last: bool) -> Ints:
-    """Return a caller's `output_size`, which is less than a stride from the default."""
-    given = arguments.output_size(value, len(default), last)
-    if not all(abs(n - m) < s for n, m, s in zip(given, default, strides, strict=True)):
-        raise ValueError(
-            f"output_size must be less than a stride {strides} from {default}, got {value!r}"
-        )
-    return given
+    return wanted

@@ -1,0 +1,234 @@
+"""Convolution and its adjoint over lazy arrays: blocks of one, and what the blocks compute."""
+
+from collections.abc import Iterator
+from functools import reduce
+from operator import add
+from typing import Any
+
+import dask.array as da
+import numpy as np
+
+from numbaconv import call, transposed
+from numbaconv.arrays import Array
+from numbaconv.conv import conv1d, conv2d, conv3d
+from numbaconv.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
+from numbaconv.dask import arrays, blocks, cuts
+from numbaconv.dask.cuts import Cut
+from numbaconv.explanation import algorithms
+from numbaconv.geometry import ConvGeometry
+from numbaconv.transposed.padding import folded
+
+_CONVS = {1: conv1d, 2: conv2d, 3: conv3d}
+_TRANSPOSED = {1: conv_transpose1d, 2: conv_transpose2d, 3: conv_transpose3d}
+
+
+def forward(
+    geometry: ConvGeometry,
+    x: da.Array,
+    weight: Any,
+    bias: Any,
+    dtype: np.dtype[Any],
+    algorithm: Any,
+    parallel: bool,
+) -> da.Array:
+    """Return the convolution of a batched array, its algorithm chosen from the whole problem."""
+    found = call.choose(geometry, dtype, algorithm)
+    chosen = algorithm if found.empty else found.algorithm
+    if geometry.window.padding_mode != "zeros":
+        x = arrays.padded(x, geometry)
+        geometry = call.without_mode(geometry)
+    window, last = geometry.window, geometry.channels_last
+    axes = arrays.spatial_axes(window.ndim, last)
+    along = [
+        cuts.forward(axis, x.chunks[place])
+        for axis, place in zip(arrays.sliding(window), axes, strict=True)
+    ]
+    options: dict[str, Any] = {
+        "ndim": window.ndim, "stride": window.stride, "dilation": window.dilation,
+        "layout": arrays.layout_name(last), "algorithm": chosen, "parallel": parallel,
+    }  # fmt: skip
+    channel = x.ndim - 1 if last else 1
+    parts = []
+    split = _parts(x, weight, bias, geometry, channel, input_axis=1, output_axis=0)
+    for part, kernels, offsets, groups, outputs, work in split(dtype):
+        parts.append(
+            blocks.build(
+                conv_block, [part], axes, along, channels=(channel, outputs), dtype=work,
+                shared=(blocks.delayed(kernels), blocks.delayed(offsets)), groups=groups,
+                dtype_name=work.str, **options,
+            )
+        )  # fmt: skip
+    return _together(parts, geometry.groups, channel, dtype)
+
+
+def adjoint(
+    geometry: ConvGeometry,
+    x: da.Array,
+    weight: Any,
+    bias: Any,
+    dtype: np.dtype[Any],
+    algorithm: Any,
+    parallel: bool,
+) -> da.Array:
+    """Return the transposed convolution of a batched array: the adjoint of a geometry.
+
+    With a padding mode it is the gradient of a convolution with that mode.
+    """
+    chosen = _chosen_adjoint(geometry, dtype, algorithm)
+    inner = call.without_mode(geometry)
+    window, last = inner.window, inner.channels_last
+    axes = arrays.spatial_axes(window.ndim, last)
+    along = [
+        cuts.adjoint(axis, x.chunks[place])
+        for axis, place in zip(arrays.sliding(window), axes, strict=True)
+    ]
+    options: dict[str, Any] = {
+        "ndim": window.ndim, "stride": window.stride, "dilation": window.dilation,
+        "layout": arrays.layout_name(last), "algorithm": chosen, "parallel": parallel,
+    }  # fmt: skip
+    channel = x.ndim - 1 if last else 1
+    parts = []
+    split = _parts(x, weight, bias, inner, channel, input_axis=0, output_axis=1)
+    for part, kernels, offsets, groups, outputs, work in split(dtype):
+        parts.append(
+            blocks.build(
+                transposed_block, [part], axes, along, channels=(channel, outputs), dtype=work,
+                shared=(blocks.delayed(kernels), blocks.delayed(offsets)), groups=groups,
+                dtype_name=work.str, **options,
+            )
+        )  # fmt: skip
+    result = _together(parts, geometry.groups, channel, dtype)
+    if inner is geometry:
+        return result
+    # What padding has read twice flows back over whole axes.
+    whole = result.rechunk(dict.fromkeys(axes, -1))
+    chunks = list(whole.chunks)
+    for axis, n in zip(axes, geometry.window.size, strict=True):
+        chunks[axis] = (n,)
+    return da.map_blocks(
+        folded, whole, geometry=geometry, dtype=dtype, meta=np.empty((0,) * x.ndim, dtype),
+        chunks=tuple(chunks),
+    )  # fmt: skip
+
+
+def conv_block(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    *,
+    cuts: tuple[Cut, ...],
+    ndim: int,
+    stride: Any,
+    dilation: Any,
+    groups: int,
+    layout: str,
+    dtype_name: str,
+    algorithm: str,
+    parallel: bool,
+) -> Array:
+    """Return a block of a convolution from the part of the input under its windows."""
+    padding = tuple((cut.low, cut.high) for cut in cuts)
+    if algorithm not in ("auto", "exact") and algorithm not in algorithms(
+        x.shape, weight.shape, stride, padding, dilation, groups, layout=layout, dtype=dtype_name
+    ):
+        algorithm = "exact"  # a block at the border may be too small for the whole's algorithm
+    return _CONVS[ndim](
+        x, weight, bias, stride, padding, dilation, groups, layout=layout, dtype=dtype_name,
+        algorithm=algorithm, parallel=parallel,
+    )  # fmt: skip
+
+
+def transposed_block(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    *,
+    cuts: tuple[Cut, ...],
+    ndim: int,
+    stride: Any,
+    dilation: Any,
+    groups: int,
+    layout: str,
+    dtype_name: str,
+    algorithm: str,
+    parallel: bool,
+) -> Array:
+    """Return a block of a transposed convolution from the inputs that reach it."""
+    return _TRANSPOSED[ndim](
+        x, weight, bias, stride, tuple((cut.low, cut.high) for cut in cuts),
+        tuple(cut.extra for cut in cuts), groups, dilation, layout=layout, dtype=dtype_name,
+        algorithm=algorithm, parallel=parallel,
+    )  # fmt: skip
+
+
+def _chosen_adjoint(geometry: ConvGeometry, dtype: np.dtype[Any], algorithm: Any) -> str:
+    """Return what every block is asked for, from the whole problem."""
+    found = transposed.resolve(geometry, dtype, algorithm)
+    if algorithm != "auto" or found.empty or found.algorithm == "im2col":
+        return str(algorithm if found.empty or algorithm != "auto" else "im2col")
+    plan: Any = getattr(found.plan, "inner", found.plan)
+    names = {phase.call.algorithm for phase in plan.phases}
+    return "winograd" if names == {"winograd"} else "exact" if "winograd" not in names else "auto"
+
+
+def _parts(
+    x: da.Array,
+    weight: Any,
+    bias: Any,
+    geometry: ConvGeometry,
+    channel: int,
+    input_axis: int,
+    output_axis: int,
+) -> Any:
+    """Return a generator function of problems over each chunk of channels.
+
+    It yields the part of the array, its weights, its bias, its groups, the channels that it makes,
+    and the dtype in which its results are added.
+    """
+    last, groups = geometry.channels_last, geometry.groups
+    where_input = weight.ndim - 1 - input_axis if last else input_axis
+    where_output = weight.ndim - 1 - output_axis if last else output_axis
+    all_inputs = x.shape[channel]
+    outputs = geometry.out_channels if output_axis == 0 else geometry.in_channels
+    x = arrays.channel_chunks(x, channel, all_inputs // groups if groups > 1 else 1)
+    count = x.numblocks[channel]
+
+    def split(dtype: np.dtype[Any]) -> Iterator[tuple[Any, ...]]:
+        if count == 1:
+            yield x, weight, bias, groups, outputs, dtype
+            return
+        work = np.dtype(np.float32) if dtype == np.float16 and groups == 1 else dtype
+        start = 0
+        for length in x.chunks[channel]:
+            stop = start + length
+            part = x[_index(x.ndim, channel, start, stop)]
+            if groups == 1:
+                kernels = weight[_index(weight.ndim, where_input, start, stop)]
+                yield part, kernels, bias if start == 0 else None, 1, outputs, work
+            else:
+                # Whole groups: of outputs too, wherever the weights have them.
+                share = all_inputs // groups
+                low, high = start // share, stop // share
+                made = outputs // groups
+                axis, each = (where_output, made) if output_axis == 0 else (where_input, share)
+                kernels = weight[_index(weight.ndim, axis, low * each, high * each)]
+                offsets = None if bias is None else bias[low * made : high * made]
+                yield part, kernels, offsets, high - low, (high - low) * made, work
+            start = stop
+
+    return split
+
+
+def _together(parts: list[da.Array], groups: int, channel: int, dtype: np.dtype[Any]) -> da.Array:
+    """Return the results of chunks of channels as one: summed, or side by side where grouped."""
+    if len(parts) == 1:
+        return parts[0]
+    if groups > 1:
+        return da.concatenate(parts, axis=channel)
+    return reduce(add, parts).astype(dtype)
+
+
+def _index(ndim: int, axis: int, start: int, stop: int) -> tuple[slice, ...]:
+    index = [slice(None)] * ndim
+    index[axis] = slice(start, stop)
+    return tuple(index)

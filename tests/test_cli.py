@@ -197,7 +197,7 @@ MISTAKES = [
     (("apply", "x.npy", "y.npy", "--kernel", "box", "--padding", "full"), "'full'"),
     (("apply", "x.npy", "y.npy", "--kernel", "box", "--padding", "-1"), "padding must be from 0"),
     (("apply", "x.npy", "y.npy", "--kernel", "box", "--groups", "2"), "--groups"),
-    (("apply", "x.npy", "out", "--kernel", "box"), "two .npy files or two folders"),
+    (("apply", "x.npy", "out", "--kernel", "box"), "two folders of images"),
     (("apply", "x.npy", "y.npy", "--weights", "x.npy"), "cannot be read as an .npz"),
     (("apply", "x.npy", "y.npy", "--weights", "other.npz"), "no array 'weight'"),
     (("apply", "x.npy", "y.npy", "--weights", "big.npz"), "does not fit"),

@@ -1,4 +1,7 @@
-"""The ``numbaconv`` command: exit status 0, 2 for a user's mistake, 130 after Ctrl-C."""
+"""The ``numbaconv`` command: exit status 0, 2 for a user's mistake, 130 after Ctrl-C.
+
+After SIGTERM it is 143, as shells have it.
+"""
 
 import sys
 
@@ -19,8 +22,8 @@ def main() -> None:
         from numbaconv.cli.commands import numbaconv
 
         sys.exit(numbaconv.main(standalone_mode=False) or 0)
-    except (KeyboardInterrupt, click.Abort):
-        sys.exit(130)
+    except (KeyboardInterrupt, click.Abort) as error:
+        sys.exit(143 if type(error).__name__ == "Terminated" else 130)
     except click.ClickException as error:
         _fail(error.format_message())
     except (ValueError, TypeError, OSError, MemoryError) as error:

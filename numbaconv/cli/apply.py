@@ -1,9 +1,9 @@
 """``numbaconv apply``: a batch of images through one convolution, streamed."""
 
 import contextlib
+import hashlib
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,13 @@ from numbaconv.cli.files import (
     NpySource,
     Sink,
     Source,
-    replaced,
 )
 from numbaconv.cli.filters import FILTERS, clipped
 from numbaconv.cli.interrupts import interruptible
-from numbaconv.cli.montage import Montage
+from numbaconv.cli.montage import MOST, Montage
+from numbaconv.cli.pipeline import Behind, ahead
+from numbaconv.cli.unfinished import Unfinished
+from numbaconv.cli.zarr_files import ZarrSink, ZarrSource
 from numbaconv.conv import conv1d, conv2d, conv3d
 
 _CONVS = {1: conv1d, 2: conv2d, 3: conv3d}
@@ -44,6 +46,7 @@ class Job:
     layout: str
     batch: int
     montage: Path | None
+    resume: bool
     quiet: bool
 
 
@@ -104,35 +107,57 @@ def run(job: Job) -> str:
     source = _open_source(job)
     convolve = Convolution(job, source.channels_last, isinstance(source, ImageSource))
     montage = Montage(source.channels_last, job.kernel or "output") if job.montage else None
+    unfinished = _unfinished(job, source)
+    skipped = unfinished.done
     seconds = 0.0
     warm = False
     begin = time.perf_counter()
-    with (
-        _open_sink(job, source) as sink,
-        _progress(job, source.count) as bar,
-        interruptible() as check_interrupt,
-    ):
-        for batch in source.batches(job.batch):
-            check_interrupt()
-            if not warm:
-                # Compiled, or loaded from the cache, before the clock of the convolution starts.
-                _named_errors(convolve, Batch(batch.images[:1], batch.names[:1]))
-                convolve.flops, warm = 0, True
-            start = time.perf_counter()
-            results = _named_errors(convolve, batch)
-            seconds += time.perf_counter() - start
-            sink.write(results, batch.names)
-            if montage:
-                montage.add(batch.images, results, batch.names)
-            bar.update(len(batch.names))
+    try:
+        with (
+            interruptible() as check_interrupt,
+            _progress(job, source.count, skipped) as bar,
+            contextlib.closing(_open_sink(job, source, unfinished)) as sink,
+            Behind(sink, unfinished, bar) as behind,
+        ):
+            for batch in ahead(source.batches(job.batch, skipped)):
+                check_interrupt()
+                if not warm:
+                    # Compiled, or loaded from the cache, before the convolution's clock starts.
+                    _named_errors(convolve, Batch(batch.images[:1], batch.names[:1]))
+                    convolve.flops, warm = 0, True
+                start = time.perf_counter()
+                results = _named_errors(convolve, batch)
+                seconds += time.perf_counter() - start
+                behind.write(results, batch.names)
+                if montage and not skipped:
+                    montage.add(batch.images, results, batch.names)
+    except BaseException:
+        unfinished.interrupted()
+        raise
+    unfinished.finish()
     if montage and job.montage:
+        if skipped:
+            _add_first(montage, source, convolve, job.batch)
         montage.save(job.montage)
     total = time.perf_counter() - begin
+    count = source.count - skipped
     return (
-        f"{source.count} images in {total:.2f} s: {source.count / total:.1f} images/s; "
+        f"{count} images in {total:.2f} s: {count / total:.1f} images/s; "
         f"convolution {seconds:.2f} s, {convolve.flops / max(seconds, 1e-9) / 1e9:.2f} GFLOP/s; "
-        f"wrote {job.target}" + (f" and {job.montage}" if job.montage else "")
+        f"wrote {job.target}"
+        + (f" and {job.montage}" if job.montage else "")
+        + (f"; {skipped} images were there already" if skipped else "")
     )
+
+
+def _add_first(montage: Montage, source: Source, convolve: Convolution, size: int) -> None:
+    """Show the first images of a run that an earlier one began."""
+    seen = 0
+    for batch in source.batches(min(size, MOST)):
+        montage.add(batch.images, convolve(batch.images), batch.names)
+        seen += len(batch.names)
+        if seen >= MOST:
+            break
 
 
 def _named_errors(convolve: Convolution, batch: Batch) -> Array:
@@ -144,38 +169,64 @@ def _named_errors(convolve: Convolution, batch: Batch) -> Array:
 
 
 def _open_source(job: Job) -> Source:
-    files = [job.montage] if job.source.is_dir() else [job.target, job.montage]
+    files = [job.montage] if _is_images(job.source) else [job.target, job.montage]
     for path in files:
         if path is not None and not path.parent.is_dir():
             raise ValueError(f"{path} cannot be written: {path.parent} is no folder")
-    if job.source.is_dir():
-        if job.target.suffix == ".npy":
-            raise ValueError("a folder of images gives a folder of images, not an .npy file")
+    if _is_images(job.source):
+        if job.target.suffix in (".npy", ".zarr"):
+            raise ValueError(
+                f"a folder of images gives a folder of images, not a {job.target.suffix}"
+            )
         if job.target.exists() and job.target.samefile(job.source):
             raise ValueError("OUTPUT must be another folder than INPUT")
         return ImageSource(job.source)
-    if job.source.suffix != ".npy" or job.target.suffix != ".npy":
+    kind = job.source.suffix
+    if kind not in (".npy", ".zarr") or job.target.suffix != kind:
         raise ValueError(
-            "INPUT and OUTPUT must be two .npy files or two folders of images, "
+            "INPUT and OUTPUT must be two .npy files, two .zarr arrays or two folders of images, "
             f"got {job.source} and {job.target}"
         )
-    source = NpySource(job.source, job.layout == "channels_last")
-    if source.array.size == 0:
+    if kind == ".zarr" and job.target.exists() and job.target.samefile(job.source):
+        raise ValueError("OUTPUT must be another .zarr than INPUT")
+    last = job.layout == "channels_last"
+    source = NpySource(job.source, last) if kind == ".npy" else ZarrSource(job.source, last)
+    if 0 in source.array.shape:
         raise ValueError(f"{job.source} holds no images: its shape is {source.array.shape}")
     return source
 
 
-@contextlib.contextmanager
-def _open_sink(job: Job, source: Source) -> Iterator[Sink]:
+def _is_images(path: Path) -> bool:
+    return path.is_dir() and path.suffix != ".zarr"
+
+
+def _open_sink(job: Job, source: Source, unfinished: Unfinished) -> Sink:
     if isinstance(source, ImageSource):
-        yield ImageSink(job.target)
-    else:
-        with replaced(job.target) as file:
-            yield NpySink(file, source.count)
+        return ImageSink(job.target)
+    if isinstance(source, ZarrSource):
+        return ZarrSink(unfinished.part, source, job.batch, unfinished.done)
+    return NpySink(unfinished.part, source.count, unfinished.done)
 
 
-def _progress(job: Job, count: int) -> Any:
-    return tqdm(total=count, unit="image", disable=True if job.quiet else None)
+def _unfinished(job: Job, source: Source) -> Unfinished:
+    """Return what an earlier run has left; its note names all that the results depend on."""
+    described: dict[str, Any] = {
+        "weights": hashlib.sha256(job.weights.read_bytes()).hexdigest() if job.weights else None,
+        "kernel": job.kernel, "groups": job.groups, "layout": job.layout, **job.window,
+        "input": str(job.source.resolve()),
+    }  # fmt: skip
+    if isinstance(source, ImageSource):
+        names = "\n".join(path.name for path in source.paths)
+        described["images"] = hashlib.sha256(names.encode()).hexdigest()
+        note = job.target / ".numbaconv-resume.json"
+        return Unfinished(job.target, described, keep=job.resume, note=note)
+    array: Any = source.array  # type: ignore[attr-defined]
+    described |= {"shape": list(array.shape), "dtype": str(array.dtype)}
+    return Unfinished(job.target, described, keep=job.resume)
+
+
+def _progress(job: Job, count: int, done: int) -> Any:
+    return tqdm(total=count, initial=done, unit="image", disable=True if job.quiet else None)
 
 
 def _load(path: Path) -> tuple[Array, Array | None]:

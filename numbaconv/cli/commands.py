@@ -134,13 +134,18 @@ def bench(
     type=click.Choice(["channels_first", "channels_last"]),
     default="channels_first",
     show_default=True,
-    help="Of an .npy INPUT, of OUTPUT, and of the weights.",
+    help="Of an INPUT of arrays, of OUTPUT, and of the weights.",
 )
 @click.option("--batch", type=click.IntRange(min=1), default=8, show_default=True)
 @click.option(
     "--montage",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write a contact sheet of inputs beside outputs, as a PNG file.",
+)
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Keep what is done when interrupted, and go on from what such a run has left.",
 )
 @click.option("--quiet", is_flag=True, help="No progress bar and no summary.")
 def apply(
@@ -156,12 +161,13 @@ def apply(
     layout: str,
     batch: int,
     montage: Path | None,
+    resume: bool,
     quiet: bool,
 ) -> None:
-    """Convolve a batch: an .npy file, or a folder of images.
+    """Convolve a batch: an .npy file, a .zarr array, or a folder of images.
 
-    An .npy file of shape (N, C, *spatial) is memory-mapped and streamed, so it may be larger than
-    memory. A folder of images gives a folder of images by the same names.
+    An array of shape (N, C, *spatial) is streamed, so it may be larger than memory. A folder of
+    images gives a folder of images by the same names.
     """
     if (weights is None) == (kernel is None):
         raise click.UsageError("give either --weights FILE.npz or --kernel NAME")
@@ -183,6 +189,7 @@ def apply(
             layout=layout,
             batch=batch,
             montage=montage,
+            resume=resume,
             quiet=quiet,
         )
     )

@@ -5,6 +5,7 @@ under its final name.
 """
 
 import contextlib
+import math
 import os
 import tempfile
 import zipfile
@@ -41,8 +42,8 @@ class Source(Protocol):
     count: int
     channels_last: bool
 
-    def batches(self, size: int) -> Iterator[Batch]:
-        """Yield all images, at most `size` at a time."""
+    def batches(self, size: int, skip: int = 0) -> Iterator[Batch]:
+        """Yield all images but the first `skip`, at most `size` at a time."""
 
 
 class Sink(Protocol):
@@ -50,6 +51,9 @@ class Sink(Protocol):
 
     def write(self, results: Array, names: list[str]) -> None:
         """Take the results of the next batch."""
+
+    def close(self) -> None:
+        """Hand everything to the operating system."""
 
 
 class NpySource:
@@ -68,20 +72,35 @@ class NpySource:
         self.count = len(self.array)
         self.channels_last = channels_last
 
-    def batches(self, size: int) -> Iterator[Batch]:
-        """Yield all images, at most `size` at a time."""
-        for n in range(0, self.count, size):
+    def batches(self, size: int, skip: int = 0) -> Iterator[Batch]:
+        """Yield all images but the first `skip`, at most `size` at a time."""
+        for n in range(skip, self.count, size):
             images = self.array[n : n + size]
             yield Batch(images, [str(n + i) for i in range(len(images))])
 
 
 class NpySink:
-    """An .npy file, written from front to back."""
+    """An .npy file, written from front to back.
 
-    def __init__(self, file: IO[bytes], count: int) -> None:
-        self._file = file
+    Parameters
+    ----------
+    path : Path
+        Of a file that is made, or holds the first `done` results.
+    count : int
+        Results in all.
+    done : int
+        Results that are there already; whatever follows them is written again.
+    """
+
+    def __init__(self, path: Path, count: int, done: int = 0) -> None:
+        self._file: IO[bytes] = open(path, "r+b" if done else "wb")  # noqa: SIM115
         self._count = count
-        self._started = False
+        self._started = bool(done)
+        if done:
+            np.lib.format.read_magic(self._file)
+            shape, _, dtype = np.lib.format.read_array_header_2_0(self._file)
+            self._file.seek(done * math.prod(shape[1:]) * dtype.itemsize, os.SEEK_CUR)
+            self._file.truncate()
 
     def write(self, results: Array, names: list[str]) -> None:
         """Append the results of the next batch."""
@@ -91,6 +110,10 @@ class NpySink:
             np.lib.format.write_array_header_2_0(self._file, header)
             self._started = True
         self._file.write(np.ascontiguousarray(results).data)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 class ImageSource:
@@ -106,11 +129,11 @@ class ImageSource:
             raise ValueError(f"{folder} holds no images that can be read and written")
         self.count = len(self.paths)
 
-    def batches(self, size: int) -> Iterator[Batch]:
-        """Yield all images, those of one shape in a row together, at most `size` at a time."""
+    def batches(self, size: int, skip: int = 0) -> Iterator[Batch]:
+        """Yield all images but the first `skip`, those of one shape in a row together."""
         images: list[Array] = []
         names: list[str] = []
-        for path in self.paths:
+        for path in self.paths[skip:]:
             image = read_image(path)
             new = images and (image.shape, image.dtype) != (images[0].shape, images[0].dtype)
             if new or len(images) == size:
@@ -118,7 +141,8 @@ class ImageSource:
                 images, names = [], []
             images.append(image)
             names.append(path.name)
-        yield Batch(np.stack(images), names)
+        if images:
+            yield Batch(np.stack(images), names)
 
 
 class ImageSink:
@@ -133,6 +157,9 @@ class ImageSink:
         for image, name in zip(results, names, strict=True):
             with replaced(self._folder / name) as file:
                 save_image(image, file, name)
+
+    def close(self) -> None:
+        """Nothing is kept back."""
 
 
 def read_image(path: Path) -> Array:

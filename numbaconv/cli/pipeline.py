@@ -1,0 +1,62 @@
+"""Reading the next batch, and writing the last, while one is convolved."""
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Any
+
+from numbaconv.arrays import Array
+from numbaconv.cli.files import Batch, Sink
+from numbaconv.cli.unfinished import Unfinished
+
+
+def ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Yield batches, of which one more is read meanwhile in a thread."""
+    with ThreadPoolExecutor(1, "numbaconv-read") as pool:
+        coming = pool.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = pool.submit(next, batches, None)
+            yield batch
+
+
+class Behind:
+    """Writes a batch in a thread, and counts it when it is written.
+
+    Parameters
+    ----------
+    sink : Sink
+        Where results go.
+    unfinished : Unfinished
+        Who is told how many are there.
+    bar : tqdm
+        Who shows it.
+    """
+
+    def __init__(self, sink: Sink, unfinished: Unfinished, bar: Any) -> None:
+        self._sink, self._unfinished, self._bar = sink, unfinished, bar
+        self._pool = ThreadPoolExecutor(1, "numbaconv-write")
+        self._last: Future[None] | None = None
+
+    def __enter__(self) -> "Behind":
+        return self
+
+    def write(self, results: Array, names: list[str]) -> None:
+        """Have results written; wait until those before them are."""
+        if self._last is not None:
+            self._last.result()
+        self._last = self._pool.submit(self._write, results, names)
+
+    def _write(self, results: Array, names: list[str]) -> None:
+        self._sink.write(results, names)
+        self._unfinished.advance(len(names))
+        self._bar.update(len(names))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown(wait=True)
+        if self._last is not None and error is None:
+            self._last.result()

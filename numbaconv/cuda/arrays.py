@@ -159,6 +159,16 @@ def _interface(value: Any, name: str) -> dict[str, Any]:
     return interface  # type: ignore[no-any-return]
 
 
+def plain(memory: Any) -> Any:
+    """Return flat memory of our own by an interface that names no stream."""
+    found = take(memory, "memory")
+    count = int(found.size)
+    described = {
+        "shape": (count,), "typestr": found.dtype.str, "data": (found.span[0], False), "version": 3,
+    }  # fmt: skip
+    return _Described(memory, described)
+
+
 class _Described:
     """Memory of another object, by its interface."""
 

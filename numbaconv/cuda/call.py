@@ -64,6 +64,10 @@ def run(
             compute(target, stream)
         if given is not None and crossed:
             copy_array(target, given, stream)
+        # On the arrays' own streams, what was read may be overwritten now, and the result be read.
+        named = {a.stream for a in (*inputs, given) if a is not None and a.stream != 0}
+        unnamed = (0,) if given is not None and given.stream == 0 else ()
+        launch.release(stream, (*named, *unnamed))
     return result if out is None else out
 
 

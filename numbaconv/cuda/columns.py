@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv.cuda import copying, launch, parameters, patches, product
+from numbaconv.cuda import arrays, copying, launch, parameters, patches, product
 from numbaconv.cuda.places import Images
 from numbaconv.geometry import ConvGeometry, Window
 
@@ -21,7 +21,9 @@ def forward(
     geometry: ConvGeometry, x: Images, packed: Any, bias: Any, out: Images, work: Any
 ) -> None:
     """Enqueue the convolution by packed weights, some images at a time."""
-    for first, images in chunks(geometry, work):
+    parts = chunks(geometry, work)
+    planned = parts[0][1]
+    for first, images in parts:
         cols = gather(geometry, x.part(first), images, work)
         target = out.part(first)
         if has_cublas(work):
@@ -29,7 +31,7 @@ def forward(
         else:
             matrix = pointwise(geometry, images)
             source = flat(cols, matrix.in_channels, geometry.window.output, work, out.stream)
-            product.multiply(matrix, source, packed, bias, target, work)
+            product.multiply(matrix, source, packed, bias, target, work, planned)
 
 
 def chunks(geometry: ConvGeometry, work: Any) -> list[tuple[int, int]]:
@@ -90,10 +92,10 @@ def launch_gather(
         count = images * -(-positions // patches.RUN) * length
     else:
         count = images * values["CHANNELS"] * positions
-    index = parameters.index_type(max(x.data.size, cols.size, count))
-    p = parameters.pack(
-        index, {**values, "M": positions, "N": count, "K": length, "SPLIT_K": 0, "BIASED": 0}
-    )
+    index, p = parameters.pack(
+        {**values, "M": positions, "N": count, "K": length, "SPLIT_K": 0, "BLOCKS": 0, "BIASED": 0},
+        x.data.size, cols.size,
+    )  # fmt: skip
     build = patches.im2col_rows if as_rows else patches.im2col_columns
     kernel = build(index, work, mode, channel_major)
     kernel[(*launch.grid(count), x.stream)](x.data, cols, p)
@@ -104,28 +106,26 @@ def has_cublas(work: Any) -> bool:
     return np.dtype(work).kind in "fc" and find_spec("cupy") is not None
 
 
-def cublas_stream(stream: Any) -> Any:
-    """Return a stream as a context of CuPy's."""
-    import cupy
-
-    return cupy.cuda.ExternalStream(0 if isinstance(stream, int) else stream.handle.value or 0)
-
-
 def _with_cublas(
     geometry: ConvGeometry, images: int, packed: Any, cols: Any, bias: Any, out: Images, work: Any
 ) -> None:
     import cupy
 
-    groups, summed = geometry.groups, geometry.patch_size
-    rows, positions = geometry.out_channels // groups, geometry.window.positions
-    with cublas_stream(out.stream):
-        kernels = cupy.asarray(packed)[: groups * summed * rows].reshape(groups, summed, rows)
-        matrices = cupy.asarray(cols)[: images * groups * summed * positions]
-        matrices = matrices.reshape(images, groups, summed, positions)
-        products = cupy.matmul(kernels.transpose(0, 2, 1), matrices)
-        products = products.reshape(images, geometry.out_channels, positions)
+    groups, summed, outputs = geometry.groups, geometry.patch_size, geometry.out_channels
+    rows, positions = outputs // groups, geometry.window.positions
+    stream, kind = out.stream, np.dtype(work)
+    made = launch.borrow("products", images * outputs * positions, kind, stream)
+
+    def shaped(memory: Any, *shape: int) -> Any:
+        # By an interface that names no stream, of which CuPy would wait for the end.
+        return cupy.asarray(arrays.plain(memory))[: math.prod(shape)].reshape(shape)
+
+    with cupy.cuda.ExternalStream(int(stream)):
+        kernels = shaped(packed, groups, summed, rows).transpose(0, 2, 1)
+        products = shaped(made, images, groups, rows, positions)
+        cupy.matmul(kernels, shaped(cols, images, groups, summed, positions), out=products)
         if bias is not None:
-            offsets = cupy.asarray(bias)[: geometry.out_channels].astype(out.dtype).astype(work)
-            products += offsets[:, None]
-    source = flat(products.ravel(), geometry.out_channels, geometry.window.output, work, out.stream)
-    copying.copy(source, out, images, geometry.out_channels)
+            offsets = shaped(bias, outputs).astype(out.dtype).astype(kind)
+            products += offsets.reshape(groups, rows, 1)
+    source = flat(made, outputs, geometry.window.output, work, stream)
+    copying.copy(source, out, images, outputs)

@@ -18,7 +18,7 @@ def choose(algorithm: str, geometry: ConvGeometry) -> str:
     group_channels = geometry.in_channels // geometry.groups
     if algorithm in ("auto", "exact"):
         return "depthwise" if group_channels == 1 and geometry.groups > 1 else "direct"
-    if algorithm == "depthwise" and group_channels != 1:
+    if algorithm == "depthwise" and group_channels > 1:
         raise ValueError(
             f"algorithm='depthwise' cannot run this problem: a group has {group_channels} input "
             "channels, not 1"
@@ -75,13 +75,15 @@ def _run_depthwise(
     lines = geometry.batch * geometry.out_channels
     depth, height, width = three_axes(window.output, 1)
     count = lines * depth * strips * width
-    index = parameters.index_type(max(x.data.size, out.data.size, lines * depth * height * width))
     values = {
         **product.window_values(geometry), **product.digits(0, kernel), **x.as_input,
         **out.as_output,
         "M": geometry.out_channels // geometry.groups, "N": count, "K": geometry.patch_size,
-        "SPLIT_K": 0, "BIASED": int(bias is not None),
+        "SPLIT_K": 0, "BLOCKS": 0, "BIASED": int(bias is not None),
     }  # fmt: skip
+    index, p = parameters.pack(
+        values, x.data.size, out.data.size, packed.size, lines * depth * height * width
+    )
     fast = out.channel == 1 and geometry.out_channels > 1
     result, mode = out.dtype.type, product.mode_of(geometry)
     compiled = (
@@ -90,7 +92,7 @@ def _run_depthwise(
         else depthwise.forward_any(index, work, result, mode, fast)
     )
     compiled[(*launch.grid(count), out.stream)](
-        packed, x.data, packed if bias is None else bias, out.data, parameters.pack(index, values)
+        packed, x.data, packed if bias is None else bias, out.data, p
     )
 
 

@@ -13,11 +13,11 @@ def copy(
     count = images * channels * int(np.prod(target.size, dtype=object))
     if not count:
         return
-    index = parameters.index_type(max(source.data.size, target.data.size, count))
     ints = (
         channels, *target.size, count,
         source.base, source.image, source.channel, *source.steps,
         target.base, target.image, target.channel, *target.steps,
     )  # fmt: skip
+    index = parameters.index_type(*ints, source.data.size, target.data.size)
     kernel = sums.copy(index, target.dtype.type, conjugated)
     kernel[(*launch.grid(count), target.stream)](source.data, target.data, tuple(map(index, ints)))

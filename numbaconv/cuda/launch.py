@@ -2,7 +2,6 @@
 
 import functools
 import threading
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -23,12 +22,12 @@ _THREADS = 16 if SIMULATED else 256
 _MOST_KEPT = 1 << 26
 
 
-class _Simulator:
-    """Stands for the simulator's context, of which it makes many."""
+# Blocks of memory that are kept for a context, at most.
+_MOST_BLOCKS = 64
+_OUT_OF_MEMORY = 2  # CUDA_ERROR_OUT_OF_MEMORY
+_PER_THREAD = 2  # what the interface calls the default stream of the calling thread
 
-
-_simulator = _Simulator()
-_kept: Any = weakref.WeakKeyDictionary()
+_simulated_blocks: dict[Any, Any] = {}
 _streams: dict[int, Any] = {}
 
 
@@ -56,7 +55,15 @@ def device(function: Callable[..., Any]) -> Any:
 
 def grid(count: int) -> tuple[int, int]:
     """Return the blocks, and the threads of each, of a kernel of so many independent threads."""
-    return -(-count // _THREADS), _THREADS
+    return blocks(-(-count // _THREADS)), _THREADS
+
+
+def blocks(count: int) -> int:
+    """Return how many blocks to launch, of which those from `count` on must do nothing.
+
+    Numba warns of fewer than 128, which for a small problem is no mistake.
+    """
+    return count if SIMULATED else max(count, 128)
 
 
 def stream_of(pointer: int | None) -> Any:
@@ -66,9 +73,8 @@ def stream_of(pointer: int | None) -> Any:
     """
     if pointer is None or SIMULATED:
         return 0
-    if pointer not in _streams:
-        _streams[pointer] = cuda.external_stream(pointer)
-    return _streams[pointer]
+    found = _streams.get(pointer)
+    return _streams.setdefault(pointer, cuda.external_stream(pointer)) if found is None else found
 
 
 def wait(stream: Any, others: tuple[Any, ...]) -> None:
@@ -80,9 +86,46 @@ def wait(stream: Any, others: tuple[Any, ...]) -> None:
             event.wait(stream)
 
 
+def release(stream: Any, others: tuple[Any, ...]) -> None:
+    """Make the other streams wait for what has been enqueued on `stream`."""
+    waiting = [other for other in others if other is not stream]
+    if waiting and not (stream == 0 and all(other == 0 for other in waiting)):
+        event = cuda.event(timing=False)
+        event.record(stream)
+        for other in waiting:
+            event.wait(other)
+
+
 def allocate(shape: tuple[int, ...], dtype: np.dtype[Any], stream: Any) -> Any:
     """Return a new device array, whose interface names `stream`."""
-    return cuda.device_array(shape, dtype, stream=stream)
+    try:
+        return cuda.device_array(shape, dtype, stream=stream)
+    except Exception as error:
+        if getattr(error, "code", None) != _OUT_OF_MEMORY:
+            raise
+    _kept().clear()
+    try:
+        return cuda.device_array(shape, dtype, stream=stream)
+    except Exception as error:
+        if getattr(error, "code", None) != _OUT_OF_MEMORY:
+            raise
+    raise MemoryError(f"no room on the device for an array of shape {shape} and dtype {dtype}")
+
+
+def _kept() -> dict[Any, Any]:
+    """Return the memory that the current context keeps; one that is reset begins with none."""
+    if SIMULATED:
+        return _simulated_blocks
+    return cuda.current_context().extras.setdefault("numbaconv", {})  # type: ignore[no-any-return]
+
+
+def _place(stream: Any) -> tuple[int, int]:
+    """Return what tells a stream from all others: its pointer, and where need be the thread."""
+    pointer = int(stream) if stream != 0 and not SIMULATED else 0
+    own = pointer == _PER_THREAD or (
+        pointer == 0 and bool(getattr(config, "CUDA_PER_THREAD_DEFAULT_STREAM", False))
+    )
+    return pointer, threading.get_ident() if own else 0
 
 
 def borrow(purpose: str, count: int, dtype: np.dtype[Any], stream: Any) -> Any:
@@ -93,9 +136,12 @@ def borrow(purpose: str, count: int, dtype: np.dtype[Any], stream: Any) -> Any:
     count = max(count, 1)
     if count * dtype.itemsize >= _MOST_KEPT:
         return allocate((count,), dtype, stream)
-    # A context that is reset takes its memory along.
-    blocks = _kept.setdefault(_simulator if SIMULATED else cuda.current_context(), {})
-    key = (purpose, dtype, id(stream))
-    if key not in blocks or blocks[key].size < count:
-        blocks[key] = allocate((count,), dtype, stream)
-    return blocks[key]
+    kept = _kept()
+    key = (purpose, dtype, _place(stream))
+    found = kept.pop(key, None)
+    if found is None or found.size < count:
+        found = allocate((count,), dtype, stream)
+    kept[key] = found  # the last in the order of use
+    while len(kept) > _MOST_BLOCKS:
+        del kept[next(iter(kept))]
+    return found

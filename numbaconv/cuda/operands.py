@@ -92,7 +92,7 @@ def functions(index: Any, mode: int) -> SimpleNamespace:
 
     @device
     def source(p: Any, d: Any, h: Any, w: Any) -> Any:
-        """Return the offset of padded coordinates in a channel, or -1 for a zero."""
+        """Return whether padded coordinates have an element, and its offset in the channel."""
         if mode == 0:
             inside = (
                 unsigned(d) < unsigned(p[D])

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 NAMES = (
-    # A matrix product of each group: M x K times K x N; K is cut into parts of SPLIT_K.
-    "M", "N", "K", "GROUPS", "SPLIT_K",
+    # A matrix product of each group: M x K times K x N; K is cut into parts of SPLIT_K; the blocks
+    # of threads that have work.
+    "M", "N", "K", "GROUPS", "SPLIT_K", "BLOCKS",
     # The input channels of a group.
     "CHANNELS",
     # The array that patches are gathered from: where it begins, its strides in elements, its size.
@@ -33,11 +34,22 @@ NARROW = 2**31 - 2**17
 INDEX: dict[str, int] = {name: place for place, name in enumerate(NAMES)}
 
 
-def index_type(largest: int) -> Any:
-    """Return the type of index that holds sizes up to `largest`."""
-    return np.int32 if largest <= NARROW else np.int64
+def index_type(*numbers: int) -> Any:
+    """Return the type of index that holds numbers as large as these, of either sign."""
+    return np.int32 if max(map(abs, numbers)) <= NARROW else np.int64
 
 
-def pack(index: Any, values: Mapping[str, int]) -> tuple[Any, ...]:
-    """Return the tuple of a kernel: every name must have its value."""
-    return tuple(index(values[name]) for name in NAMES)
+def pack(values: Mapping[str, int], *sizes: int) -> tuple[Any, tuple[Any, ...]]:
+    """Return the type of index of a problem, and the tuple of its ints; every name needs a value.
+
+    The type holds all values, padded coordinates, and the sizes of memory that is indexed.
+    """
+    padded = [
+        (values[f"OUT_{axis}"] + values[f"K_{axis}"]) * values[f"STRIDE_{axis}"]
+        + values[axis]
+        + 2 * values[f"LOW_{axis}"]
+        + values[f"K_{axis}"] * values[f"DIL_{axis}"]
+        for axis in "DHW"
+    ]
+    index = index_type(*values.values(), *padded, *sizes)
+    return index, tuple(index(values[name]) for name in NAMES)

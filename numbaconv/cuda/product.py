@@ -59,44 +59,58 @@ def pack(geometry: ConvGeometry, kernels: Weights, work: Any, conjugated: bool, 
     count = geometry.groups * outputs * patch
     packed = launch.borrow("weights", count, np.dtype(work), stream)
     if count:
-        index = parameters.index_type(max(kernels.data.size, count))
         ints = (
             outputs, patch, *kernels.taps, count, kernels.base, kernels.group, kernels.output,
             kernels.channel, *kernels.steps,
         )  # fmt: skip
+        index = parameters.index_type(*ints, kernels.data.size)
         kernel = weights.pack(index, work, conjugated)
         kernel[(*launch.grid(count), stream)](kernels.data, packed, tuple(map(index, ints)))
     return packed
 
 
 def multiply(
-    geometry: ConvGeometry, x: Images, packed: Any, bias: Any, out: Images, work: Any
+    geometry: ConvGeometry,
+    x: Images,
+    packed: Any,
+    bias: Any,
+    out: Images,
+    work: Any,
+    planned: int | None = None,
 ) -> None:
-    """Enqueue the product of packed weights and the patches of `x`."""
+    """Enqueue the product of packed weights and the patches of `x`.
+
+    It is cut as for `planned` images, so that a last few are summed as those before them.
+    """
     rows, summed = geometry.out_channels // geometry.groups, geometry.patch_size
-    columns = geometry.batch * geometry.window.positions
-    tile = pick_tile(rows, columns, work)
-    count = -(-rows // tile.rows) * -(-columns // tile.columns) * geometry.groups
-    parts = splits(count, summed)
+    positions = geometry.window.positions
+    columns = geometry.batch * positions
+    intended = columns if planned is None else planned * positions
+    tile = pick_tile(rows, intended, work)
+    row_tiles = -(-rows // tile.rows) * geometry.groups
+    parts = splits(row_tiles * -(-intended // tile.columns), summed)
     part = -(-summed // parts // tile.depth) * tile.depth if summed else tile.depth
     parts = max(1, -(-summed // part))
+    blocks = row_tiles * -(-columns // tile.columns) * parts
     elements = geometry.groups * rows * columns
-    largest = max(x.data.size, out.data.size, packed.size, elements * parts, columns, summed)
-    index = parameters.index_type(largest)
     values = {
         **window_values(geometry), **x.as_input, **out.as_output,
         **digits(tile.threads // tile.columns, three_axes(geometry.window.kernel, 1)),
-        "M": rows, "N": columns, "K": summed, "SPLIT_K": part, "BIASED": int(bias is not None),
+        "M": rows, "N": columns, "K": summed, "SPLIT_K": part, "BLOCKS": blocks,
+        "BIASED": int(bias is not None),
     }  # fmt: skip
-    p = parameters.pack(index, values)
+    index, p = parameters.pack(
+        values, x.data.size, out.data.size, packed.size, elements * parts, summed + part
+    )
     result = out.dtype.type
     target, partial = out.data, parts > 1
     if partial:
         target = launch.borrow("parts", elements * parts, np.dtype(work), out.stream)
-    kernel = tiles.forward(tile, index, work, work if partial else result, mode_of(geometry),
-                           partial)  # fmt: skip
+    kernel = tiles.forward(
+        tile, index, work, work if partial else result, mode_of(geometry), partial
+    )
     offsets = packed if bias is None else bias
-    kernel[count * parts, tile.threads, out.stream](packed, x.data, offsets, target, p)
+    kernel[launch.blocks(blocks), tile.threads, out.stream](packed, x.data, offsets, target, p)
     if partial:
         ints = (
             parts, columns, *three_axes(geometry.window.output, 1), elements, values["BIASED"],

@@ -11,6 +11,7 @@ from numbaconv.formulas import CIRCULAR, REFLECT, REPLICATE
 
 M, N, K = INDEX["M"], INDEX["N"], INDEX["K"]
 GROUPS, CHANNELS, SPLIT_K = INDEX["GROUPS"], INDEX["CHANNELS"], INDEX["SPLIT_K"]
+BLOCKS = INDEX["BLOCKS"]
 BASE, S_N, S_C = INDEX["BASE"], INDEX["S_N"], INDEX["S_C"]
 O_BASE, O_N, O_C = INDEX["O_BASE"], INDEX["O_N"], INDEX["O_C"]
 O_D, O_H, O_W = INDEX["O_D"], INDEX["O_H"], INDEX["O_W"]
@@ -36,6 +37,8 @@ def over_positions(
         shared = cuda.shared.array(threads, work)
         t = index(cuda.threadIdx.x)
         block = index(cuda.blockIdx.x)
+        if block >= p[BLOCKS]:
+            return
         rest = quotient(block, p[N])
         c, kd, kh, kw = tap(p, index(block - rest * p[N]))
         upper = quotient(rest, p[M])

@@ -19,6 +19,7 @@ from numbaconv.cuda.parameters import INDEX
 
 M, N, K = INDEX["M"], INDEX["N"], INDEX["K"]
 GROUPS, CHANNELS, SPLIT_K = INDEX["GROUPS"], INDEX["CHANNELS"], INDEX["SPLIT_K"]
+BLOCKS = INDEX["BLOCKS"]
 BASE, S_N, S_C = INDEX["BASE"], INDEX["S_N"], INDEX["S_C"]
 O_BASE, O_N, O_C = INDEX["O_BASE"], INDEX["O_N"], INDEX["O_C"]
 O_D, O_H, O_W = INDEX["O_D"], INDEX["O_H"], INDEX["O_W"]
@@ -89,8 +90,8 @@ def forward(tile: Tile, index: Any, work: Any, result: Any, mode: int, partial: 
         a_shared = cuda.shared.array(a_size, work, alignment=ALIGNMENT)
         b_shared = cuda.shared.array(b_size, work, alignment=ALIGNMENT)
         total = cuda.local.array(sums, work)
-        a_own = cuda.local.array(own_rows, work)
-        b_own = cuda.local.array(own_columns, work)
+        a_own = cuda.local.array(own_rows, work, alignment=ALIGNMENT)
+        b_own = cuda.local.array(own_columns, work, alignment=ALIGNMENT)
         a_next = cuda.local.array(a_loads, work)
         b_next = cuda.local.array(b_loads, work)
         places = cuda.local.array(own_columns, index)
@@ -99,6 +100,8 @@ def forward(tile: Tile, index: Any, work: Any, result: Any, mode: int, partial: 
 
         # Which tile: rows first, so that neighbouring blocks read the same patches.
         block = index(cuda.blockIdx.x)
+        if block >= p[BLOCKS]:
+            return
         row_tiles = quotient(index(p[M] + rows - 1), index(rows))
         column_tiles = quotient(index(p[N] + columns - 1), index(columns))
         rest = quotient(block, row_tiles)
@@ -226,8 +229,8 @@ def weight_sums(tile: Tile, index: Any, work: Any, mode: int, conjugated: str) -
         a_shared = cuda.shared.array(a_size, work, alignment=ALIGNMENT)
         b_shared = cuda.shared.array(b_size, work, alignment=ALIGNMENT)
         total = cuda.local.array(sums, work)
-        a_own = cuda.local.array(own_rows, work)
-        b_own = cuda.local.array(own_columns, work)
+        a_own = cuda.local.array(own_rows, work, alignment=ALIGNMENT)
+        b_own = cuda.local.array(own_columns, work, alignment=ALIGNMENT)
         a_next = cuda.local.array(a_loads, work)
         b_next = cuda.local.array(b_loads, work)
         taps = cuda.local.array(states, index)
@@ -235,6 +238,8 @@ def weight_sums(tile: Tile, index: Any, work: Any, mode: int, conjugated: str) -
             total[i] = zero
 
         block = index(cuda.blockIdx.x)
+        if block >= p[BLOCKS]:
+            return
         row_tiles = quotient(index(p[M] + rows - 1), index(rows))
         column_tiles = quotient(index(p[N] + columns - 1), index(columns))
         rest = quotient(block, row_tiles)

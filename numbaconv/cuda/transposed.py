@@ -20,7 +20,7 @@ from numbaconv.transposed.axis_phases import MOST_PHASES, axis_phases
 
 def choose(algorithm: str, geometry: ConvGeometry) -> str:
     """Return the algorithm of a problem; raise ValueError where the named one cannot run it."""
-    if algorithm == "depthwise" and geometry.out_channels != geometry.groups:
+    if algorithm == "depthwise" and geometry.out_channels > geometry.groups:
         raise ValueError(
             f"algorithm='depthwise' cannot run this problem: a group has "
             f"{geometry.out_channels // geometry.groups} channels to sum, not 1"
@@ -124,7 +124,9 @@ def _run_columns(
     matrix = columns.flat(packed, channels, window.kernel, work, out.stream)
     copying.copy(source, matrix, geometry.out_channels, channels, conjugated)
     ones = (1,) * window.ndim
-    for first, images in columns.chunks(geometry, work):
+    chunks = columns.chunks(geometry, work)
+    planned = chunks[0][1]
+    for first, images in chunks:
         small = ConvGeometry(
             images, geometry.out_channels, length, geometry.groups,
             Window(window.output, ones, ones, ones, ((0, 0),) * window.ndim),
@@ -132,7 +134,7 @@ def _run_columns(
         cols = launch.borrow("columns", images * length * positions, np.dtype(work), out.stream)
         target = columns.flat(cols, length, window.output, work, out.stream)
         assert small.patch_size == group_outputs
-        product.multiply(small, x.part(first), packed, None, target, work)
+        product.multiply(small, x.part(first), packed, None, target, work, planned)
         folded = out.part(first)
         values = {
             **product.window_values(geometry), **folded.as_input, **product.digits(0, (1, 1, 1)),
@@ -153,11 +155,11 @@ def launch_fold(
 ) -> None:
     """Enqueue col2im; `values` has all but the sizes of the matrix."""
     count = images * values["CHANNELS"] * math.prod(out.size)
-    index = parameters.index_type(max(cols.size, out.data.size, count))
-    p = parameters.pack(
-        index,
-        {**values, "M": 0, "N": count, "K": 0, "SPLIT_K": 0, "BIASED": int(bias is not None)},
-    )
+    index, p = parameters.pack(
+        {**values, "M": 0, "N": count, "K": 0, "SPLIT_K": 0, "BLOCKS": 0,
+         "BIASED": int(bias is not None)},
+        cols.size, out.data.size,
+    )  # fmt: skip
     fast = out.channel == 1 and values["CHANNELS"] > 1
     kernel = patches.col2im(index, work, out.dtype.type, channel_major, fast)
     kernel[(*launch.grid(count), out.stream)](cols, cols if bias is None else bias, out.data, p)
@@ -188,7 +190,7 @@ def _run_padded(
         outer, inside = lines * math.prod(size[:axis]), math.prod(size[axis + 1 :])
         size[axis] = n
         there = launch.borrow(f"folded {axis}", lines * math.prod(size), kind, stream)
-        index = parameters.index_type(max(here.size, there.size))
+        index = parameters.index_type(here.size, there.size, low + n + high)
         kernel = sums.fold_axis(index, work, PADDING_MODES[window.padding_mode])
         kernel[(*launch.grid(outer * n * inside), stream)](
             here, there, tuple(map(index, (outer, n, inside, low, high)))

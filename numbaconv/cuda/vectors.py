@@ -20,7 +20,7 @@ def _copy_vector(source: Any, at: int, target: Any, to: int) -> None:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _load_vector(typingctx: Any, source: Any, at: Any, target: Any, to: Any) -> Any:
-    """Copy the 16 bytes at ``source[at]``, which are aligned to 16, to ``target[to]``."""
+    """Copy the 16 bytes at ``source[at]`` to ``target[to]``, both of which are aligned to 16."""
     signature = types.void(source, at, target, to)
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
@@ -35,7 +35,7 @@ def _load_vector(typingctx: Any, source: Any, at: Any, target: Any, to: Any) -> 
             wide = context.cast(builder, index, index_type, types.intp)
             addresses.append(builder.bitcast(builder.gep(data, [wide]), vector))
         loaded = builder.load(addresses[0], align=WIDTH)
-        builder.store(loaded, addresses[1], align=target_type.dtype.bitwidth // 8)
+        builder.store(loaded, addresses[1], align=WIDTH)
 
     return signature, codegen
 

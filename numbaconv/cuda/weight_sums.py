@@ -86,13 +86,15 @@ def _enqueue(
     conjugated: str,
 ) -> None:
     """Enqueue the sums of each part, ``(part, group, output, element of a patch)``."""
-    largest = max(x.data.size, grad.data.size, cut.elements * cut.parts, cut.columns, cut.summed)
-    index = parameters.index_type(largest)
     values = {
         **window_values(geometry), **x.as_input, **grad.as_output,
         **digits(cut.tile.depth, three_axes(geometry.window.output, 1)),
-        "M": cut.rows, "N": cut.columns, "K": cut.summed, "SPLIT_K": cut.part, "BIASED": 0,
+        "M": cut.rows, "N": cut.columns, "K": cut.summed, "SPLIT_K": cut.part,
+        "BLOCKS": cut.blocks * cut.parts, "BIASED": 0,
     }  # fmt: skip
+    index, p = parameters.pack(
+        values, x.data.size, grad.data.size, cut.elements * cut.parts, cut.summed + cut.part
+    )
     mode = mode_of(geometry)
     if cut.tiled:
         kernel, threads = (
@@ -102,8 +104,7 @@ def _enqueue(
     else:
         threads = sum_threads()
         kernel = sums.over_positions(threads, index, work, mode, conjugated, True)
-    p = parameters.pack(index, values)
-    kernel[cut.blocks * cut.parts, threads, grad.stream](grad.data, x.data, parts, p)
+    kernel[launch.blocks(cut.blocks * cut.parts), threads, grad.stream](grad.data, x.data, parts, p)
 
 
 def _finish(
@@ -112,11 +113,11 @@ def _finish(
     """Enqueue the addition of the parts, into their place."""
     rows, columns = geometry.out_channels // geometry.groups, geometry.patch_size
     elements = geometry.groups * rows * columns
-    index = parameters.index_type(max(target.data.size, parts.size))
     ints = (
         count, rows, columns, *target.taps, elements, target.base, target.group, target.output,
         target.channel, *target.steps,
     )  # fmt: skip
+    index = parameters.index_type(*ints, target.data.size, parts.size)
     kernel = weights.finish(index, work, target.dtype.type)
     kernel[(*launch.grid(elements), stream)](parts, target.data, tuple(map(index, ints)))
 
@@ -150,24 +151,23 @@ def sum_bias(
     parts = splits(channels, summed)
     part = max(1, -(-summed // parts))
     parts = max(1, -(-summed // part))
-    index = parameters.index_type(max(grad.data.size, channels * parts, summed))
     none = {**columns.flat(grad.data, 1, (1,), work, stream).as_input, **grad.as_output}
     values = {
         **none, **digits(0, (1, 1, 1)), "M": channels, "N": 1, "K": summed, "GROUPS": 1,
-        "CHANNELS": 1, "SPLIT_K": part, "BIASED": 0,
+        "CHANNELS": 1, "SPLIT_K": part, "BLOCKS": channels * parts, "BIASED": 0,
         "OUT_D": depth, "OUT_H": height, "OUT_W": width,
         **{f"{name}_{axis}": 1 for name in ("K", "STRIDE", "DIL") for axis in "DHW"},
         **{f"LOW_{axis}": 0 for axis in "DHW"},
     }  # fmt: skip
+    index, p = parameters.pack(values, grad.data.size, summed + part)
     total = launch.borrow("parts", channels * parts, np.dtype(work), stream)
     threads = sum_threads()
     kernel = sums.over_positions(threads, index, work, 0, "", False)
-    kernel[channels * parts, threads, stream](
-        grad.data, grad.data, total, parameters.pack(index, values)
-    )
-    finish = weights.finish(index, work, target.dtype.type)
+    kernel[launch.blocks(channels * parts), threads, stream](grad.data, grad.data, total, p)
     step = target.strides[0]
     ints = (parts, channels, 1, 1, 1, 1, channels, target.base, 0, step, 0, 0, 0, 0)
+    index = parameters.index_type(*ints, target.data.size, total.size)
+    finish = weights.finish(index, work, target.dtype.type)
     finish[(*launch.grid(channels), stream)](total, target.data, tuple(map(index, ints)))
 
 

@@ -28,17 +28,15 @@ def dirty_memory(monkeypatch):
     """Fill memory that is borrowed or allocated, so that what is not written shows."""
     from numbaconv.cuda import launch
 
-    allocate = launch.allocate
-
-    def filled(shape, dtype, stream):
-        array = allocate(shape, dtype, stream)
-        if array.size:
-            junk = np.nan if dtype.kind in "fc" else 77
-            array.copy_to_device(np.full(shape, junk, dtype))
+    def filled(array):
+        if array.size and hasattr(array, "copy_to_device"):
+            junk = np.nan if array.dtype.kind in "fc" else 77
+            array.copy_to_device(np.full(array.shape, junk, array.dtype))
         return array
 
-    monkeypatch.setattr(launch, "allocate", filled)
-    monkeypatch.setattr(launch, "_MOST_KEPT", 0)
+    allocate, borrow = launch.allocate, launch.borrow
+    monkeypatch.setattr(launch, "allocate", lambda *a: filled(allocate(*a)))
+    monkeypatch.setattr(launch, "borrow", lambda *a: filled(borrow(*a)))
 
 
 @pytest.fixture

@@ -193,3 +193,33 @@ def test_tiles_are_loaded_in_vectors_and_multiplied_by_fma(capability):
     assert ptx.count("ld.shared.v4.f32") == 4
     assert len(re.findall(r"ld\.shared\.f32", ptx)) == 0
     assert ptx.count("fma.rn.f32") == tile.thread_rows * tile.thread_columns
+
+
+def test_memory_goes_with_its_context(monkeypatch):
+    """A context that is reset is another object, which keeps nothing yet."""
+    from numba.cuda.cudadrv.driver import Context
+
+    from numbaconv.cuda import launch
+
+    def enter_new_context():
+        context = Context.__new__(Context)
+        context.extras = {}
+        monkeypatch.setattr(launch.cuda, "current_context", lambda: context)
+
+    monkeypatch.setattr(launch, "allocate", lambda shape, *_: np.empty(shape))
+    kind = np.dtype("f4")
+    enter_new_context()
+    first = launch.borrow("parts", 10, kind, 0)
+    assert launch.borrow("parts", 10, kind, 0) is first
+    assert launch.borrow("weights", 10, kind, 0) is not first
+    enter_new_context()
+    assert launch.borrow("parts", 10, kind, 0) is not first
+
+
+def test_small_grids_are_filled_up():
+    """Numba warns of fewer than 128 blocks."""
+    from numbaconv.cuda import launch
+
+    assert launch.grid(1) == (128, 256)
+    assert launch.grid(256 * 1000) == (1000, 256)
+    assert launch.blocks(5) == 128

@@ -162,6 +162,96 @@ def test_streams_wait_for_each_other(problem, monkeypatch):
     assert order == [("record", second), ("wait", first)]
 
 
+@pytest.mark.parametrize(
+    ("x_stream", "out_stream", "expected"),
+    [
+        (0, 0, []),
+        ("a", "a", []),
+        ("a", "b", [("record", "b"), ("wait", "a"), ("record", "a"), ("wait", "b")]),
+        ("a", 0, [("record", "a"), ("wait", 0)]),
+        (0, "b", []),
+    ],
+)
+@needs_simulator
+def test_the_arrays_own_streams_wait_for_the_result(
+    x_stream, out_stream, expected, problem, to_device, monkeypatch
+):
+    order = []
+
+    class Event:
+        def __init__(self, timing):
+            pass
+
+        def record(self, stream):
+            order.append(("record", stream))
+
+        def wait(self, stream):
+            order.append(("wait", stream))
+
+    monkeypatch.setattr(launch.cuda, "event", Event)
+    monkeypatch.setattr(launch, "stream_of", lambda named: named or 0)
+    interface = arrays._interface
+    monkeypatch.setattr(
+        arrays, "_interface", lambda v, name: {**interface(v, name), "stream": streams.get(id(v))}
+    )
+    x, weight, y = problem
+    source, out = to_device(x), to_device(np.zeros_like(y))
+    streams = {id(source): x_stream, id(out): out_stream}
+    nbcuda.conv2d(source, to_device(weight), out=out)
+    np.testing.assert_array_equal(out.copy_to_host(), y)
+    assert order == expected
+
+
+def test_no_room_on_the_device_is_a_memory_error(problem, to_device, monkeypatch):
+    class CudaAPIError(Exception):
+        code = 2
+
+    tried = []
+
+    def device_array(shape, dtype, stream):
+        tried.append(shape)
+        raise CudaAPIError
+
+    x, weight, _ = problem
+    given = to_device(x), to_device(weight)
+    monkeypatch.setattr(launch.cuda, "device_array", device_array)
+    with pytest.raises(MemoryError, match=r"no room on the device .*\(2, 4, 4, 4\)"):
+        nbcuda.conv2d(*given)
+    assert len(tried) == 2  # again, after what was kept has been let go
+
+
+_FAR = 2**31 - 1
+
+
+@needs_simulator
+@pytest.mark.parametrize(
+    ("function", "arguments", "options"),
+    [
+        ("conv1d", (np.arange(1.0, 6).reshape(1, 1, 5), np.ones((1, 1, 1)), None, 2**30,
+                    ((0, _FAR),)), {"padding_mode": "replicate"}),
+        ("conv1d", (np.arange(1.0, 6).reshape(1, 1, 5), np.ones((1, 1, 1)), None, 2**30,
+                    ((0, _FAR),)), {"padding_mode": "circular"}),
+        ("col2im", (np.array([[[1.0, 2, 3]]]), (5,), (1,), 1, ((_FAR, 0),), 2**30), {}),
+        ("conv1d_input_grad", ((1, 1, 5), np.ones((1, 1, 1)), np.ones((1, 1, 3)), 2**30,
+                               ((_FAR, 0),)), {"algorithm": "im2col"}),
+        ("conv1d", (np.arange(1.0, 6).reshape(1, 1, 5), np.ones((1, 1, 4)), None, 1, "same", _FAR),
+         {}),
+    ],
+)  # fmt: skip
+def test_coordinates_far_beyond_32_bits(function, arguments, options, to_device):
+    expected = getattr(nbc, function)(*arguments, **options)
+    given = (to_device(a) if isinstance(a, np.ndarray) else a for a in arguments)
+    found = getattr(nbcuda, function)(*given, **options).copy_to_host()
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_depthwise_without_channels(to_device):
+    x, weight = np.ones((1, 0, 5), "f4"), np.ones((2, 0, 2), "f4")
+    bias = np.arange(2, dtype="f4")
+    found = nbcuda.conv1d(*map(to_device, (x, weight, bias)), algorithm="depthwise")
+    np.testing.assert_array_equal(found.copy_to_host(), nbc.conv1d(x, weight, bias))
+
+
 def test_one_object_for_one_stream(monkeypatch):
     made = []
     monkeypatch.setattr(launch, "SIMULATED", False)
@@ -182,6 +272,9 @@ def test_work_memory_is_kept_for_the_stream(monkeypatch):
     assert launch.borrow("weights", 200, kind, 0) is not first
     large = launch.borrow("weights", 1 << 19, kind, 0)
     assert launch.borrow("weights", 1 << 19, kind, 0) is not large
+    monkeypatch.setattr(launch, "_MOST_BLOCKS", 1)
+    assert launch.borrow("parts", 50, kind, 0).size == 50
+    assert len(launch._kept()) == 1
 
 
 @needs_simulator
@@ -200,9 +293,9 @@ def test_cublas_multiplies_where_cupy_is_installed(problem, bias, to_device, mon
         def __exit__(self, *_):
             return None
 
-    def matmul(a, b):
+    def matmul(a, b, out):
         calls.append((a.shape, b.shape))
-        return np.matmul(a, b)
+        return np.matmul(a, b, out=out)
 
     stand_in = types.ModuleType("cupy")
     stand_in.asarray = lambda a: np.asarray(getattr(a, "_ary", a))

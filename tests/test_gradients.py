@@ -268,6 +268,10 @@ def test_empty_and_unbatched(algorithm, rng):
         (2, 3, 8, 9), np.zeros((0, 3, 3, 2)), np.zeros((2, 0, 6, 8)), algorithm=algorithm
     )
     np.testing.assert_array_equal(no_outputs, np.zeros((2, 3, 8, 9)))
+    none = nbc.conv2d_weight_grad(
+        np.zeros((2, 3, 8, 9)), (0, 3, 3, 2), np.zeros((2, 0, 6, 8)), algorithm=algorithm
+    )
+    assert none.shape == (0, 3, 3, 2)
     x, grad = noise(rng, (3, 8, 9), "float32"), noise(rng, (4, 6, 8), "float32")
     one = nbc.conv2d_backward(grad, x, weight, algorithm=algorithm)
     batch = nbc.conv2d_backward(grad[None], x[None], weight, algorithm=algorithm)

@@ -182,14 +182,16 @@ def _piece(
     at: tuple[int, ...],
     index: tuple[slice, ...],
     halos: dict[Any, Any],
-) -> Any:
+) -> tuple[Any, ...]:
     """Return the key of a piece: the chunk's own, or that of a task which cuts a halo from it."""
     key = (array.name, *at)
     shape = tuple(c[i] for c, i in zip(array.chunks, at, strict=True))
     if all(s.indices(n) == (0, n, 1) for s, n in zip(index, shape, strict=True)):
         return key
-    bounds = tuple(s.indices(n)[:2] for s, n in zip(index, shape, strict=True))
-    halo = f"halo-{name}-{array.name}-{at}-{bounds}"
+    # A tuple of ints: of long strings Dask keeps four digits of a hash when it fuses tasks, and two
+    # halos become one.
+    bounds = [b for s, n in zip(index, shape, strict=True) for b in s.indices(n)[:2]]
+    halo = (f"halo-{tokenize(name, array.name)}", *at, *bounds)
     halos[halo] = (getitem, key, index)
     return halo
 

@@ -64,7 +64,7 @@ class Blocks:
 def even_block(total: int, most: int) -> int:
     """Return the block size, at most `most`, that cuts `total` into the fewest, even blocks."""
     blocks = -(-total // max(1, most))
-    return -(-total // blocks)
+    return -(-total // max(1, blocks))
 
 
 def refusal(geometry: ConvGeometry, dtype: np.dtype[Any]) -> str | None:

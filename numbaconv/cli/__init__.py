@@ -23,7 +23,9 @@ def main() -> None:
 
         sys.exit(numbaconv.main(standalone_mode=False) or 0)
     except (KeyboardInterrupt, click.Abort) as error:
-        sys.exit(143 if type(error).__name__ == "Terminated" else 130)
+        # click makes an Abort of what interrupts a command.
+        cause = error.__cause__ or error
+        sys.exit(143 if type(cause).__name__ == "Terminated" else 130)
     except click.ClickException as error:
         _fail(error.format_message())
     except (ValueError, TypeError, OSError, MemoryError) as error:

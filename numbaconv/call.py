@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 _remembered: dict[Any, Any] = {}
 _MOST_REMEMBERED = 1024
+# Multiplications and additions of one launch, in float32.
+_MOST_FLOPS = 40_000_000_000
 _NUMPY_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
@@ -217,8 +219,8 @@ def run(
             and images.dtype is call.work
             and not call.pads
         ):
-            call.plan.run(source, packed, images, parallel)
-            if recording.active and call.plan.replayable:
+            whole = run_plan(call, source, packed, images, parallel)
+            if recording.active and call.plan.replayable and whole:
                 recording.approve()
         else:
             run_parts(call, source, packed, images, parallel)
@@ -246,7 +248,30 @@ def run_parts(call: Call, x: Array, packed: Packed, out: Array, parallel: bool) 
     """Run arrays of any form: all at once, or image by image through suitable copies."""
     x, out = as_signed(x, call.work), as_signed(out, call.work)
     for source, target in _suitable(call, x, out):
-        call.plan.run(source, packed, target, parallel)
+        run_plan(call, source, packed, target, parallel)
+
+
+def run_plan(call: Call, x: Array, packed: Packed, out: Array, parallel: bool) -> bool:
+    """Run a plan, a few images at a time where they are large; return whether at once."""
+    step = images_at_once(call.geometry, call.work)
+    if len(x) <= step:
+        call.plan.run(x, packed, out, parallel)
+        return True
+    for n in range(0, len(x), step):
+        call.plan.run(x[n : n + step], packed, out[n : n + step], parallel)
+    return False
+
+
+def images_at_once(geometry: ConvGeometry, work: np.dtype[Any]) -> int:
+    """Return how many images one launch takes: Ctrl-C is not seen before it ends."""
+    image = geometry.flops // max(geometry.batch, 1)
+    return max(1, most_flops(work) // max(image, 1))
+
+
+def most_flops(work: np.dtype[Any]) -> int:
+    """Return the most work of one launch: some tenths of a second, a second on a slow machine."""
+    slower = work.itemsize // 4 * (4 if work.kind == "c" else 1)
+    return _MOST_FLOPS // max(slower, 1)
 
 
 def _suitable(call: Call, x: Array, out: Array) -> Iterator[tuple[Array, Array]]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from numbaconv import arguments, call
+from numbaconv import arguments, call, strips
 from numbaconv.arrays import Array
 
 IntOrAxes = int | tuple[int, ...]
@@ -244,8 +244,10 @@ def _conv(
         offsets = call.check_bias(bias, found.geometry.out_channels, found.dtype)
     if parallel is not True and parallel is not False:
         parallel = arguments.flag(parallel, "parallel")
-    packed = call.pack(found, kernels, offsets, parallel, keep=False)
     inputs = (source, kernels) if offsets is None else (source, kernels, offsets)
+    if strips.needed(found):
+        return strips.run(found, source, kernels, offsets, out, parallel, inputs)
+    packed = call.pack(found, kernels, offsets, parallel, keep=False)
     result = call.run(found, source, packed, out, parallel, inputs)
     packed.release()
     return result

@@ -4,7 +4,7 @@ import os
 import sys
 
 import pytest
-from children import code
+from children import code, python
 
 from numbaconv import threads
 
@@ -69,6 +69,32 @@ nbc.col2im(nbc.im2col(x, 3, parallel=False), (32, 32), 3, parallel=False)
 print(parallel._is_initialized)
 """
 
+# Pools of threads and of processes, forked and spawned, one inside the other.
+POOLS = """
+import concurrent.futures, multiprocessing, sys
+import joblib, numba, numpy as np, numbaconv as nbc
+from numbaconv import blas
+x, w = np.ones((4, 8, 32, 32), "f4"), np.ones((8, 8, 3, 3), "f4")
+def work(i, inner=False):
+    if inner:
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            return all(pool.map(work, range(4)))
+    return bool((nbc.conv2d(x, w, algorithm="exact") == 72).all()) and bool((nbc.conv2d_weight_grad(
+        x, w.shape, np.ones((4, 8, 30, 30), "f4")) == 3600).all())
+if __name__ == "__main__":
+    before = numba.get_num_threads(), [c.get_num_threads() for c in blas._libraries()]
+    found = [work(0)]
+    for method in ("fork", "spawn"):
+        context = multiprocessing.get_context(method)
+        with concurrent.futures.ProcessPoolExecutor(2, mp_context=context) as pool:
+            found += pool.map(work, range(4), [True, False] * 2)
+    for backend in ("threading", "loky"):
+        found += joblib.Parallel(2, backend=backend)(
+            joblib.delayed(work)(i, i == 1) for i in range(4))
+    after = numba.get_num_threads(), [c.get_num_threads() for c in blas._libraries()]
+    print(all(found), len(found), before == after)
+"""
+
 two_threads = {"NUMBA_NUM_THREADS": "2"}
 
 
@@ -87,6 +113,16 @@ def test_a_forked_child_computes(layer):
         pytest.skip("macOS wheels of Numba carry no omp layer")
     printed = code(FORK, NUMBA_THREADING_LAYER=layer, **two_threads)
     assert printed.split() == ["0", "True"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+def test_pools_inside_pools(layer, tmp_path):
+    script = tmp_path / "pools.py"
+    script.write_text(POOLS)
+    # Python itself warns of forks beside threads, which workers of Numba's are.
+    done = python(str(script), NUMBA_THREADING_LAYER=layer, **two_threads)
+    assert done.stdout == "True 17 True\n"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")

@@ -6,7 +6,7 @@ import dask.array as da
 import numpy as np
 
 from numbaconv import arguments
-from numbaconv.dask.cuts import Sliding
+from numbaconv.cuts import Sliding
 from numbaconv.formulas import PADDING_MODES, source_index
 from numbaconv.geometry import ConvGeometry, Window
 

@@ -17,7 +17,7 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 
 from numbaconv.arrays import Array
-from numbaconv.dask.cuts import Cut
+from numbaconv.cuts import Cut
 
 Operation = Callable[..., Array]
 

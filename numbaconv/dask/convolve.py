@@ -8,12 +8,12 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
-from numbaconv import call, transposed
+from numbaconv import call, cuts, transposed
 from numbaconv.arrays import Array
 from numbaconv.conv import conv1d, conv2d, conv3d
 from numbaconv.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
-from numbaconv.dask import arrays, blocks, cuts
-from numbaconv.dask.cuts import Cut
+from numbaconv.cuts import Cut
+from numbaconv.dask import arrays, blocks
 from numbaconv.explanation import algorithms
 from numbaconv.geometry import ConvGeometry
 from numbaconv.transposed.padding import folded

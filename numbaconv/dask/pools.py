@@ -5,10 +5,10 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
-from numbaconv import average_pooling, max_pooling, max_unpooling
+from numbaconv import average_pooling, cuts, max_pooling, max_unpooling
 from numbaconv.arrays import Array
-from numbaconv.dask import arrays, blocks, cuts
-from numbaconv.dask.cuts import Cut, Sliding
+from numbaconv.cuts import Cut, Sliding
+from numbaconv.dask import arrays, blocks
 from numbaconv.pooling.geometry import PoolGeometry
 
 _MAX = {n: getattr(max_pooling, f"max_pool{n}d") for n in (1, 2, 3)}

@@ -5,10 +5,10 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
-from numbaconv import call
+from numbaconv import call, cuts
 from numbaconv.arrays import Array
-from numbaconv.dask import arrays, blocks, cuts
-from numbaconv.dask.cuts import Cut
+from numbaconv.cuts import Cut
+from numbaconv.dask import arrays, blocks
 from numbaconv.geometry import ConvGeometry
 from numbaconv.weight_gradients import conv1d_weight_grad, conv2d_weight_grad, conv3d_weight_grad
 

@@ -100,7 +100,9 @@ def run(found: Call, x: Array, grad: Array, out: Any, parallel: bool, conjugate:
         sums = found.plan.start(len(x))
         kept = found.work.kind != "c" and not found.pads
         if kept and _readable(found, x) and _readable(found, grad):
-            found.plan.add(sums, x, grad, 0, parallel)
+            step = call.images_at_once(found.geometry, found.work)
+            for n in range(0, len(x), step):
+                found.plan.add(sums, x[n : n + step], grad[n : n + step], n, parallel)
         else:
             _add_converted(found, sums, x, grad, parallel, conjugate)
         found.plan.finish(sums, call.as_signed(target, found.work), parallel)

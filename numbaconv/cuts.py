@@ -1,4 +1,4 @@
-"""Where the blocks of a result lie along one axis, and what of the source each of them needs.
+"""Where blocks of a result lie along one axis, and what of the source each of them needs.
 
 Everything here is arithmetic of one axis; the formulas are `numbaconv.formulas`'.
 """

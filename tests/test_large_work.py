@@ -1,0 +1,113 @@
+"""Work that is cut into launches: the same results, and Ctrl-C between them."""
+
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from children import ROOT
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from problems import cases, noise, small_integers
+
+import numbaconv as nbc
+from numbaconv import call, strips
+
+
+@settings(max_examples=40)
+@given(
+    cases(), st.integers(1, 3000), st.sampled_from(["im2col", "exact"]),
+    st.sampled_from(["float32", "float16", "int32"]), st.booleans(),
+)  # fmt: skip
+def test_small_launches_make_the_same(case, flops, algorithm, dtype, last):
+    rng = np.random.default_rng(0)
+    algorithm = "exact" if dtype == "int32" else algorithm
+    arrays = [small_integers(rng, s, dtype) for s in (case.x_shape, case.weight_shape)]
+    bias = small_integers(rng, (case.outputs,), dtype)
+    expected = case.naive(*arrays, bias)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(call, "_MOST_FLOPS", flops)
+        layout = "channels_last" if last else "channels_first"
+        found = case.run(*arrays, bias, layout, algorithm=algorithm)
+        np.testing.assert_array_equal(found, expected)
+        out = np.full_like(found, 77)
+        assert case.run(*arrays, bias, algorithm=algorithm, out=out) is not None
+        np.testing.assert_array_equal(out, expected)
+
+
+def test_which_work_is_cut():
+    def resolved(x_shape, dtype="float32"):
+        kind = np.dtype(dtype)
+        return call.resolve(2, x_shape, kind, (64, 64, 3, 3), kind, 1, 1, 1, 1, "zeros",
+                            "channels_first", None, "auto", False)  # fmt: skip
+
+    assert not strips.needed(resolved((8, 64, 224, 224)))
+    assert strips.needed(resolved((1, 64, 6000, 6000)))
+    assert call.images_at_once(resolved((8, 64, 224, 224)).geometry, np.dtype("f4")) > 4
+    assert call.images_at_once(resolved((8, 64, 224, 224)).geometry, np.dtype("c16")) == 1
+    assert call.images_at_once(resolved((1, 64, 6000, 6000)).geometry, np.dtype("f4")) == 1
+
+
+def test_gradients_and_transposed_convolution(monkeypatch):
+    rng = np.random.default_rng(0)
+    x, weight = small_integers(rng, (5, 3, 9, 8), "f4"), small_integers(rng, (4, 3, 3, 2), "f4")
+    grad = small_integers(rng, (5, 4, 7, 7), "f4")
+    for algorithm in ("im2col", "exact"):
+        expected = nbc.conv2d_backward(grad, x, weight, algorithm=algorithm)
+        up = nbc.conv_transpose2d(grad, weight, algorithm=algorithm)
+        with monkeypatch.context() as patch:
+            patch.setattr(call, "_MOST_FLOPS", 30_000)
+            found = nbc.conv2d_backward(grad, x, weight, algorithm=algorithm)
+            np.testing.assert_array_equal(
+                nbc.conv_transpose2d(grad, weight, algorithm=algorithm), up
+            )
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_bits_do_not_depend_on_the_threads(monkeypatch):
+    rng = np.random.default_rng(0)
+    x, weight = noise(rng, (2, 8, 40, 40), "f4"), noise(rng, (8, 8, 3, 3), "f4")
+    monkeypatch.setattr(call, "_MOST_FLOPS", 200_000)
+    one = nbc.conv2d(x, weight, padding=1, parallel=False)
+    np.testing.assert_array_equal(nbc.conv2d(x, weight, padding=1), one)
+
+
+_LONG = """
+import os, signal, sys, time
+import numpy as np, numbaconv as nbc
+weight = np.ones((64, 64, 3, 3), {dtype!r})
+small = nbc.conv2d(np.ones((1, 64, 40, 40), {dtype!r}), weight, algorithm={algorithm!r})
+x = np.broadcast_to(np.ones((1, 64, 1, 1), {dtype!r}), {shape!r})
+try:
+    print("ready", flush=True)
+    nbc.conv2d(x, weight, algorithm={algorithm!r})
+    print("it ended")
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+again = nbc.conv2d(np.ones((1, 64, 40, 40), {dtype!r}), weight, algorithm={algorithm!r})
+print(np.array_equal(small, again))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize(
+    ("shape", "algorithm", "dtype"),
+    [
+        ((400, 64, 128, 128), "direct", "float32"),
+        ((1, 64, 4000, 12000), "winograd", "float32"),
+        ((100, 64, 128, 128), "im2col", "float64"),
+    ],
+)
+def test_ctrl_c_in_a_long_run(shape, algorithm, dtype):
+    """It ends long before the work would, and the process goes on."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", _LONG.format(shape=shape, algorithm=algorithm, dtype=dtype)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    assert child.stdout.readline() == "ready\n"
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=120)
+    assert out.split() == ["interrupted", "True"], err

@@ -1,9 +1,9 @@
 """A million calls from eight Python threads: no wrong result, no growth of memory.
 
 Run as ``python -m benchmarks.many_calls``. Each thread goes through convolutions by every
-algorithm, gradients, im2col and pools, small and large enough for Numba's threads, and compares each result
-with that of a first, serial call, bit for bit. The resident memory is read after a tenth of the
-calls and at the end. Writes ``benchmarks/results/many_calls.json``.
+algorithm, gradients, im2col and pools, small and large enough for Numba's threads, and compares
+each result with that of a first, serial call, bit for bit. The resident memory is read after a
+tenth of the calls and at the end. Writes ``benchmarks/results/many_calls.json``.
 """
 
 import argparse

@@ -4,7 +4,7 @@ Run as ``python -m benchmarks.scaling``. The layer has 3x3 kernels, 3 channels t
 its results are reduced to the means of each channel. Everything is timed in this process or in a
 cluster of two processes that it starts, taking turns, the best of some rounds; weights are packed
 inside the timing. What many workers would do comes in two ways: on paper, from the measured rate of
-one core, 1 GB/s and 1 ms a transfer; and by Dask's own scheduler over 100 workers that live in this
+one core, 1 GB/s and 1 ms a transfer; and by Dask's own scheduler over ten workers that live in this
 process, of which the bytes that they fetch from each other are counted. Writes
 ``results/scaling.json`` and ``docs/scaling.png``. ``--images N`` sets how many images the cluster
 gets (10,000).
@@ -169,8 +169,8 @@ def on_paper(workers, side, rate, overhead, total=65_536):
     }  # fmt: skip
 
 
-def by_dasks_scheduler(workers=100, side=128, blocks=20):
-    """Return what 100 workers fetch from each other under Dask's own scheduler."""
+def by_dasks_scheduler(workers=10, side=512, blocks=8):
+    """Return what workers fetch from each other under Dask's own scheduler."""
     with (
         distributed.LocalCluster(n_workers=workers, threads_per_worker=1, processes=False,
                                  dashboard_address=None, silence_logs=50) as cluster,
@@ -182,7 +182,8 @@ def by_dasks_scheduler(workers=100, side=128, blocks=20):
         distributed.wait(x)
 
         def fetched():
-            return sum(w.state.transfer_incoming_bytes_total for w in cluster.workers.values())
+            logs = (w.transfer_incoming_log for w in cluster.workers.values())
+            return sum(entry["total"] for log in logs for entry in log)
 
         before = fetched()
         client.compute(nbdask.conv2d(x, WEIGHT[:4], padding=1).mean()).result()

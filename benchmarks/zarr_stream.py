@@ -2,10 +2,10 @@
 
 Run as ``python -m benchmarks.zarr_stream FOLDER [--gib 20]``, FOLDER with room for as much. The
 input is generated: float32 images of 3x512x512 of which no chunk is stored, so that reading makes
-them of the fill value. The output is stored uncompressed. Three kinds of processes take turns over
-a twentieth of it, to say what bounds the run: the kernel alone over images in memory, the disk
-alone (the same bytes through zarr), and the command. Then the whole array goes through the command,
-whose peak memory the operating system says. Writes ``benchmarks/results/zarr_stream.json``.
+them of the fill value. The output is stored uncompressed. Processes take turns: the disk alone (as
+many bytes through zarr) and the command, each over the whole array, and the kernel alone over
+images in memory. The operating system says the command's peak memory. Writes
+``results/zarr_stream.json``.
 """
 
 import argparse
@@ -38,7 +38,7 @@ print(rounds * {BATCH} / (time.perf_counter() - begin))
 _DISK = f"""
 import os, sys, time, numpy as np, zarr
 count = int(sys.argv[1])
-source = zarr.open_array("part.zarr", mode="r")
+source = zarr.open_array("x.zarr", mode="r")
 begin = time.perf_counter()
 made = zarr.create_array(store="disk.zarr", shape=source.shape, dtype="f4",
                          chunks=({BATCH}, *{SHAPE}), compressors=None, overwrite=True)
@@ -76,39 +76,38 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--gib", type=float, default=20)
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     folder = options.folder
     image = 4 * int(np.prod(SHAPE))
     count = int(options.gib * 2**30 / image) // BATCH * BATCH
-    part = max(count // 20 // BATCH, 1) * BATCH
     np.savez(folder / "w.npz", weight=WEIGHT)
+    generated(folder / "one.zarr", BATCH)
+    apply(folder, "one.zarr", "y.zarr")  # compiled from here on
     generated(folder / "x.zarr", count)
-    generated(folder / "part.zarr", part)
     rates = {"kernel": [], "disk": [], "command": []}
-    apply(folder, "part.zarr", "out.zarr")  # compiled from here on
-    for _ in range(3):
+    peak = 0
+    for _ in range(options.rounds):
         for name, source in (("kernel", _KERNEL), ("disk", _DISK)):
-            done = subprocess.run([sys.executable, "-c", source, str(part)], cwd=folder,
+            done = subprocess.run([sys.executable, "-c", source, str(count)], cwd=folder,
                                   capture_output=True, text=True, check=True)  # fmt: skip
             rates[name].append(float(done.stdout))
-        rates["command"].append(part / apply(folder, "part.zarr", "out.zarr")[0])
-        shutil.rmtree(folder / "out.zarr")
         shutil.rmtree(folder / "disk.zarr")
-    seconds, peak = apply(folder, "x.zarr", "y.zarr")
+        seconds, memory = apply(folder, "x.zarr", "y.zarr")
+        rates["command"].append(count / seconds)
+        peak = max(peak, memory)
     made = zarr.open_array(str(folder / "y.zarr"), mode="r")
     expected = 1.5 * WEIGHT.astype("f8").sum(axis=(1, 2, 3))
     for n in (0, count // 2, count - 1):
         assert np.allclose(made[n, :, 100, 200], expected, atol=1e-3)
     shutil.rmtree(folder / "y.zarr")
-    best = {name: max(found) for name, found in rates.items()}
-    slower = min(best["kernel"], best["disk"])
+    pairs = zip(*rates.values(), strict=True)
+    shares = sorted(command / min(kernel, disk) for kernel, disk, command in pairs)
     result = {
         "GiB in": round(count * image / 2**30, 2), "images": count,
-        "kernel alone, images a second": round(best["kernel"], 1),
-        "disk alone, images a second": round(best["disk"], 1),
-        "a part by the command, images a second": round(best["command"], 1),
-        "all by the command, images a second": round(count / seconds, 1),
-        "all over the slower of kernel and disk": round(count / seconds / slower, 3),
+        **{f"{name}, images a second": [round(r, 1) for r in found]
+           for name, found in rates.items()},
+        "command over the slower of kernel and disk, median": round(shares[len(shares) // 2], 3),
         "peak memory of the command, MiB": round(peak),
         "zarr": zarr.__version__, "numpy": np.__version__,
     }  # fmt: skip

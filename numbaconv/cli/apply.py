@@ -69,6 +69,8 @@ class Convolution:
             # Images lie channels last, whatever the layout of the weights that a person saved.
             self._weight = np.moveaxis(self._weight, (0, 1), (-1, -2))
         self.flops = 0
+        #: Whether Numba's threads take part.
+        self.parallel = True
 
     def __call__(self, images: Array) -> Array:
         """Return the results for a batch."""
@@ -93,6 +95,7 @@ class Convolution:
             groups=groups,
             layout="channels_last" if self._channels_last else "channels_first",
             dtype=np.float32 if in_float32 else None,
+            parallel=self.parallel,
             **self._job.window,
         )
         spatial_taps = math.prod(weight.shape[:-1] if self._channels_last else weight.shape[1:])
@@ -119,6 +122,7 @@ def run(job: Job) -> str:
             contextlib.closing(_open_sink(job, source, unfinished)) as sink,
             Behind(sink, unfinished, bar) as behind,
         ):
+            ended = time.perf_counter()
             for batch in ahead(source.batches(job.batch, skipped)):
                 check_interrupt()
                 if not warm:
@@ -127,7 +131,12 @@ def run(job: Job) -> str:
                     convolve.flops, warm = 0, True
                 start = time.perf_counter()
                 results = _named_errors(convolve, batch)
-                seconds += time.perf_counter() - start
+                spent = time.perf_counter() - start
+                seconds += spent
+                # Where files take longer than sums, Numba's threads would spin on the cores that
+                # read and write: half the speed. The bits are the same.
+                convolve.parallel = start - ended < spent
+                ended = time.perf_counter()
                 behind.write(results, batch.names)
                 if montage and not skipped:
                     montage.add(batch.images, results, batch.names)

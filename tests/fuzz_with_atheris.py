@@ -2,7 +2,7 @@
 
 Needs the package atheris, which no extra brings. What the fuzzer draws chooses a function and, for
 some of its arguments, hostile values (`hostile.py`) or drawn ints, tuples, text and small arrays.
-An exception that is not TypeError, ValueError or MemoryError, a signal, or a call of over a minute
+An exception that is not TypeError, ValueError or MemoryError, a signal, or a call of over five minutes
 ends the run.
 """
 
@@ -81,5 +81,5 @@ if __name__ == "__main__":
     np.seterr(all="ignore")
     warnings.simplefilter("ignore")
     resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
-    atheris.Setup([*sys.argv, "-timeout=60", "-rss_limit_mb=4096"], one_call)
+    atheris.Setup([*sys.argv, "-timeout=300", "-rss_limit_mb=4096"], one_call)
     atheris.Fuzz()

@@ -2,8 +2,8 @@
 
 Needs the package atheris, which no extra brings. What the fuzzer draws chooses a function and, for
 some of its arguments, hostile values (`hostile.py`) or drawn ints, tuples, text and small arrays.
-An exception that is not TypeError, ValueError or MemoryError, a signal, or a call of over five minutes
-ends the run.
+An exception that is not TypeError, ValueError or MemoryError, a signal, or a call of over five
+minutes ends the run.
 """
 
 import contextlib

@@ -12,6 +12,7 @@ def _has_device() -> bool:
     return bool(cuda.is_available())
 
 
-collect_ignore_glob: list[str] = []
+# A script, which needs a package that no extra brings.
+collect_ignore_glob = ["tests/fuzz_with_atheris.py"]
 if not _has_device():
     collect_ignore_glob += ["tests/cuda/test_device_*", "numbaconv/cuda/*", "docs/cuda.md"]

@@ -134,6 +134,23 @@ def test_a_run_goes_on_where_it_stopped(run, tmp_path, weights, monkeypatch, kin
         assert montage.height > 10 * 200
 
 
+@posix
+def test_the_status_is_right_where_a_string_is_executed(tmp_path):
+    """Numba executes strings while it compiles, and CPython remembers what interrupts that."""
+    source = """
+import sys
+from numbaconv.cli import apply, main
+def interrupted(job):
+    exec("raise KeyboardInterrupt")
+apply.run = interrupted
+sys.argv = ["numbaconv", "apply", ".", "out", "--kernel", "box"]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", source], cwd=tmp_path, check=False,
+                          capture_output=True)  # fmt: skip
+    assert done.returncode == 130
+
+
 def test_without_resume_nothing_is_left(run, tmp_path, weights, monkeypatch):
     store(tmp_path / "x.zarr", images())
     fail_after(monkeypatch, 2, KeyboardInterrupt())

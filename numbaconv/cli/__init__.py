@@ -25,6 +25,9 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort) as error:
         # click makes an Abort of what interrupts a command.
         cause = error.__cause__ or error
+        # CPython remembers an interruption that passed through exec of a string, as where Numba
+        # compiles, and would end by the signal in spite of sys.exit; another exec forgets it.
+        exec("")
         sys.exit(143 if type(cause).__name__ == "Terminated" else 130)
     except click.ClickException as error:
         _fail(error.format_message())

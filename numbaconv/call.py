@@ -44,6 +44,8 @@ class Call:
         What inputs the plan takes: of any strides, of contiguous rows, or contiguous.
     pads : bool
         Whether the plan takes an input that holds its padding already.
+    huge : bool
+        Whether one image is too much work for a launch.
     """
 
     geometry: ConvGeometry
@@ -56,6 +58,7 @@ class Call:
     empty: bool
     reads: Literal["any", "rows", "contiguous"] = "any"
     pads: bool = False
+    huge: bool = False
 
     @property
     def writes_any(self) -> bool:
@@ -154,6 +157,7 @@ def choose(
         geometry, result, work, chosen, estimates, plan, shape, empty,
         reads="any" if chosen in ("im2col", "fft") else "rows",
         pads=geometry.window.padding_mode != "zeros" and chosen != "im2col",
+        huge=not empty and geometry.flops // geometry.batch > 2 * strip_flops(work),
     )  # fmt: skip
 
 
@@ -266,6 +270,11 @@ def images_at_once(geometry: ConvGeometry, work: np.dtype[Any]) -> int:
     """Return how many images one launch takes: Ctrl-C is not seen before it ends."""
     image = geometry.flops // max(geometry.batch, 1)
     return max(1, most_flops(work) // max(image, 1))
+
+
+def strip_flops(work: np.dtype[Any]) -> int:
+    """Return the most work of a strip of an image, which is copied out and in: of some launches."""
+    return 4 * most_flops(work)
 
 
 def most_flops(work: np.dtype[Any]) -> int:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from numbaconv import arguments, call, strips
+from numbaconv import arguments, call
 from numbaconv.arrays import Array
 
 IntOrAxes = int | tuple[int, ...]
@@ -245,7 +245,9 @@ def _conv(
     if parallel is not True and parallel is not False:
         parallel = arguments.flag(parallel, "parallel")
     inputs = (source, kernels) if offsets is None else (source, kernels, offsets)
-    if strips.needed(found):
+    if found.huge:
+        from numbaconv import strips  # here: seldom needed
+
         return strips.run(found, source, kernels, offsets, out, parallel, inputs)
     packed = call.pack(found, kernels, offsets, parallel, keep=False)
     result = call.run(found, source, packed, out, parallel, inputs)

@@ -12,10 +12,8 @@ from numbaconv.call import Call
 from numbaconv.cuts import Cut, Sliding
 from numbaconv.geometry import ConvGeometry
 
-
-def needed(found: Call) -> bool:
-    """Return whether one image is too much work for a launch, and can be cut."""
-    return not found.empty and len(_strips(found)) > 1
+# Rows of results that every size of winograd's tiles divides.
+_ALIGNED = 8
 
 
 def run(
@@ -63,11 +61,9 @@ def _strips(found: Call) -> list[Cut]:
     window = geometry.window
     rows = window.output[0]
     image = geometry.flops // max(geometry.batch, 1)
-    # A strip is copied out and in: larger ones than the launches of whole images.
-    most = 4 * call.most_flops(found.work)
-    if image <= 2 * most or rows <= 1:
-        return []
-    each = max(1, rows * most // image)
+    each = max(1, rows * call.strip_flops(found.work) // image)
+    if each > _ALIGNED:  # winograd's tiles begin where they would in the whole: the same bits
+        each -= each % _ALIGNED
     low, high = window.padding[0]
     sliding = Sliding(
         window.size[0], window.kernel[0], window.stride[0], window.dilation[0], low, high, rows

@@ -137,18 +137,102 @@ def test_a_run_goes_on_where_it_stopped(run, tmp_path, weights, monkeypatch, kin
 @posix
 def test_the_status_is_right_where_a_string_is_executed(tmp_path):
     """Numba executes strings while it compiles, and CPython remembers what interrupts that."""
-    source = """
+    (tmp_path / "interrupted.py").write_text("""
 import sys
 from numbaconv.cli import apply, main
-def interrupted(job):
+def run(job):
     exec("raise KeyboardInterrupt")
-apply.run = interrupted
+apply.run = run
 sys.argv = ["numbaconv", "apply", ".", "out", "--kernel", "box"]
 main()
-"""
-    done = subprocess.run([sys.executable, "-c", source], cwd=tmp_path, check=False,
+""")
+    done = subprocess.run([sys.executable, "-m", "interrupted"], cwd=tmp_path, check=False,
                           capture_output=True)  # fmt: skip
     assert done.returncode == 130
+
+
+def interrupted_job(run, tmp_path, monkeypatch, kind=".npy"):
+    """Leave an unfinished run of six images of ten; return its command."""
+    store(tmp_path / f"x{kind}", images())
+    command = ("apply", f"x{kind}", f"y{kind}", "--weights", "w.npz", "--batch", "2", "--resume")
+    restore = fail_after(monkeypatch, 3, KeyboardInterrupt())
+    assert run(*command)[0] == 130
+    restore()
+    return command
+
+
+def test_a_part_that_is_not_what_its_note_says(run, tmp_path, weights, monkeypatch):
+    command = interrupted_job(run, tmp_path, monkeypatch)
+    part = tmp_path / "y.npy.part"
+    whole = part.read_bytes()
+    part.write_bytes(whole[:-1])
+    status, _, err = run(*command)
+    assert status == 2
+    assert "does not hold the 6 results" in err
+    part.unlink()  # then there is nothing to go on from
+    assert run(*command)[0] == 0
+    np.testing.assert_array_equal(load(tmp_path / "y.npy"), nbc.conv2d(images(), weights))
+
+
+@pytest.mark.parametrize("kind", [".npy", ".zarr"])
+def test_another_input_is_not_gone_on_with(run, tmp_path, weights, monkeypatch, kind):
+    command = interrupted_job(run, tmp_path, monkeypatch, kind)
+    source = tmp_path / f"x{kind}"
+    if kind == ".npy":
+        np.save(source, 2 * images())
+    else:
+        zarr.open_array(str(source), mode="r+")[3] = 7
+    status, _, err = run(*command)
+    assert status == 2
+    assert "contents changed since" in err
+
+
+def test_a_part_of_somebody_else_is_left_alone(run, tmp_path, weights):
+    store(tmp_path / "x.npy", images())
+    (tmp_path / "y.npy.part").write_text("mine")
+    status, _, err = run("apply", "x.npy", "y.npy", "--weights", "w.npz", "--resume")
+    assert status == 2
+    assert "remove it first" in err
+    assert (tmp_path / "y.npy.part").read_text() == "mine"
+
+
+def test_two_runs_do_not_share_a_part(run, tmp_path, weights):
+    from filelock import FileLock
+
+    store(tmp_path / "x.npy", images())
+    with FileLock(tmp_path / "y.npy.part.json.lock"):
+        status, _, err = run("apply", "x.npy", "y.npy", "--weights", "w.npz", "--resume")
+    assert status == 2
+    assert "another run with --resume is writing y.npy now" in err
+
+
+def photographs(tmp_path):
+    (tmp_path / "in").mkdir()
+    rng = np.random.default_rng(0)
+    for n in range(6):
+        picture = rng.integers(0, 255, (20, 24, 3), dtype=np.uint8)
+        Image.fromarray(picture).save(tmp_path / "in" / f"{n}.png")
+
+
+def test_a_folder_has_no_part(run, tmp_path):
+    photographs(tmp_path)
+    (tmp_path / "out.part").mkdir()
+    (tmp_path / "out.part" / "mine.txt").write_text("mine")
+    assert run("apply", "in", "out", "--kernel", "box", "--resume")[0] == 0
+    assert len(list((tmp_path / "out").glob("*.png"))) == 6
+    assert (tmp_path / "out.part" / "mine.txt").read_text() == "mine"
+
+
+def test_a_folder_of_two_jobs_is_not_gone_on_with(run, tmp_path, monkeypatch):
+    photographs(tmp_path)
+    command = ("apply", "in", "out", "--kernel", "box", "--batch", "2")
+    restore = fail_after(monkeypatch, 2, KeyboardInterrupt())
+    assert run(*command, "--resume")[0] == 130
+    restore()
+    assert run("apply", "in", "out", "--kernel", "laplacian")[0] == 0
+    status, out, _ = run(*command, "--resume")
+    assert status == 0
+    assert "there already" not in out
 
 
 def test_without_resume_nothing_is_left(run, tmp_path, weights, monkeypatch):
@@ -172,15 +256,12 @@ def test_another_job_is_not_gone_on_with(run, tmp_path, weights, monkeypatch):
     assert status == 2
     assert "no note of an unfinished run" in err
     (tmp_path / "y.npy.part.json").unlink()
+    (tmp_path / "y.npy.part").unlink()
     assert run(*command)[0] == 0
 
 
 def test_a_folder_of_images_goes_on(run, tmp_path, monkeypatch):
-    (tmp_path / "in").mkdir()
-    rng = np.random.default_rng(0)
-    for n in range(6):
-        picture = rng.integers(0, 255, (20, 24, 3), dtype=np.uint8)
-        Image.fromarray(picture).save(tmp_path / "in" / f"{n}.png")
+    photographs(tmp_path)
     command = ("apply", "in", "out", "--kernel", "sharpen", "--batch", "2", "--resume")
     restore = fail_after(monkeypatch, 1, KeyboardInterrupt())
     assert run(*command)[0] == 130
@@ -195,7 +276,7 @@ def test_a_folder_of_images_goes_on(run, tmp_path, monkeypatch):
         assert (tmp_path / "out" / name).stat().st_mtime_ns == stamp
 
 
-def start(tmp_path, *more):
+def start(tmp_path, *more, ignored=False):
     """Start a long run in a process of its own; return when it has written something."""
     np.save(tmp_path / "x.npy", np.ones((600, 3, 128, 128), np.float32))
     np.savez(tmp_path / "w.npz", weight=np.ones((64, 3, 5, 5), np.float32))
@@ -203,7 +284,9 @@ def start(tmp_path, *more):
                "--batch", "1", *more]  # fmt: skip
     child = subprocess.Popen(
         command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_IGN if ignored else signal.default_int_handler
+        ),
     )  # fmt: skip
     parts = lambda: [p for p in tmp_path.iterdir() if p.name.endswith(".part")]  # noqa: E731
     while child.poll() is None and not any(p.stat().st_size > 1 << 24 for p in parts()):
@@ -223,11 +306,22 @@ def test_signals_leave_no_half_written_output(tmp_path, number, status):
 
 
 @posix
+def test_sigterm_where_ctrl_c_is_ignored(tmp_path):
+    """As behind nohup, and for what a script's shell runs in the background."""
+    child = start(tmp_path, ignored=True)
+    child.send_signal(signal.SIGINT)
+    child.send_signal(signal.SIGTERM)
+    child.communicate(timeout=60)
+    assert child.returncode == 143
+    assert {p.name for p in tmp_path.iterdir()} == {"x.npy", "w.npz"}
+
+
+@posix
 def test_a_killed_run_goes_on(tmp_path):
     """SIGKILL: nobody can note anything any more, but a note of a second ago is there."""
     child = start(tmp_path, "--resume")
     note = tmp_path / "y.npy.part.json"
-    while child.poll() is None and not note.exists():
+    while child.poll() is None and '"done": 0' in note.read_text():
         time.sleep(0.01)
     child.kill()
     child.communicate(timeout=60)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from problems import cases, noise, small_integers
 
 import numbaconv as nbc
-from numbaconv import call, strips
+from numbaconv import call
 
 
 @settings(max_examples=40)
@@ -28,12 +28,32 @@ def test_small_launches_make_the_same(case, flops, algorithm, dtype, last):
     expected = case.naive(*arrays, bias)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(call, "_MOST_FLOPS", flops)
+        patch.setattr(call, "_remembered", {})
         layout = "channels_last" if last else "channels_first"
         found = case.run(*arrays, bias, layout, algorithm=algorithm)
         np.testing.assert_array_equal(found, expected)
         out = np.full_like(found, 77)
         assert case.run(*arrays, bias, algorithm=algorithm, out=out) is not None
         np.testing.assert_array_equal(out, expected)
+        layer = getattr(nbc, f"Conv{case.ndim}d")(
+            arrays[1], bias, case.stride, case.padding, case.dilation, case.groups,
+            padding_mode=case.mode, algorithm=algorithm,
+        )  # fmt: skip
+        np.testing.assert_array_equal(layer(arrays[0]), expected)
+
+
+def test_strips_begin_where_winograds_tiles_do(monkeypatch):
+    """Then the bits are those of the whole."""
+    rng = np.random.default_rng(0)
+    x, weight = noise(rng, (1, 16, 90, 40), "f4"), noise(rng, (16, 16, 3, 3), "f4")
+    whole = nbc.conv2d(x, weight, padding=1, algorithm="winograd")
+    monkeypatch.setattr(call, "_MOST_FLOPS", 1_500_000)
+    monkeypatch.setattr(call, "_remembered", {})
+    count = []
+    run_parts = call.run_parts
+    monkeypatch.setattr(call, "run_parts", lambda *a: count.append(1) or run_parts(*a))
+    np.testing.assert_array_equal(nbc.conv2d(x, weight, padding=1, algorithm="winograd"), whole)
+    assert len(count) > 2
 
 
 def test_which_work_is_cut():
@@ -42,8 +62,8 @@ def test_which_work_is_cut():
         return call.resolve(2, x_shape, kind, (64, 64, 3, 3), kind, 1, 1, 1, 1, "zeros",
                             "channels_first", None, "auto", False)  # fmt: skip
 
-    assert not strips.needed(resolved((8, 64, 224, 224)))
-    assert strips.needed(resolved((1, 64, 6000, 6000)))
+    assert not resolved((8, 64, 224, 224)).huge
+    assert resolved((1, 64, 6000, 6000)).huge
     assert call.images_at_once(resolved((8, 64, 224, 224)).geometry, np.dtype("f4")) > 4
     assert call.images_at_once(resolved((8, 64, 224, 224)).geometry, np.dtype("c16")) == 1
     assert call.images_at_once(resolved((1, 64, 6000, 6000)).geometry, np.dtype("f4")) == 1
@@ -70,6 +90,7 @@ def test_bits_do_not_depend_on_the_threads(monkeypatch):
     rng = np.random.default_rng(0)
     x, weight = noise(rng, (2, 8, 40, 40), "f4"), noise(rng, (8, 8, 3, 3), "f4")
     monkeypatch.setattr(call, "_MOST_FLOPS", 200_000)
+    monkeypatch.setattr(call, "_remembered", {})
     one = nbc.conv2d(x, weight, padding=1, parallel=False)
     np.testing.assert_array_equal(nbc.conv2d(x, weight, padding=1), one)
 

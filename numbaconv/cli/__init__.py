@@ -10,6 +10,7 @@ def main() -> None:
     """Run the command line, or say in one line which extra it needs."""
     try:
         import click
+        import filelock  # noqa: F401
         import PIL  # noqa: F401
         import tqdm  # noqa: F401
     except ImportError as error:

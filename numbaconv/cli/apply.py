@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import math
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from numbaconv.cli.files import (
     Source,
 )
 from numbaconv.cli.filters import FILTERS, clipped
-from numbaconv.cli.interrupts import interruptible
+from numbaconv.cli.interrupts import Interrupts, interruptible
 from numbaconv.cli.montage import MOST, Montage
 from numbaconv.cli.pipeline import Behind, ahead
 from numbaconv.cli.unfinished import Unfinished
@@ -110,44 +111,25 @@ def run(job: Job) -> str:
     source = _open_source(job)
     convolve = Convolution(job, source.channels_last, isinstance(source, ImageSource))
     montage = Montage(source.channels_last, job.kernel or "output") if job.montage else None
-    unfinished = _unfinished(job, source)
-    skipped = unfinished.done
-    seconds = 0.0
-    warm = False
     begin = time.perf_counter()
-    try:
-        with (
-            interruptible() as check_interrupt,
-            _progress(job, source.count, skipped) as bar,
-            contextlib.closing(_open_sink(job, source, unfinished)) as sink,
-            Behind(sink, unfinished, bar) as behind,
-        ):
-            ended = time.perf_counter()
-            for batch in ahead(source.batches(job.batch, skipped)):
-                check_interrupt()
-                if not warm:
-                    # Compiled, or loaded from the cache, before the convolution's clock starts.
-                    _named_errors(convolve, Batch(batch.images[:1], batch.names[:1]))
-                    convolve.flops, warm = 0, True
-                start = time.perf_counter()
-                results = _named_errors(convolve, batch)
-                spent = time.perf_counter() - start
-                seconds += spent
-                # Where files take longer than sums, Numba's threads would spin on the cores that
-                # read and write: half the speed. The bits are the same.
-                convolve.parallel = start - ended < spent
-                ended = time.perf_counter()
-                behind.write(results, batch.names)
-                if montage and not skipped:
-                    montage.add(batch.images, results, batch.names)
-    except BaseException:
-        unfinished.interrupted()
-        raise
-    unfinished.finish()
-    if montage and job.montage:
-        if skipped:
-            _add_first(montage, source, convolve, job.batch)
-        montage.save(job.montage)
+    with (
+        interruptible() as interrupts,
+        contextlib.closing(_unfinished(job, source)) as unfinished,
+    ):
+        skipped = unfinished.done
+        try:
+            seconds = _stream(job, source, convolve, unfinished, montage, interrupts)
+        except BaseException:
+            interrupts.held = True
+            unfinished.interrupted()
+            raise
+        interrupts.held = True
+        unfinished.finish()
+        interrupts.held = False
+        if montage and job.montage:
+            if skipped:
+                _add_first(montage, source, convolve, job.batch)
+            montage.save(job.montage)
     total = time.perf_counter() - begin
     count = source.count - skipped
     return (
@@ -159,14 +141,54 @@ def run(job: Job) -> str:
     )
 
 
+def _stream(
+    job: Job,
+    source: Source,
+    convolve: Convolution,
+    unfinished: Unfinished,
+    montage: Montage | None,
+    interrupts: Interrupts,
+) -> float:
+    """Convolve what is not done yet; return the seconds that the convolutions took."""
+    seconds = 0.0
+    warm = False
+    skipped = unfinished.done
+    with (
+        _progress(job, source.count, skipped) as bar,
+        contextlib.closing(_open_sink(job, source, unfinished)) as sink,
+        Behind(sink, unfinished, bar) as behind,
+    ):
+        ended = time.perf_counter()
+        for batch in ahead(source.batches(job.batch, skipped)):
+            interrupts()
+            if not warm and len(batch.names) > 1:
+                # Compiled, or loaded from the cache, before the convolution's clock starts.
+                _named_errors(convolve, Batch(batch.images[:1], batch.names[:1]))
+                convolve.flops = 0
+            warm = True
+            start = time.perf_counter()
+            results = _named_errors(convolve, batch)
+            spent = time.perf_counter() - start
+            seconds += spent
+            # Where files take longer than sums, Numba's threads would spin on the cores that read
+            # and write. The bits are the same.
+            convolve.parallel = start - ended < spent
+            ended = time.perf_counter()
+            behind.write(results, batch.names)
+            if montage and not skipped:
+                montage.add(batch.images, results, batch.names)
+    return seconds
+
+
 def _add_first(montage: Montage, source: Source, convolve: Convolution, size: int) -> None:
     """Show the first images of a run that an earlier one began."""
-    seen = 0
+    seen, flops = 0, convolve.flops
     for batch in source.batches(min(size, MOST)):
         montage.add(batch.images, convolve(batch.images), batch.names)
         seen += len(batch.names)
         if seen >= MOST:
             break
+    convolve.flops = flops
 
 
 def _named_errors(convolve: Convolution, batch: Batch) -> Array:
@@ -225,13 +247,25 @@ def _unfinished(job: Job, source: Source) -> Unfinished:
         "input": str(job.source.resolve()),
     }  # fmt: skip
     if isinstance(source, ImageSource):
-        names = "\n".join(path.name for path in source.paths)
-        described["images"] = hashlib.sha256(names.encode()).hexdigest()
-        note = job.target / ".numbaconv-resume.json"
-        return Unfinished(job.target, described, keep=job.resume, note=note)
+        described["contents"] = _contents(source.paths)
+        return Unfinished(job.target, described, keep=job.resume, in_place=True)
     array: Any = source.array  # type: ignore[attr-defined]
-    described |= {"shape": list(array.shape), "dtype": str(array.dtype)}
-    return Unfinished(job.target, described, keep=job.resume)
+    files = [job.source]
+    if job.source.is_dir():
+        files = sorted(path for path in job.source.rglob("*") if path.is_file())
+    described |= {
+        "shape": list(array.shape), "dtype": str(array.dtype), "contents": _contents(files),
+    }  # fmt: skip
+    return Unfinished(job.target, described, keep=job.resume, in_place=False)
+
+
+def _contents(files: list[Path]) -> str:
+    """Return a hash of the names, sizes and times of an input's files."""
+    told = hashlib.sha256()
+    for file in files:
+        status = file.stat()
+        told.update(os.fsencode(file.name) + f" {status.st_size} {status.st_mtime_ns}\n".encode())
+    return told.hexdigest()
 
 
 def _progress(job: Job, count: int, done: int) -> Any:

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -75,7 +75,7 @@ class NpySource:
     def batches(self, size: int, skip: int = 0) -> Iterator[Batch]:
         """Yield all images but the first `skip`, at most `size` at a time."""
         for n in range(skip, self.count, size):
-            images = self.array[n : n + size]
+            images = np.array(self.array[n : n + size])  # read here, not in the kernel
             yield Batch(images, [str(n + i) for i in range(len(images))])
 
 
@@ -93,14 +93,30 @@ class NpySink:
     """
 
     def __init__(self, path: Path, count: int, done: int = 0) -> None:
-        self._file: IO[bytes] = open(path, "r+b" if done else "wb")  # noqa: SIM115
+        # Without Python's buffer: what `write` returns from is the operating system's, and may be
+        # counted as done.
+        self._file: IO[bytes] = open(path, "r+b" if done else "wb", buffering=0)  # noqa: SIM115
         self._count = count
+        self._found: tuple[tuple[int, ...], np.dtype[Any]] | None = None
         self._started = bool(done)
         if done:
+            self._go_on(path, done)
+
+    def _go_on(self, path: Path, done: int) -> None:
+        """Stand behind the first `done` results of a file."""
+        try:
             np.lib.format.read_magic(self._file)
             shape, _, dtype = np.lib.format.read_array_header_2_0(self._file)
-            self._file.seek(done * math.prod(shape[1:]) * dtype.itemsize, os.SEEK_CUR)
-            self._file.truncate()
+            place = self._file.tell() + done * math.prod(shape[1:]) * dtype.itemsize
+            whole = shape[0] == self._count and os.fstat(self._file.fileno()).st_size >= place
+        except ValueError:
+            whole = False
+        if not whole:
+            self._file.close()
+            raise ValueError(f"{path} does not hold the {done} results that its note says")
+        self._found = shape[1:], dtype
+        self._file.seek(place)
+        self._file.truncate()
 
     def write(self, results: Array, names: list[str]) -> None:
         """Append the results of the next batch."""
@@ -109,7 +125,15 @@ class NpySink:
             header |= {"shape": (self._count, *results.shape[1:]), "fortran_order": False}
             np.lib.format.write_array_header_2_0(self._file, header)
             self._started = True
-        self._file.write(np.ascontiguousarray(results).data)
+        if self._found is not None and self._found != (results.shape[1:], results.dtype):
+            shape, dtype = self._found
+            raise ValueError(
+                f"the results are of shape {results.shape[1:]} and dtype {results.dtype}, those of "
+                f"the run that was interrupted of {shape} and {dtype}"
+            )
+        left = memoryview(np.ascontiguousarray(results)).cast("B")
+        while left:
+            left = left[self._file.write(left) :]
 
     def close(self) -> None:
         """Close the file."""

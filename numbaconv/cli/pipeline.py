@@ -57,6 +57,11 @@ class Behind:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._pool.shutdown(wait=True)
+        try:
+            self._pool.shutdown(wait=True)
+        except KeyboardInterrupt:
+            # No more than one comes: nobody may touch the output while it is being written.
+            self._pool.shutdown(wait=True)
+            raise
         if self._last is not None and error is None:
             self._last.result()

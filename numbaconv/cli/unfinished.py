@@ -1,7 +1,8 @@
 """Runs that may be interrupted: what they have made so far, and how far they came.
 
 Beside the final name lies ``NAME.part``, and with ``--resume`` ``NAME.part.json``, which says for
-which job it was made and how many images are in it.
+which job it was made and how many images are in it. A folder of images has no part: each image is
+moved to its name when it is whole.
 """
 
 import contextlib
@@ -11,6 +12,8 @@ import shutil
 import time
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 # Seconds between two notes of how far a run has come.
 _PACE = 1.0
@@ -27,21 +30,53 @@ class Unfinished:
         What the result depends on, as JSON has it.
     keep : bool
         Whether an interrupted run shall be gone on with.
-    note : Path, optional
-        Where the note lies, if not beside the part.
+    in_place : bool
+        Whether the output is a folder whose files appear one by one: then there is no part, and the
+        note lies in the folder.
     """
 
-    def __init__(
-        self, target: Path, job: dict[str, Any], *, keep: bool, note: Path | None = None
-    ) -> None:
+    def __init__(self, target: Path, job: dict[str, Any], *, keep: bool, in_place: bool) -> None:
         self.target = target
-        self.part = target.with_name(f"{target.name}.part" if keep else f".numbaconv-{os.getpid()}-"
-                                     f"{target.name}.part")  # fmt: skip
-        self._note = note or target.with_name(f"{target.name}.part.json")
+        name = f"{target.name}.part" if keep else f".numbaconv-{os.getpid()}-{target.name}.part"
+        self.part = target.with_name(name)
+        self._in_place = in_place
+        self._note = target.with_name(f"{target.name}.part.json")
+        if in_place:
+            self._note = target / ".numbaconv-resume.json"
         self._job = json.loads(json.dumps(job))
         self._keep = keep
         self._noted = time.monotonic()
-        self.done = self._found() if keep else 0
+        self._lock: FileLock | None = None
+        self.done = 0
+        if keep:
+            self._take_turn()
+            try:
+                self.done = self._found()
+                self.save()  # so that a part is never without a note
+            except BaseException:
+                self.close()
+                raise
+        elif in_place:
+            # Its images are about to be those of another job.
+            self._note.unlink(missing_ok=True)
+
+    def _take_turn(self) -> None:
+        """See to it that no other run works on the same part."""
+        if not self._note.parent.is_dir():
+            self._note.parent.mkdir(parents=True)
+        lock = FileLock(self._note.with_name(self._note.name + ".lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise ValueError(f"another run with --resume is writing {self.target} now") from None
+        self._lock = lock
+
+    def close(self) -> None:
+        """Let others work on the part."""
+        if self._lock is not None:
+            Path(self._lock.lock_file).unlink(missing_ok=True)
+            self._lock.release()
+            self._lock = None
 
     def _found(self) -> int:
         """Return how many images an earlier run of the same job has finished."""
@@ -50,6 +85,11 @@ class Unfinished:
                 found = json.load(file)
             job, done = found["job"], int(found["done"])
         except FileNotFoundError:
+            if not self._in_place and self.part.exists():
+                raise ValueError(
+                    f"{self.part} exists, and nothing says that a run with --resume has left it: "
+                    "remove it first"
+                ) from None
             return 0
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{self._note} is no note of an unfinished run: {error}") from None
@@ -57,9 +97,9 @@ class Unfinished:
             changed = sorted(k for k in {*job, *self._job} if job.get(k) != self._job.get(k))
             raise ValueError(
                 f"{self.target} cannot be resumed: {', '.join(changed)} changed since the run that "
-                f"was interrupted; remove {self._note} to begin anew"
+                f"was interrupted; remove {self._note} and what it has made to begin anew"
             )
-        return done
+        return done if self._in_place or self.part.exists() else 0
 
     def advance(self, count: int) -> None:
         """Count images that are written; note it now and then."""
@@ -81,24 +121,28 @@ class Unfinished:
             # On a full disk an older note stays, which promises less.
             with contextlib.suppress(OSError):
                 self.save()
-        else:
-            self._remove_part()
+            return
+        if not self._in_place:
+            _remove(self.part)
+        if self._keep:
+            self._note.unlink(missing_ok=True)
 
     def finish(self) -> None:
         """Move the part to its final name, if there is one, and forget the note."""
-        if self.part.is_dir() and self.target.exists():
+        if self._in_place:
+            pass
+        elif self.part.is_dir() and self.target.exists():
             # A folder takes the place of another in two steps; the old one goes last.
             old = self.target.with_name(f".numbaconv-{os.getpid()}-{self.target.name}.old")
             os.rename(self.target, old)
-            os.rename(self.part, self.target)
+            try:
+                os.rename(self.part, self.target)
+            except OSError:
+                os.rename(old, self.target)
+                raise
             _remove(old)
-        elif self.part.exists():
+        else:
             os.replace(self.part, self.target)
-        self._note.unlink(missing_ok=True)
-
-    def _remove_part(self) -> None:
-        if self.part.exists():
-            _remove(self.part)
         if self._keep:
             self._note.unlink(missing_ok=True)
 

@@ -61,6 +61,12 @@ class ZarrSink:
         zarr = _zarr()
         if self._array is None and self._done:
             self._array = zarr.open_array(str(self._path), mode="r+")
+            expected = (self._source.shape[0], *results.shape[1:]), results.dtype
+            if (self._array.shape, self._array.dtype) != expected:
+                raise ValueError(
+                    f"{self._path} is of shape {self._array.shape} and dtype {self._array.dtype}, "
+                    f"the results make {expected[0]} and {expected[1]}"
+                )
         elif self._array is None:
             shape = (self._source.shape[0], *results.shape[1:])
             self._array = zarr.create_array(

@@ -285,4 +285,5 @@ def _checked_bias(bias: Any, outputs: int, dtype: np.dtype[Any]) -> Any:
         raise ValueError(f"bias must have shape ({outputs},), got {offsets.shape}")
     if not np.can_cast(offsets.dtype, dtype, "same_kind"):
         raise TypeError(f"bias of dtype {offsets.dtype} cannot be converted to {dtype}")
-    return offsets
+    # By way of the result's dtype: a float64 bias of a float16 result is rounded to that first.
+    return offsets.astype(dtype)

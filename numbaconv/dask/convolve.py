@@ -76,6 +76,8 @@ def adjoint(
     """
     chosen = _chosen_adjoint(geometry, dtype, algorithm)
     inner = call.without_mode(geometry)
+    # What is folded is summed once more: float16 is rounded after that.
+    made = np.dtype(np.float32) if inner is not geometry and dtype == np.float16 else dtype
     window, last = inner.window, inner.channels_last
     axes = arrays.spatial_axes(window.ndim, last)
     along = [
@@ -89,7 +91,7 @@ def adjoint(
     channel = x.ndim - 1 if last else 1
     parts = []
     split = _parts(x, weight, bias, inner, channel, input_axis=0, output_axis=1)
-    for part, kernels, offsets, groups, outputs, work in split(dtype):
+    for part, kernels, offsets, groups, outputs, work in split(made):
         parts.append(
             blocks.build(
                 transposed_block, [part], axes, along, channels=(channel, outputs), dtype=work,
@@ -97,7 +99,7 @@ def adjoint(
                 dtype_name=work.str, **options,
             )
         )  # fmt: skip
-    result = _together(parts, geometry.groups, channel, dtype)
+    result = _together(parts, geometry.groups, channel, made)
     if inner is geometry:
         return result
     # What padding has read twice flows back over whole axes.
@@ -106,9 +108,14 @@ def adjoint(
     for axis, n in zip(axes, geometry.window.size, strict=True):
         chunks[axis] = (n,)
     return da.map_blocks(
-        folded, whole, geometry=geometry, dtype=dtype, meta=np.empty((0,) * x.ndim, dtype),
-        chunks=tuple(chunks),
+        folded_block, whole, geometry=geometry, dtype_name=dtype.str, dtype=dtype,
+        meta=np.empty((0,) * x.ndim, dtype), chunks=tuple(chunks),
     )  # fmt: skip
+
+
+def folded_block(padded: Array, *, geometry: ConvGeometry, dtype_name: str) -> Array:
+    """Return a block of a gradient whose padding has flowed back."""
+    return folded(padded, geometry).astype(dtype_name, copy=False)
 
 
 def conv_block(

@@ -28,7 +28,8 @@ def max_pool(
         "ndim": window.ndim, "size": window.size, "kernel": window.kernel, "stride": window.stride,
         "dilation": window.dilation, "layout": arrays.layout_name(last), "parallel": parallel,
     }  # fmt: skip
-    values = blocks.build(max_block, [x], axes, along, dtype=x.dtype, **options)
+    native = x.dtype.newbyteorder("=")
+    values = blocks.build(max_block, [x], axes, along, dtype=native, **options)
     if not with_indices:
         return values
     where = blocks.build(index_block, [x], axes, along, dtype=np.dtype(np.int64), **options)
@@ -67,7 +68,8 @@ def average_pool_backward(
         cuts.adjoint(axis, grad.chunks[place]) for axis, place in zip(sliding, axes, strict=True)
     ]
     return blocks.build(
-        average_backward_block, [grad], axes, along, dtype=grad.dtype, sliding=tuple(sliding),
+        average_backward_block, [grad], axes, along, dtype=grad.dtype.newbyteorder("="),
+        sliding=tuple(sliding),
         **_average_options(geometry, count_include_pad, divisor_override, parallel),
     )  # fmt: skip
 
@@ -92,9 +94,10 @@ def scatter(
     chunks = list(grad.chunks)
     for axis, n in zip(axes, size, strict=True):
         chunks[axis] = (n,)
+    native = grad.dtype.newbyteorder("=")
     return da.map_blocks(
         operation, grad, indices, size=size, layout=arrays.layout_name(geometry_last),
-        parallel=parallel, **window, dtype=grad.dtype, meta=np.empty((0,) * grad.ndim, grad.dtype),
+        parallel=parallel, **window, dtype=native, meta=np.empty((0,) * grad.ndim, native),
         chunks=tuple(chunks),
     )  # fmt: skip
 

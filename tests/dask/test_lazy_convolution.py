@@ -120,6 +120,29 @@ def test_complex_gradients():
         assert_same(lazily, value)
 
 
+def test_float16_is_rounded_once():
+    """Small integers are exact in float32: what padding folds back is added before the rounding."""
+    rng = np.random.default_rng(0)
+    weight, grad = rng.integers(-40, 40, (4, 3, 3, 3)), rng.integers(-40, 40, (1, 4, 13, 14))
+    options = {"padding": 3, "padding_mode": "replicate"}
+    shape = (1, 3, 9, 10)
+    exact = nbc.conv2d_input_grad(shape, weight, grad, **options)
+    lazily = da.from_array(grad.astype("f2"), chunks=(1, 2, 5, 4))
+    found = nbdask.conv2d_input_grad(shape, weight.astype("f2"), lazily, **options)
+    assert_same(found, exact.astype("f4").astype("f2"))
+
+
+def test_byte_order():
+    x = np.arange(72, dtype=">f4").reshape(1, 2, 6, 6)
+    lazily = da.from_array(x, chunks=(1, 1, 4, 3))
+    assert_same(nbdask.max_pool2d(lazily, 2), nbc.max_pool2d(x, 2))
+    assert_same(nbdask.avg_pool2d(lazily, 2), nbc.avg_pool2d(x, 2))
+    weight = np.ones((1, 2, 2, 2), "f4")
+    assert_same(
+        nbdask.conv2d(lazily, weight, algorithm="exact"), nbc.conv2d(x, weight, algorithm="exact")
+    )
+
+
 @pytest.mark.parametrize("padding", ["same", "same_lower", "valid"])
 def test_same_is_of_the_whole_array(padding):
     rng = np.random.default_rng(0)

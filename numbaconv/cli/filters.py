@@ -64,6 +64,7 @@ def clipped(array: Array, dtype: np.dtype[Any]) -> Array:
     info = np.iinfo(dtype)
     # A float of the largest value rounds up beyond it: the type's own bound is put in after.
     rounded = np.rint(array, dtype=np.float64).clip(info.min, info.max)
-    result = np.where(rounded >= info.max, info.max, 0).astype(dtype)
+    result = np.zeros(array.shape, dtype)
+    result[rounded >= info.max] = info.max
     np.copyto(result, rounded, where=rounded < info.max, casting="unsafe")
     return result

@@ -3,11 +3,22 @@
 Needs the extra ``numbaconv[cuda]``. Import it by name: ``import numbaconv.cuda``.
 """
 
+from importlib import metadata
+
+import numpy as np
+
 try:
     import numba.cuda.core.config  # noqa: F401  (numba's own numba.cuda has no such module)
 except ImportError as error:
     raise ImportError(
         "numbaconv.cuda needs the numba-cuda package: pip install 'numbaconv[cuda]'"
+    ) from error
+try:
+    import numba.cuda.np.arrayobj  # noqa: F401  (what every compilation imports)
+except AttributeError as error:
+    raise ImportError(
+        f"numba-cuda {metadata.version('numba-cuda')} cannot compile under NumPy {np.__version__} "
+        f"({error}): pip install 'numbaconv[cuda]' brings a pair that works"
     ) from error
 
 from numbaconv.cuda.backward import (

@@ -3,7 +3,7 @@
 import numpy as np
 
 import numbaconv as nbc
-from benchmarks.layers import BY_NAME, TRACKED
+from numbaconv.bench.layers import BY_NAME, TRACKED
 
 _FUNCTIONS = {1: nbc.conv1d, 2: nbc.conv2d, 3: nbc.conv3d}
 _LAYERS = {1: nbc.Conv1d, 2: nbc.Conv2d, 3: nbc.Conv3d}

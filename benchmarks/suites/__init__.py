@@ -1,0 +1,1 @@
+"""The asv suites alone: asv imports every module here, with nothing but numbaconv installed."""

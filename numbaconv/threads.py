@@ -125,7 +125,7 @@ class Scratch:
             found = self._idle.pop()
         except IndexError:
             found = ()
-        if not found or len(found[1]) < workers:
+        if not found or (self.shapes and len(found[1]) < workers):
             return (
                 shared_counter(self.counters), *(tables(workers, *shape) for shape in self.shapes)
             )  # fmt: skip

@@ -30,8 +30,8 @@ def band(
     It is called with (table, weights, bias, to, to_stride, out_width, in_width, low,
     kernel_height, kernel_width, row_step, row_dilation, column_dilation, column_step): `table`
     holds the address of each padded input row from the first that the band reads; the sums start
-    from the one bias, or with `accumulate` from what is at `to`. Strides are in bytes, the rest in
-    elements.
+    from the one bias, or with `accumulate` are added to what is at `to`. Strides are in bytes, the
+    rest in elements.
     """
     unrolled = (
         kernel[0] * kernel[1] <= MOST_UNROLLED
@@ -178,11 +178,7 @@ def _emit_band(
         j0 = b.mul(loop.index, e.i64(lanes))
         inside = e.mask(0, b.sub(out_width, j0))
         target = e.at(to, b.mul(j0, e.i64(e.size)))
-        sums = [start] * rows
-        if resumed:
-            sums = [
-                e.load_masked(e.at(target, b.mul(to_stride, e.i64(i))), inside) for i in range(rows)
-            ]
+        sums = [e.zero if resumed else start] * rows
         first = b.sub(b.mul(j0, column_step), low)
         if tall:
             reads = [
@@ -202,6 +198,8 @@ def _emit_band(
         else:
             sums = _sum_taps(e, sums, first, table, weights, across, values)
         for total in sums:
+            if resumed:
+                total = e.add(e.load_masked(target, inside), total)
             e.store_masked(total, target, inside)
             target = b.add(target, to_stride)
         loop.next([])

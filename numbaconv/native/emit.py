@@ -113,6 +113,27 @@ class Emitter:
         """Return ``x - y``."""
         return self.b.fsub(x, y) if self.is_float else self.b.sub(x, y)
 
+    def two_sum(self, high: Any, low: Any, part: Any) -> tuple[Any, Any]:
+        """Return a compensated sum, in two parts, with one more addend.
+
+        D. Knuth, "The Art of Computer Programming" 2, section 4.2.2, theorem B: what rounding takes
+        from ``high + part`` is itself a number of the dtype, and is kept in `low`.
+        """
+        b = self.b
+        if not self.is_float:
+            return b.add(high, part), low
+        total = b.fadd(high, part)
+        taken = b.fsub(total, high)
+        lost = b.fadd(b.fsub(high, b.fsub(total, taken)), b.fsub(part, taken))
+        return total, b.fadd(low, lost)
+
+    def whole_sum(self, high: Any, low: Any) -> Any:
+        """Return the value of a compensated sum; infinities have no rounding errors."""
+        if not self.is_float:
+            return high
+        known = self.b.fcmp_ordered("ord", low, low)
+        return self.b.select(known, self.b.fadd(high, low), high)
+
     def scaled(self, factor: float, x: Any) -> Any:
         """Return ``factor * x``."""
         return self.b.fmul(self.constant(factor), x)

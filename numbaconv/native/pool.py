@@ -1,7 +1,7 @@
 """Pooling's inner loops: the maximum or the mean of taps, a vector of outputs at a time."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -10,46 +10,67 @@ from numbaconv.native import isa, link
 from numbaconv.native.emit import DTYPES, I64, Emitter, dtype_code
 from numbaconv.native.rows import NOTHING, every_second, gather
 
-#: What `reducer` computes.
-MAXIMUM, MAXIMUM_AND_INDEX, MEAN = 0, 1, 2
-#: Int64 entries of a tap in its table: address, first output, end of outputs, index.
-ENTRIES = 4
+#: What `reducer` computes; a `LONG_MEAN` is one of more than `SHORT_SUM` taps.
+MAXIMUM, MAXIMUM_AND_INDEX, MEAN, LONG_MEAN = 0, 1, 2, 3
+#: Taps of a mean that are summed in a row: the mean of uniform numbers stays exact to 1e-6.
+SHORT_SUM = 64
 _TOGETHER = 8
+# Taps of a row, and of a window, that have code of their own.
+_MOST_UNROLLED = 16
+_SMALL_WINDOW = 25
 
 
 def reducer(
-    kind: int, step: int, dtype: np.dtype[Any], *, unsigned: bool, length: int, apart: int = 1
-) -> int:
+    kind: int, step: int, dtype: np.dtype[Any], *, unsigned: bool, length: int, columns: bool,
+    deep: bool, tall: int, wide: int, apart: int = 1,
+) -> int:  # fmt: skip
     """Return the address of the function that reduces the taps of a line of `length` outputs.
 
-    It is called with (out, indices, length, table, taps, step_bytes, index_step, counts, factor,
-    planes, plane, out_plane). Tap t has four entries in `table`: the address that output 0 reads,
-    the first output and the end of the outputs that read an input there, and the index of what
-    output 0 reads. Output j reads `j * step_bytes` further, of index ``j * index_step`` further;
-    `step` is 1 or 2 where neighbours are that far apart, else 0. A mean is divided by
-    ``counts[j] * factor`` (counts have a vector of slack); integers are truncated. The first
-    maximum counts, and a NaN, the first one, wins. The same is done in `planes` planes, `plane`
-    bytes apart, with results `out_plane` elements apart. Means are written `apart` elements from
-    each other.
+    It is called with (out, indices, length, source, deep, tall, wide, deep_step, tall_step,
+    wide_step, index, deep_index, tall_index, wide_index, column, column_step, column_dilation,
+    in_width, step_bytes, index_step, counts, factor, planes, plane, out_plane). The taps are
+    ``deep * tall * wide``, the steps between them in bytes; output 0 reads its first tap at
+    `source`, of index `index`, and output j reads `j * step_bytes` further, of index
+    ``j * index_step`` further; `step` is 1 or 2 where neighbours are that far apart, else 0. With
+    `columns` output j has the e-th tap of a row only where ``column + j * column_step + e *
+    column_dilation`` is at least 0 and below `in_width`; `column_step` counts if `step` is 0. Then
+    there are `tall` rows at most, of at most `wide` taps, and without `deep` one along the first axis.
+
+    A mean is divided by ``counts[j] * factor`` (counts have a vector of slack); integers are
+    truncated. The first maximum counts, and a NaN, the first one, wins. The same is done in
+    `planes` planes, `plane` bytes apart, with results `out_plane` elements apart. Means are written
+    `apart` elements from each other.
     """
     lanes = isa.host().lanes(dtype)
     while lanes > 4 and length <= lanes // 2:  # short lines need no long vectors
         lanes //= 2
-    return link.address(_reducer, kind, step, lanes, dtype_code(dtype), int(unsigned), apart)
+    if not columns or wide > _MOST_UNROLLED:
+        tall = wide = 0
+    elif tall * wide > _SMALL_WINDOW or kind == LONG_MEAN:
+        tall = 0
+    return link.address(
+        _reducer, kind, step, lanes, dtype_code(dtype), int(unsigned), apart, int(columns),
+        int(deep), tall, wide,
+    )  # fmt: skip
 
 
 def _reducer(
-    kind: int, step: int, lanes: int, code: int, unsigned: int, apart: int
-) -> Callable[..., None]:
+    kind: int, step: int, lanes: int, code: int, unsigned: int, apart: int, columns: int,
+    is_deep: int, rows: int, unrolled: int,
+) -> Callable[..., None]:  # fmt: skip
     def reduce(
-        out: int, indices: int, length: int, table: int, taps: int, step_bytes: int,
-        index_step: int, counts: int, factor: int, planes: int, plane: int, out_plane: int,
+        out: int, indices: int, length: int, source: int, deep: int, tall: int, wide: int,
+        deep_step: int, tall_step: int, wide_step: int, index: int, deep_index: int,
+        tall_index: int, wide_index: int, column: int, column_step: int, column_dilation: int,
+        in_width: int, step_bytes: int, index_step: int, counts: int, factor: int, planes: int,
+        plane: int, out_plane: int,
     ) -> None:  # fmt: skip
         _reduce(
-            kind, step, lanes, code, unsigned, apart,
+            kind, step, lanes, code, unsigned, apart, columns, is_deep, rows, unrolled,
             (
-                out, indices, length, table, taps, step_bytes, index_step, counts, factor, planes,
-                plane, out_plane,
+                out, indices, length, source, deep, tall, wide, deep_step, tall_step, wide_step,
+                index, deep_index, tall_index, wide_index, column, column_step, column_dilation,
+                in_width, step_bytes, index_step, counts, factor, planes, plane, out_plane,
             ),
         )  # fmt: skip
 
@@ -59,93 +80,302 @@ def _reducer(
 @link.specialised
 def _reduce(
     context: Any, kind: Any, step: Any, lanes: Any, code: Any, unsigned: Any, apart: Any,
-    arguments: Any,
+    columns: Any, is_deep: Any, rows: Any, unrolled: Any, arguments: Any,
 ) -> Any:  # fmt: skip
-    return link.body(_emit, (kind, step, lanes, code, unsigned, apart), arguments)
+    literals = (kind, step, lanes, code, unsigned, apart, columns, is_deep, rows, unrolled)
+    return link.body(_emit, literals, arguments)
+
+
+class _Line(NamedTuple):
+    """The arguments of a reducer, as values."""
+
+    out: Any
+    indices: Any
+    length: Any
+    source: Any
+    deep: Any
+    tall: Any
+    wide: Any
+    deep_step: Any
+    tall_step: Any
+    wide_step: Any
+    index: Any
+    deep_index: Any
+    tall_index: Any
+    wide_index: Any
+    column: Any
+    column_step: Any
+    column_dilation: Any
+    in_width: Any
+    step_bytes: Any
+    index_step: Any
+    counts: Any
+    factor: Any
+    planes: Any
+    plane: Any
+    out_plane: Any
 
 
 def _emit(
     b: Any, values: list[Any], kind: int, step: int, lanes: int, code: int, unsigned: int,
-    apart: int,
+    apart: int, columns: int, is_deep: int, rows: int, unrolled: int,
 ) -> None:  # fmt: skip
-    e = Emitter(b, code, lanes)
-    out, indices, length, table, taps, step_bytes, index_step, counts, factor, *rest = values
-    planes, plane, out_plane = rest
+    e, line = Emitter(b, code, lanes), _Line(*values)
     wide = Emitter(b, dtype_code(np.dtype(np.int64)), lanes)
-    nothing = wide.broadcast(e.i64(NOTHING))
     numbers = ir.Constant(ir.VectorType(I64, lanes), list(range(lanes)))
-    vectors = b.sdiv(b.add(length, e.i64(lanes - 1)), e.i64(lanes))
-    with e.loop(planes, [e.i64(0), out, indices], "planes") as each:
-        shift, to, places = each.values
-        with e.loop(vectors, [], "vectors") as outer:
-            j = b.mul(outer.index, e.i64(lanes))
-            inside = e.mask(0, b.sub(length, j))
-            carried = [e.zero if kind == MEAN else _lowest(e, unsigned)]
-            if kind == MAXIMUM_AND_INDEX:
-                carried.append(nothing)
-            with e.loop(taps, [table, *carried], "taps") as inner:
-                entry, best, *found = inner.values
-                mask = e.mask(
-                    b.sub(e.load_int(e.at(entry, 8)), j), b.sub(e.load_int(e.at(entry, 16)), j)
-                )
-                address = b.add(e.load_int(entry), shift)
-                value = _read(e, step, address, j, mask, step_bytes)
-                if kind == MEAN:
-                    best = e.add(best, value)
-                else:
-                    better = _greater(e, value, best, unsigned)
-                    if kind == MAXIMUM_AND_INDEX:
-                        better = b.or_(better, b.icmp_signed("==", found[0], nothing))
-                    better = b.and_(better, mask)
-                    best = b.select(better, value, best)
-                    if found:
-                        index = wide.broadcast(e.load_int(e.at(entry, 24)))
-                        found = [b.select(better, index, found[0])]
-                inner.next([e.at(entry, 8 * ENTRIES), best, *found])
-            _, best, *found = inner.values
-            if kind == MEAN:
-                best = _divided(
-                    e, best, e.load(e.at(counts, b.mul(j, e.i64(e.size)))), factor, unsigned
-                )
-            at = e.at(to, b.mul(j, e.i64(apart * e.size)))
+    reduction = _Reduction(e, kind, unsigned)
+    vectors = b.sdiv(b.add(line.length, e.i64(lanes - 1)), e.i64(lanes))
+    with e.loop(vectors, [], "vectors") as outer:
+        # What is the same for all planes is found once.
+        j = b.mul(outer.index, e.i64(lanes))
+        inside = e.mask(0, b.sub(line.length, j))
+        taps = _Taps(e, line, step, j, inside, masked=columns == 1, unrolled=unrolled)
+        counts = e.at(line.counts, b.mul(j, e.i64(e.size)))
+        place = b.mul(b.add(wide.broadcast(j), numbers), wide.broadcast(line.index_step))
+        to = e.at(line.out, b.mul(j, e.i64(apart * e.size)))
+        places = e.at(line.indices, b.mul(j, e.i64(8)))
+        with e.loop(line.planes, [line.source, to, places], "planes") as each:
+            source, to, places = each.values
+            carried = _over_taps(taps, reduction, source, is_deep == 1, rows)
+            best = reduction.result(carried, counts, line.factor)
             if apart > 1:
-                e.store_every(best, at, apart, inside)
+                e.store_every(best, to, apart, inside)
             else:
-                e.store_masked(best, at, inside)
-            if found:
-                place = b.mul(b.add(wide.broadcast(j), numbers), wide.broadcast(index_step))
-                none = b.icmp_signed("==", found[0], nothing)
-                minus_one = wide.broadcast(e.i64(-1))
-                wide.store_masked(
-                    b.select(none, minus_one, b.add(found[0], place)),
-                    e.at(places, b.mul(j, e.i64(8))), inside,
-                )  # fmt: skip
-            outer.next([])
-        each.next(
-            [
-                b.add(shift, plane),
-                e.at(to, b.mul(out_plane, e.i64(e.size))),
-                e.at(places, b.mul(out_plane, e.i64(8))),
-            ]
+                e.store_masked(best, to, inside)
+            if kind == MAXIMUM_AND_INDEX:
+                none = b.icmp_signed("==", carried[1], wide.broadcast(e.i64(NOTHING)))
+                found = b.select(none, wide.broadcast(e.i64(-1)), b.add(carried[1], place))
+                wide.store_masked(found, places, inside)
+            each.next(
+                [
+                    b.add(source, line.plane),
+                    e.at(to, b.mul(line.out_plane, e.i64(e.size))),
+                    e.at(places, b.mul(line.out_plane, e.i64(8))),
+                ]
+            )
+        outer.next([])
+
+
+class _Taps:
+    """Reads a vector of outputs' taps, zero (and not in the mask) where there is none."""
+
+    def __init__(
+        self, e: Emitter, line: _Line, step: int, j: Any, inside: Any, *, masked: bool,
+        unrolled: int,
+    ) -> None:  # fmt: skip
+        self.e, self.line, self.step, self.j = e, line, step, j
+        self.inside, self.masked = inside, masked
+        b = e.b
+        self.lanes = ir.Constant(ir.VectorType(I64, e.lanes), list(range(e.lanes)))
+        self.steps = None if step else b.mul(self.lanes, e.broadcast(line.step_bytes))
+        if masked:
+            self.column_step = line.column_step if step == 0 else e.i64(step)
+            self.first = b.add(line.column, b.mul(j, self.column_step))
+        # The masks of a short row are the same for all rows.
+        self.masks = []
+        for n in range(unrolled):
+            at = b.add(self.first, b.mul(line.column_dilation, e.i64(n)))
+            exists = b.icmp_signed("<", e.i64(n), line.wide)
+            self.masks.append(self.mask(b.select(exists, at, e.i64(-(1 << 19)))))
+
+    def read(self, address: Any, mask: Any) -> Any:
+        """Return the values of the tap that output 0 reads at an address."""
+        e, b, j = self.e, self.e.b, self.j
+        if self.step == 1:
+            return e.load_masked(e.at(address, b.mul(j, e.i64(e.size))), mask)
+        if self.step == 2:
+            return every_second(e, mask, b.mul(j, e.i64(2 * e.size)))(address)
+        first = e.broadcast(e.at(address, b.mul(j, self.line.step_bytes)))
+        return gather(e, b.add(first, self.steps), mask)
+
+    def mask(self, column: Any) -> Any:
+        """Return which outputs have a tap, of which the first is at a column of the row."""
+        e, b, width = self.e, self.e.b, self.line.in_width
+        if not self.masked:
+            return self.inside
+        if self.step:
+            return e.mask(b.sub(e.i64(0), column), b.sub(width, column), step=self.step)
+        columns = b.mul(self.lanes, e.broadcast(self.column_step))
+        columns = b.add(columns, e.broadcast(column))
+        return b.and_(
+            b.and_(
+                b.icmp_signed(">=", columns, e.broadcast(e.i64(0))),
+                b.icmp_signed("<", columns, e.broadcast(width)),
+            ),
+            self.inside,
         )
+
+
+def _over_taps(
+    taps: _Taps, reduction: "_Reduction", source: Any, is_deep: bool, few: int
+) -> list[Any]:
+    """Emit the loops over the taps; return what they carry to their end."""
+    e, b, line = taps.e, taps.e.b, taps.line
+    column = taps.first if taps.masked else e.i64(0)
+    def short(address: Any, index: Any, carried: list[Any]) -> list[Any]:
+        for mask in taps.masks:
+            carried = reduction.take(carried, taps.read(address, mask), mask, index)
+            address, index = b.add(address, line.wide_step), b.add(index, line.wide_index)
+        return carried
+
+    def run(address: Any, index: Any, column: Any, count: Any, carried: list[Any]) -> list[Any]:
+        with e.loop(count, [address, index, column, *carried], "wide") as loop:
+            at, place, here, *held = loop.values
+            mask = taps.mask(here)
+            held = reduction.take(held, taps.read(at, mask), mask, place)
+            loop.next(
+                [b.add(at, line.wide_step), b.add(place, line.wide_index),
+                 b.add(here, line.column_dilation), *held]
+            )  # fmt: skip
+        return list(loop.values)
+
+    def parts(
+        count: Any, most: int, carried: list[Any], first: list[Any],
+        some: Callable[[Any, list[Any], list[Any]], list[Any]],
+    ) -> list[Any]:  # fmt: skip
+        """Return (*first, *carried) after `count` taps or rows of a long mean, `most` at a time."""
+        rounds = b.sdiv(b.add(count, e.i64(most - 1)), e.i64(most))
+        with e.loop(rounds, [*first, *carried], "parts") as loop:
+            at, held = list(loop.values[: len(first)]), list(loop.values[len(first) :])
+            left = b.sub(count, b.mul(loop.index, e.i64(most)))
+            left = b.select(b.icmp_signed("<", left, e.i64(most)), left, e.i64(most))
+            *at, total = some(left, at, [e.zero])
+            loop.next([*at, *reduction.fold(held, total)])
+        return list(loop.values)
+
+    def few_rows(row: Any, first: Any, carried: list[Any]) -> list[Any]:
+        """Rows one by one, each of which may not exist."""
+        done = b.append_basic_block("done")
+        ends = []
+        for n in range(few):
+            ends.append((b.block, carried))
+            more = b.append_basic_block("row")
+            b.cbranch(b.icmp_signed("<", e.i64(n), line.tall), more, done)
+            b.position_at_end(more)
+            carried = short(row, first, carried)
+            row, first = b.add(row, line.tall_step), b.add(first, line.tall_index)
+        ends.append((b.block, carried))
+        b.branch(done)
+        b.position_at_end(done)
+        found = []
+        for number, value in enumerate(carried):
+            phi = b.phi(value.type)
+            for block, values in ends:
+                phi.add_incoming(values[number], block)
+            found.append(phi)
+        return found
+
+    def short_rows(count: Any, first: list[Any], carried: list[Any]) -> list[Any]:
+        with e.loop(count, [*first, *carried], "tall") as loop:
+            row, index, *held = loop.values
+            held = short(row, index, held)
+            loop.next([b.add(row, line.tall_step), b.add(index, line.tall_index), *held])
+        return list(loop.values)
+
+    def long_rows(address: Any, index: Any, carried: list[Any]) -> list[Any]:
+        with e.loop(line.tall, [address, index, *carried], "tall") as loop:
+            row, first, *held = loop.values
+            begin = [row, first, column]
+            if reduction.kind == LONG_MEAN:
+                held = parts(
+                    line.wide, SHORT_SUM, held, begin,
+                    lambda count, at, sums: run(*at, count, sums),
+                )[3:]  # fmt: skip
+            else:
+                held = run(*begin, line.wide, held)[3:]
+            loop.next([b.add(row, line.tall_step), b.add(first, line.tall_index), *held])
+        return list(loop.values[2:])
+
+    def rows(address: Any, index: Any, carried: list[Any]) -> list[Any]:
+        if few:
+            return few_rows(address, index, carried)
+        if not taps.masks:
+            return long_rows(address, index, carried)
+        begin = [address, index]
+        if reduction.kind == LONG_MEAN:
+            most = SHORT_SUM // len(taps.masks)
+            return parts(line.tall, most, carried, begin, short_rows)[2:]
+        return short_rows(line.tall, begin, carried)[2:]
+
+    start = reduction.start()
+    if not is_deep:
+        return rows(source, line.index, start)
+    with e.loop(line.deep, [source, line.index, *start], "deep") as deep:
+        at, place, *held = deep.values
+        held = rows(at, place, held)
+        deep.next([b.add(at, line.deep_step), b.add(place, line.deep_index), *held])
+    return list(deep.values[2:])
+
+
+class _Reduction:
+    """What is carried from tap to tap, and what becomes of it."""
+
+    def __init__(self, e: Emitter, kind: int, unsigned: int) -> None:
+        self.e, self.kind, self.unsigned = e, kind, unsigned
+        self.double = ir.VectorType(ir.DoubleType(), e.lanes)
+        self.compensated = e.is_float and e.size == 8
+
+    def start(self) -> list[Any]:
+        """Return what is carried before the first tap."""
+        e = self.e
+        if self.kind == MEAN:
+            return [e.zero]
+        if self.kind == LONG_MEAN:
+            if self.compensated:
+                return [e.zero, e.zero]
+            return [ir.Constant(self.double, None) if e.is_float else e.zero]
+        found = [_lowest(e, self.unsigned)]
+        if self.kind == MAXIMUM_AND_INDEX:
+            found.append(Emitter(e.b, dtype_code(np.dtype(np.int64)), e.lanes).broadcast(
+                e.i64(NOTHING)))  # fmt: skip
+        return found
+
+    def take(self, carried: list[Any], value: Any, mask: Any, index: Any) -> list[Any]:
+        """Return what is carried after one more tap."""
+        e, b = self.e, self.e.b
+        if self.kind in (MEAN, LONG_MEAN):
+            return [e.add(carried[0], value)]
+        best = carried[0]
+        better = _greater(e, value, best, self.unsigned)
+        if self.kind == MAXIMUM_AND_INDEX:
+            better = b.or_(
+                better, b.icmp_signed("==", carried[1], e.broadcast(e.i64(NOTHING)))
+            )  # fmt: skip
+        better = b.and_(better, mask)
+        found = [b.select(better, value, best)]
+        if self.kind == MAXIMUM_AND_INDEX:
+            found.append(b.select(better, e.broadcast(index), carried[1]))
+        return found
+
+    def fold(self, carried: list[Any], part: Any) -> list[Any]:
+        """Return the sum of a long mean with one more part, added in float64 or better."""
+        e, b = self.e, self.e.b
+        if self.compensated:
+            return list(e.two_sum(carried[0], carried[1], part))
+        if e.is_float:
+            return [b.fadd(carried[0], b.fpext(part, self.double))]
+        return [e.add(carried[0], part)]
+
+    def result(self, carried: list[Any], counts: Any, factor: Any) -> Any:
+        """Return the results, of means divided by the counts at an address."""
+        e, b = self.e, self.e.b
+        if self.kind not in (MEAN, LONG_MEAN):
+            return carried[0]
+        divisors = e.load(counts)
+        if self.kind == LONG_MEAN and e.is_float and not self.compensated:
+            scale = b.sitofp(factor, ir.DoubleType())
+            divisor = b.fmul(b.fpext(divisors, self.double), e.broadcast(scale))
+            return b.fptrunc(b.fdiv(carried[0], divisor), e.vector)
+        total = carried[0]
+        if self.kind == LONG_MEAN and self.compensated:
+            total = e.whole_sum(*carried)
+        return _divided(e, total, divisors, factor, self.unsigned)
 
 
 def _lowest(e: Emitter, unsigned: int) -> Any:
     if e.is_float:
         return ir.Constant(e.vector, [float("-inf")] * e.lanes)
     return ir.Constant(e.vector, [0 if unsigned else -(2 ** (8 * e.size - 1))] * e.lanes)
-
-
-def _read(e: Emitter, step: int, address: Any, j: Any, mask: Any, step_bytes: Any) -> Any:
-    """Return what a vector of outputs reads of one tap, zero where the mask is not set."""
-    b = e.b
-    if step == 1:
-        return e.load_masked(e.at(address, b.mul(j, e.i64(e.size))), mask)
-    if step == 2:
-        return every_second(e, mask, b.mul(j, e.i64(2 * e.size)))(address)
-    numbers = ir.Constant(ir.VectorType(I64, e.lanes), list(range(e.lanes)))
-    first = e.broadcast(e.at(address, b.mul(j, step_bytes)))
-    return gather(e, b.add(first, b.mul(numbers, e.broadcast(step_bytes))), mask)
 
 
 def _greater(e: Emitter, value: Any, best: Any, unsigned: int) -> Any:
@@ -163,8 +393,13 @@ def _divided(e: Emitter, total: Any, counts: Any, factor: Any, unsigned: int) ->
     if e.is_float:
         return b.fdiv(total, b.fmul(counts, e.broadcast(b.sitofp(factor, e.element))))
     narrow = factor if e.size == 8 else b.trunc(factor, e.element)
-    divisor = b.mul(counts, e.broadcast(narrow))
-    return b.udiv(total, divisor) if unsigned else b.sdiv(total, divisor)
+    if not unsigned:
+        return b.sdiv(total, b.mul(counts, e.broadcast(narrow)))
+    zero = ir.Constant(e.element, 0)
+    negative = b.icmp_signed("<", narrow, zero)
+    positive = b.select(negative, b.sub(zero, narrow), narrow)
+    found = b.udiv(total, b.mul(counts, e.broadcast(positive)))
+    return b.select(negative, b.sub(e.zero, found), found)
 
 
 def scatterer(dtype: np.dtype[Any], *, add: bool, dense: bool) -> int:

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
+from numba.core import cgutils
 
+from numbaconv.long_sums import LONGEST, PART
 from numbaconv.native import isa, link
 from numbaconv.native.emit import I1, Emitter, dtype_code
 
@@ -30,8 +32,8 @@ def tile(
     It is called with (k, a, b, offsets, c, c_stride, bias, accumulate, valid_rows, width): `a`
     points to packed rows, ``b + offsets[i]`` to the i-th row of the right operand, `c` to the
     result, whose rows are `c_stride` bytes apart, `bias` to one element a row. The sums start from
-    the bias, or with `accumulate` from what is in `c`. Only `valid_rows` rows are written, and with
-    `masked` only `width` columns are read and written.
+    the bias, or with `accumulate` are added to what is in `c`. Only `valid_rows` rows are written,
+    and with `masked` only `width` columns are read and written.
 
     A `swapped` tile is the transpose: ``a + offsets[i]`` points to the left operand's i-th rows
     (pixels), `b` to a packed right operand (weights), and the bias is one element a column.
@@ -97,30 +99,23 @@ def _emit(
         # The result's lines are fetched while the sums are formed: stores seldom find them near.
         for v in range(nv * apart):
             e.prefetch(e.at(e.at(c, b.mul(c_stride, e.i64(m))), v * step), write=True)
-    # The sums start from the bias or from the result. Rows that do not exist start from the last.
-    fresh, resumed, start = (b.append_basic_block(n) for n in ("fresh", "resumed", "start"))
-    b.cbranch(b.icmp_signed("==", accumulate, e.i64(0)), fresh, resumed)
+    # The sums start from the bias, or where they are added to the result, from zero.
+    fresh, added, start = (b.append_basic_block(n) for n in ("fresh", "added", "start"))
+    before = b.block
+    b.cbranch(b.icmp_signed("==", accumulate, e.i64(0)), fresh, start)
     b.position_at_end(fresh)
     if swapped:
         biases = [e.load(e.at(bias, v * step)) for v in range(nv)] * mr
     else:
         biases = [e.splat(e.at(bias, m * e.size)) for m in range(mr) for _ in range(nv)]
     b.branch(start)
-    b.position_at_end(resumed)
-    last = b.sub(valid_rows, e.i64(1))
-    held = []
-    for m in range(mr):
-        row = b.select(b.icmp_signed("<", last, e.i64(m)), last, e.i64(m))
-        held += [resume(e.at(c, b.mul(row, c_stride)), v) for v in range(nv)]
-    b.branch(start)
     b.position_at_end(start)
     sums = []
-    for m in range(mr):
-        for v in range(nv):
-            phi = b.phi(e.vector)
-            phi.add_incoming(biases[m * nv + v], fresh)
-            phi.add_incoming(held[m * nv + v], resumed)
-            sums.append(phi)
+    for value in biases:
+        phi = b.phi(e.vector)
+        phi.add_incoming(value, fresh)
+        phi.add_incoming(e.zero, before)
+        sums.append(phi)
 
     packed_step = (nv * lanes if swapped else mr) * e.size
 
@@ -142,27 +137,108 @@ def _emit(
             new += [e.multiply_add(factor, vectors[v], sums[m * nv + v]) for v in range(nv)]
         return new
 
-    operand = right if swapped else left
-    with e.loop(b.sdiv(k, e.i64(_UNROLL)), [operand, offsets, *sums], "unrolled") as loop:
-        packed, table, *sums = loop.values
-        for _ in range(_UNROLL):
+    def rounds(k: Any, packed: Any, table: Any, sums: list[Any]) -> list[Any]:
+        """Return (packed, table, *sums) after `k` rounds."""
+        with e.loop(b.sdiv(k, e.i64(_UNROLL)), [packed, table, *sums], "unrolled") as loop:
+            packed, table, *sums = loop.values
+            for _ in range(_UNROLL):
+                sums = advance(packed, table, sums)
+                packed, table = e.at(packed, packed_step), e.at(table, 8)
+            loop.next([packed, table, *sums])
+        with e.loop(b.srem(k, e.i64(_UNROLL)), loop.values, "rest") as loop:
+            packed, table, *sums = loop.values
             sums = advance(packed, table, sums)
-            packed, table = e.at(packed, packed_step), e.at(table, 8)
-        loop.next([packed, table, *sums])
-    with e.loop(b.srem(k, e.i64(_UNROLL)), loop.values, "rest") as loop:
-        packed, table, *sums = loop.values
-        sums = advance(packed, table, sums)
-        loop.next([e.at(packed, packed_step), e.at(table, 8), *sums])
-    sums = loop.values[2:]
+            loop.next([e.at(packed, packed_step), e.at(table, 8), *sums])
+        return list(loop.values)
 
-    done = b.append_basic_block("done")
-    for m in range(mr):
-        for v in range(nv):
-            store(sums[m * nv + v], c, v)
-        c = b.add(c, c_stride)
-        if m + 1 < mr:
-            more = b.append_basic_block("row")
-            b.cbranch(b.icmp_signed("<", e.i64(m + 1), valid_rows), more, done)
-            b.position_at_end(more)
-    b.branch(done)
+    operand = right if swapped else left
+    if e.is_float:
+        sums = _in_parts(e, k, rounds, operand, offsets, sums)
+    else:
+        sums = rounds(k, operand, offsets, sums)[2:]
+
+    done, plain = (b.append_basic_block(n) for n in ("done", "plain"))
+    b.cbranch(b.icmp_signed("==", accumulate, e.i64(0)), plain, added)
+    for block in (plain, added):
+        b.position_at_end(block)
+        at = c
+        for m in range(mr):
+            for v in range(nv):
+                value = sums[m * nv + v]
+                store(value if block is plain else e.add(resume(at, v), value), at, v)
+            at = b.add(at, c_stride)
+            if m + 1 < mr:
+                more = b.append_basic_block("row")
+                b.cbranch(b.icmp_signed("<", e.i64(m + 1), valid_rows), more, done)
+                b.position_at_end(more)
+        b.branch(done)
     b.position_at_end(done)
+
+
+def _in_parts(
+    e: Emitter, k: Any, rounds: Callable[..., list[Any]], packed: Any, table: Any,
+    sums: list[Any],
+) -> list[Any]:  # fmt: skip
+    """Return the sums after `k` rounds; those of a long sum wait in memory between its parts.
+
+    See `numbaconv.long_sums`.
+    """
+    b = e.b
+    long = b.icmp_signed(">", k, e.i64(LONGEST))
+    part = b.select(long, e.i64(PART), k)
+    parts = b.select(long, b.sdiv(b.add(k, e.i64(PART - 1)), e.i64(PART)), e.i64(1))
+    waiting = [cgutils.alloca_once(b, e.vector) for _ in range(2 * len(sums))]
+    for slot in waiting:
+        slot.align = e.lanes * e.size
+    started = _where_long(e, long, sums, lambda values: _begin(e, waiting, values))
+    with e.loop(parts, [packed, table, *started], "parts") as loop:
+        packed, table, *held = loop.values
+        left = b.sub(k, b.mul(loop.index, part))
+        packed, table, *held = rounds(
+            b.select(b.icmp_signed("<", left, part), left, part), packed, table, held
+        )
+        kept = _where_long(e, long, held, lambda values: _fold(e, waiting, values))
+        loop.next([packed, table, *kept])
+    return _where_long(e, long, list(loop.values[2:]), lambda values: _whole(e, waiting))
+
+
+def _where_long(
+    e: Emitter, long: Any, values: list[Any], change: Callable[[list[Any]], list[Any]]
+) -> list[Any]:
+    """Return `values`, or of a long sum what `change` emits for them."""
+    b = e.b
+    before = b.block
+    other, join = b.append_basic_block("long"), b.append_basic_block("joined")
+    b.cbranch(long, other, join)
+    b.position_at_end(other)
+    changed = change(values)
+    after = b.block
+    b.branch(join)
+    b.position_at_end(join)
+    found = []
+    for value, new in zip(values, changed, strict=True):
+        phi = b.phi(e.vector)
+        phi.add_incoming(value, before)
+        phi.add_incoming(new, after)
+        found.append(phi)
+    return found
+
+
+def _begin(e: Emitter, waiting: list[Any], values: list[Any]) -> list[Any]:
+    for n, value in enumerate(values):
+        e.b.store(value, waiting[2 * n])
+        e.b.store(e.zero, waiting[2 * n + 1])
+    return [e.zero] * len(values)
+
+
+def _fold(e: Emitter, waiting: list[Any], values: list[Any]) -> list[Any]:
+    for n, value in enumerate(values):
+        pair = waiting[2 * n : 2 * n + 2]
+        for place, held in zip(pair, e.two_sum(*map(e.b.load, pair), value), strict=True):
+            e.b.store(held, place)
+    return [e.zero] * len(values)
+
+
+def _whole(e: Emitter, waiting: list[Any]) -> list[Any]:
+    held = [e.b.load(place) for place in waiting]
+    return [e.whole_sum(*held[n : n + 2]) for n in range(0, len(held), 2)]

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 
 from numbaconv.arrays import Array, Place
-from numbaconv.indexing import WindowAxes, reached_from, unpack_window
+from numbaconv.indexing import WindowAxes, end_inside, first_inside, reaching_tap, unpack_window
 from numbaconv.jit import device, kernel
 from numbaconv.native.link import call, fetch_add
 
@@ -17,9 +17,9 @@ _CLEARED_BYTES = 1 << 15
 class Shape(NamedTuple):
     """What the loops need to know, all int64; strides in bytes.
 
-    A *line* is an output row of one channel, or with channels last all channels of an output
-    position. A *plane* is what such lines repeat over: a channel of an image, or with channels last
-    an image. The taps of a line are looked up once for a block of planes.
+    A *line* is some outputs of an output row of one channel, or with channels last all channels of
+    an output position. A *plane* is what such lines repeat over: a channel of an image, or with
+    channels last an image.
     """
 
     size: int  # bytes of an element
@@ -28,7 +28,8 @@ class Shape(NamedTuple):
     planes: int  # of an image, or where images follow each other, of the batch
     groups: int  # of so many planes
     block: int  # planes of a task
-    parts: int  # of the output rows, each a task
+    parts: int  # of the lines, each a task
+    piece: int  # outputs of a line, at most
     x_group: int
     x_plane: int
     x_channel: int
@@ -40,13 +41,15 @@ class Shape(NamedTuple):
 @device
 def _unpack(p: Place) -> Shape:
     return Shape(
-        p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12]
+        p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13]
     )  # fmt: skip
 
 
 @kernel
 def reduce(
     workers: int,
+    begin: int,
+    end: int,
     x: int,
     out: int,
     indices: int,
@@ -54,25 +57,25 @@ def reduce(
     counter: Place,
     packed: Place,
     window: Place,
-    columns: Place,
     counts: int,
     depth_counts: Place,
     row_counts: Place,
     column_counts: Place,
-    table: Place,
 ) -> None:
-    """Reduce all lines; each worker fetches the next task until none is left."""
-    counter[0] = 0
+    """Reduce the lines of some tasks; each worker fetches the next until none is left."""
+    counter[0] = begin
     for index in numba.prange(workers):
         worker: Any = np.int64(index)
         _reduce_tasks(
-            x, out, indices, reducer, counter, packed, window, columns, counts, depth_counts,
-            row_counts, column_counts, table[worker],
+            worker, end, x, out, indices, reducer, counter, packed, window, counts, depth_counts,
+            row_counts, column_counts,
         )  # fmt: skip
 
 
 @device
 def _reduce_tasks(
+    worker: int,
+    end: int,
     x: int,
     out: int,
     indices: int,
@@ -80,208 +83,191 @@ def _reduce_tasks(
     counter: Place,
     packed: Place,
     window: Place,
-    columns: Place,
     counts: int,
     depth_counts: Place,
     row_counts: Place,
     column_counts: Place,
-    table: Place,
 ) -> None:
     s = _unpack(packed)
     w = unpack_window(window)
     blocks = (s.planes + s.block - 1) // s.block
-    rows = w.output[0] * w.output[1]
-    tasks = s.groups * blocks * s.parts
-    out_plane = rows * w.output[2] * (s.channels if s.channels_last else 1)
+    across = w.output[2] if s.channels_last else (w.output[2] + s.piece - 1) // s.piece
+    lines = w.output[0] * w.output[1] * across
+    out_plane = w.output[0] * w.output[1] * w.output[2] * (s.channels if s.channels_last else 1)
     while True:
         task = fetch_add(counter.ctypes.data)
-        if task >= tasks:
+        if task >= end:
             break
         part = task % s.parts
         first = task // s.parts % blocks * s.block
         group = task // s.parts // blocks
         planes = min(s.block, s.planes - first)
         source = x + group * s.x_group + first * s.x_plane
-        begin = (group * s.planes + first) * out_plane
-        for row in range(part * rows // s.parts, (part + 1) * rows // s.parts):
+        start = (group * s.planes + first) * out_plane
+        for line in range(part * lines // s.parts, (part + 1) * lines // s.parts):
+            row, q = line // across, line % across
             d, h = row // w.output[1], row % w.output[1]
-            factor = depth_counts[d] * row_counts[h]
-            for q in range(w.output[2] if s.channels_last else 1):
-                if s.channels_last:
-                    taps = _taps_of_position(s, w, source, d, h, q, table)
-                    length, step_bytes, index_step = s.channels, s.x_channel, 0
-                    line = (row * w.output[2] + q) * s.channels
-                    divisor = factor * column_counts[q]
-                else:
-                    taps = _taps_of_row(s, w, source, d, h, columns, table)
-                    length = w.output[2]
-                    step_bytes, index_step = w.stride[2] * s.x_column, w.stride[2]
-                    line = row * w.output[2]
-                    divisor = factor
-                call(
-                    reducer,
-                    (
-                        out + (begin + line) * s.size, indices + (begin + line) * 8, length,
-                        table.ctypes.data, taps, step_bytes, index_step, counts, divisor, planes,
-                        s.x_plane, out_plane,
-                    ),
-                )  # fmt: skip
+            a0, a1, i = _taps_inside(w, 0, d)
+            b0, b1, j = _taps_inside(w, 1, h)
+            divisor = depth_counts[d] * row_counts[h]
+            if s.channels_last:
+                e0, e1, column = _taps_inside(w, 2, q)
+                length, step_bytes, index_step = s.channels, s.x_channel, 0
+                to = (row * w.output[2] + q) * s.channels
+                divisor *= column_counts[q]
+                counted = counts
+            else:
+                q *= s.piece
+                e0, e1, column = 0, w.kernel[2], q * w.stride[2] - w.low[2]
+                length, index_step = min(s.piece, w.output[2] - q), w.stride[2]
+                step_bytes = w.stride[2] * s.x_column
+                to = row * w.output[2] + q
+                counted = counts + q * s.size
+            call(
+                reducer,
+                (
+                    out + (start + to) * s.size, indices + (start + to) * 8, length,
+                    source + i * s.x_depth + j * s.x_row + column * s.x_column, a1 - a0, b1 - b0,
+                    e1 - e0, w.dilation[0] * s.x_depth, w.dilation[1] * s.x_row,
+                    w.dilation[2] * s.x_column, (i * w.size[1] + j) * w.size[2] + column,
+                    w.dilation[0] * w.size[1] * w.size[2], w.dilation[1] * w.size[2],
+                    w.dilation[2], column, w.stride[2], w.dilation[2], w.size[2], step_bytes,
+                    index_step, counted, divisor, planes, s.x_plane, out_plane,
+                ),
+            )  # fmt: skip
 
 
 @device
-def _taps_of_row(
-    s: Shape, w: WindowAxes, source: int, d: int, h: int, columns: Place, table: Place
-) -> int:
-    """Write the table of an output row's taps; return how many there are."""
-    taps = 0
-    for a in range(w.kernel[0]):
-        i = d * w.stride[0] + a * w.dilation[0] - w.low[0]
-        if i < 0 or i >= w.size[0]:
-            continue
-        for b in range(w.kernel[1]):
-            j = h * w.stride[1] + b * w.dilation[1] - w.low[1]
-            if j < 0 or j >= w.size[1]:
-                continue
-            row = source + i * s.x_depth + j * s.x_row
-            first = (i * w.size[1] + j) * w.size[2]
-            for e in range(w.kernel[2]):
-                if columns[e, 0] < columns[e, 1]:
-                    shift = e * w.dilation[2] - w.low[2]
-                    table[4 * taps] = row + shift * s.x_column
-                    table[4 * taps + 1] = columns[e, 0]
-                    table[4 * taps + 2] = columns[e, 1]
-                    table[4 * taps + 3] = first + shift
-                    taps += 1
-    return taps
-
-
-@device
-def _taps_of_position(
-    s: Shape, w: WindowAxes, source: int, d: int, h: int, q: int, table: Place
-) -> int:
-    """Write the table of an output position's taps; return how many there are."""
-    taps = 0
-    for a in range(w.kernel[0]):
-        i = d * w.stride[0] + a * w.dilation[0] - w.low[0]
-        if i < 0 or i >= w.size[0]:
-            continue
-        for b in range(w.kernel[1]):
-            j = h * w.stride[1] + b * w.dilation[1] - w.low[1]
-            if j < 0 or j >= w.size[1]:
-                continue
-            for e in range(w.kernel[2]):
-                p = q * w.stride[2] + e * w.dilation[2] - w.low[2]
-                if 0 <= p < w.size[2]:
-                    table[4 * taps] = source + i * s.x_depth + j * s.x_row + p * s.x_column
-                    table[4 * taps + 1] = 0
-                    table[4 * taps + 2] = s.channels
-                    table[4 * taps + 3] = (i * w.size[1] + j) * w.size[2] + p
-                    taps += 1
-    return taps
+def _taps_inside(w: WindowAxes, axis: int, o: int) -> tuple[int, int, int]:
+    """Return the first tap of output `o` that is inside the input, the end, what the first reads."""
+    start = o * w.stride[axis] - w.low[axis]
+    first = first_inside(start, w.dilation[axis], w.kernel[axis])
+    end = end_inside(start, w.dilation[axis], w.size[axis], w.kernel[axis])
+    return first, end, start + first * w.dilation[axis]
 
 
 @kernel
 def spread(
     workers: int,
+    begin: int,
+    end: int,
     x: int,
     out: int,
     reducer: int,
     counter: Place,
     packed: Place,
     window: Place,
+    inverses: Place,
     phases: int,
     factor: int,
     counts: int,
-    table: Place,
 ) -> None:
-    """Sum for each input what windows bring, ``1 / factor`` of each; workers as in `reduce`."""
-    counter[0] = 0
+    """Sum for each input what windows bring, ``1 / factor`` of each; tasks as in `reduce`."""
+    counter[0] = begin
     for index in numba.prange(workers):
         worker: Any = np.int64(index)
         _spread_tasks(
-            x, out, reducer, counter, packed, window, phases, factor, counts, table[worker]
+            worker, end, x, out, reducer, counter, packed, window, inverses, phases, factor, counts
         )
 
 
 @device
 def _spread_tasks(
+    worker: int,
+    end: int,
     x: int,
     out: int,
     reducer: int,
     counter: Place,
     packed: Place,
     window: Place,
+    inverses: Place,
     phases: int,
     factor: int,
     counts: int,
-    table: Place,
 ) -> None:
     s = _unpack(packed)
     w = unpack_window(window)
     blocks = (s.planes + s.block - 1) // s.block
     rows = w.size[0] * w.size[1]
+    longest = 1 if s.channels_last else (w.size[2] + phases - 1) // phases
+    pieces = (longest + s.piece - 1) // s.piece
+    lines = rows * phases * pieces
     out_plane = rows * w.size[2] * (s.channels if s.channels_last else 1)
     while True:
         task = fetch_add(counter.ctypes.data)
-        if task >= blocks * s.parts:
+        if task >= end:
             break
         part, first = task % s.parts, task // s.parts * s.block
         planes = min(s.block, s.planes - first)
-        source, begin = x + first * s.x_plane, first * out_plane
-        for row in range(part * rows // s.parts, (part + 1) * rows // s.parts):
-            d, h = row // w.size[1], row % w.size[1]
-            for q in range(phases):
-                taps = _windows_of_row(s, w, source, d, h, q, phases, table)
-                line = row * w.size[2] + q
-                if s.channels_last:
-                    line *= s.channels
-                    length = s.channels
-                else:
-                    length = (w.size[2] - q + phases - 1) // phases
+        source, start = x + first * s.x_plane, first * out_plane
+        line = part * lines // s.parts
+        # Counted along from here: divisions would cost as much as a short line.
+        t = line % pieces * s.piece
+        q = line // pieces % phases
+        row = line // pieces // phases
+        known = -1
+        deep, i, i_step = 0, 0, 0
+        tall, j, j_step = 0, 0, 0
+        for _ in range(line, (part + 1) * lines // s.parts):
+            if row != known:
+                deep, i, i_step = _windows_reaching(w, inverses, 0, row // w.size[1], True)
+                tall, j, j_step = _windows_reaching(w, inverses, 1, row % w.size[1], True)
+                known = row
+            # Along a phase neighbours are reached by neighbouring windows, not all of which exist.
+            wide, o, o_step = _windows_reaching(w, inverses, 2, q, s.channels_last == 1)
+            o += t
+            to = row * w.size[2] + q + t * phases
+            if s.channels_last:
+                to *= s.channels
+                length = s.channels
+            else:
+                length = min(s.piece, (w.size[2] - q + phases - 1) // phases - t)
+            if length > 0:
                 call(
                     reducer,
                     (
-                        out + (begin + line) * s.size, 0, length, table.ctypes.data, taps, s.size,
-                        0, counts, factor, planes, s.x_plane, out_plane,
+                        out + (start + to) * s.size, 0, length,
+                        source + i * s.x_depth + j * s.x_row + o * s.x_column, deep, tall, wide,
+                        -i_step * s.x_depth, -j_step * s.x_row, -o_step * s.x_column, 0, 0, 0, 0,
+                        o, 1, -o_step, w.output[2], s.size, 0, counts, factor, planes, s.x_plane,
+                        out_plane,
                     ),
                 )  # fmt: skip
+            t += s.piece
+            if t >= pieces * s.piece:
+                t = 0
+                q += 1
+                if q == phases:
+                    q = 0
+                    row += 1
 
 
 @device
-def _windows_of_row(
-    s: Shape, w: WindowAxes, source: int, d: int, h: int, q: int, phases: int, table: Place
-) -> int:
-    """Write the table of the windows that reach an input row; return how many there are.
+def _windows_reaching(
+    w: WindowAxes, inverses: Place, axis: int, i: int, existing: bool
+) -> tuple[int, int, int]:
+    """Return how many taps reach input `i` along an axis, the first's window, and the step down.
 
-    Of the row every `phases`-th position from `q` on; where those are all it has, as with channels
-    last, position `q` alone. Along a phase neighbours are reached by neighbouring windows.
+    Each next tap is of a window so much before. Windows that do not exist are left out if only
+    `existing` ones are wanted.
     """
-    found = 0
-    for a in range(w.kernel[0]):
-        i = reached_from(d + w.low[0], a * w.dilation[0], w.stride[0], w.output[0])
-        if i < 0:
-            continue
-        for b in range(w.kernel[1]):
-            j = reached_from(h + w.low[1], b * w.dilation[1], w.stride[1], w.output[1])
-            if j < 0:
-                continue
-            row = source + i * s.x_depth + j * s.x_row
-            for e in range(w.kernel[2]):
-                ahead = q + w.low[2] - e * w.dilation[2]
-                if ahead % w.stride[2]:
-                    continue
-                o = ahead // w.stride[2]
-                begin, end = max(-o, 0), w.output[2] - o
-                if phases == w.size[2]:
-                    if o < 0 or o >= w.output[2]:
-                        continue
-                    begin, end = 0, s.channels if s.channels_last else 1
-                if begin < end:
-                    table[4 * found] = row + o * s.x_column
-                    table[4 * found + 1] = begin
-                    table[4 * found + 2] = end
-                    found += 1
-    return found
+    stride, dilation, padded = w.stride[axis], w.dilation[axis], i + w.low[axis]
+    if w.kernel[axis] == 1 and stride == 1:
+        return int(0 <= padded < w.output[axis]), padded, 1
+    apart = inverses[2 * axis]
+    step = dilation // (stride // apart)
+    tap = reaching_tap(padded, stride, apart, inverses[2 * axis + 1])
+    if tap < 0 or tap >= w.kernel[axis]:
+        return 0, 0, step
+    window = (padded - tap * dilation) // stride
+    count = (w.kernel[axis] - 1 - tap) // apart + 1
+    if existing:
+        skipped = max(0, (window - w.output[axis] + step) // step)
+        last = window // step if window >= 0 else -1
+        count = min(count, last + 1) - skipped
+        window -= skipped * step
+    return count, window, step
 
 
 @kernel

@@ -6,13 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv import call, recording, threads
+from numbaconv import call, launches, recording, threads
 from numbaconv.arrays import Array, address, is_direct
-from numbaconv.formulas import end_inside, first_inside
 from numbaconv.geometry import three_axes
 from numbaconv.jit import native_available
 from numbaconv.native import isa
-from numbaconv.native.pool import ENTRIES, MAXIMUM, MAXIMUM_AND_INDEX, MEAN, reducer
+from numbaconv.native.pool import (
+    LONG_MEAN,
+    MAXIMUM,
+    MAXIMUM_AND_INDEX,
+    MEAN,
+    SHORT_SUM,
+    reducer,
+)
 from numbaconv.pooling import driver
 from numbaconv.pooling.geometry import PoolGeometry
 
@@ -20,6 +26,8 @@ from numbaconv.pooling.geometry import PoolGeometry
 _WORK = 2
 # Bytes of the planes whose lines are reduced one after the other.
 _BLOCK_BYTES = 1 << 17
+# Taps of a task: small enough for launches of a bounded length, where they are many.
+TASK_TAPS = 1 << 24
 
 
 class Plan:
@@ -53,21 +61,18 @@ class Plan:
         self.geometry, self.dtype, self.kind = geometry, dtype, kind
         unsigned = dtype.kind == "u"
         signed = np.dtype(dtype.str.replace("u", "i")) if unsigned else dtype
-        kernel = three_axes(window.kernel, 1)
-        stride, size = three_axes(window.stride, 1)[2], three_axes(window.size, 1)[2]
-        width = three_axes(window.output, 1)[2]
+        if kind == MEAN and window.taps > SHORT_SUM:
+            kind = LONG_MEAN
+        stride, width = three_axes(window.stride, 1)[2], three_axes(window.output, 1)[2]
         step = 1 if geometry.channels_last else stride if stride <= 2 else 0
         if self.turned:
             step = 0
         length = geometry.channels if geometry.channels_last else width
-        self.native = reducer(kind, step, signed, unsigned=unsigned, length=length)
-        low = three_axes(tuple(low for low, _ in window.padding), 0)[2]
-        dilation = three_axes(window.dilation, 1)[2]
-        shifts = [e * dilation - low for e in range(kernel[2])]
-        self.columns = np.array(
-            [(first_inside(s, stride, width), end_inside(s, stride, size, width)) for s in shifts],
-            np.int64,
-        )
+        self.native = reducer(
+            kind, step, signed, unsigned=unsigned, length=length,
+            columns=not geometry.channels_last, deep=window.ndim == 3,
+            tall=three_axes(window.kernel, 1)[1], wide=three_axes(window.kernel, 1)[2],
+        )  # fmt: skip
         depths, rows, columns = geometry.counts(include_pad)
         if divisor is not None:
             depths, rows, columns = (np.ones_like(a) for a in (depths, rows, columns))
@@ -78,7 +83,7 @@ class Plan:
             self.counts[:width] = columns
         self.axis_counts = depths, rows, columns
         self.window = window.packed
-        self.scratch = threads.Scratch(1, (ENTRIES * window.taps,))
+        self.scratch = threads.Scratch(1)
         self.shapes: dict[Any, Array] = {}
         self.work = geometry.channels * window.positions * window.taps // _WORK
 
@@ -95,12 +100,14 @@ class Plan:
             if len(self.shapes) > 16:
                 self.shapes.clear()
             shape = self.shapes[key] = self._shape(x, workers)
-        counter, table = scratch = self.scratch.take(workers)
-        threads.run(
-            driver.reduce, workers, workers, address(x), address(out),
-            0 if indices is None else address(indices), self.native, counter, shape, self.window,
-            self.columns, address(self.counts), *self.axis_counts, table,
-        )  # fmt: skip
+        scratch = self.scratch.take(workers)
+        tasks, taps = self._tasks(shape), lines * self.geometry.window.taps
+        for begin, end in launches.ranges(tasks, taps, launches.MOST_TAPS):
+            threads.run(
+                driver.reduce, workers, workers, begin, end, address(x), address(out),
+                0 if indices is None else address(indices), self.native, *scratch, shape,
+                self.window, address(self.counts), *self.axis_counts,
+            )  # fmt: skip
         self.scratch.give_back(scratch)
         if recording.active:
             recording.keep(constants=(self.counts,))
@@ -126,15 +133,45 @@ class Plan:
         nbytes = max(1, math.prod(geometry.window.size) * x.itemsize)
         nbytes *= geometry.channels if geometry.channels_last else 1
         block = max(1, min(_BLOCK_BYTES // nbytes, -(-planes * groups // (4 * workers))))
-        rows = three_axes(geometry.window.output, 1)
-        parts = 1
-        if -(-planes // block) * groups < 4 * workers:
-            parts = min(rows[0] * rows[1], 4 * workers)
+        *rows, width = three_axes(geometry.window.output, 1)
+        piece, parts = cut_lines(
+            planes, block, groups, math.prod(rows), width, geometry.window.taps, workers,
+            whole=geometry.channels_last, across=geometry.channels,
+        )  # fmt: skip
         shape = driver.Shape(
             x.itemsize, geometry.channels, int(geometry.channels_last), planes, groups, block,
-            parts, group_step, step, channel if self.turned else x.itemsize, *steps,
+            parts, piece, group_step, step, channel if self.turned else x.itemsize, *steps,
         )  # fmt: skip
         return np.array(shape, np.int64)
+
+    @staticmethod
+    def _tasks(shape: Array) -> int:
+        s = driver.Shape(*(int(v) for v in shape))
+        return s.groups * -(-s.planes // s.block) * s.parts
+
+
+def cut_lines(
+    planes: int,
+    block: int,
+    groups: int,
+    rows: int,
+    width: int,
+    taps: int,
+    workers: int,
+    *,
+    whole: bool,
+    across: int,
+) -> tuple[int, int]:
+    """Return (outputs of a line, parts of the lines): enough tasks, none of which takes long.
+
+    Lines are of `width` outputs in each of the `rows` of a plane; where they are `whole`, they are
+    outputs of `across` channels, and are not cut.
+    """
+    piece = 1 if whole else min(width, max(64, TASK_TAPS // taps))
+    lines = rows * -(-width // piece)
+    parts = min(lines, 4 * workers) if -(-planes // block) * groups < 4 * workers else 1
+    outputs = block * rows * width * (across if whole else 1)
+    return piece, min(lines, max(parts, outputs * taps // TASK_TAPS))
 
 
 def maximum_plan(geometry: PoolGeometry, dtype: np.dtype[Any], *, indices: bool) -> Plan:

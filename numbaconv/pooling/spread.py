@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv import call, recording, threads
+from numbaconv import call, launches, recording, threads
 from numbaconv.arrays import Array, address, as_batch
-from numbaconv.geometry import three_axes
+from numbaconv.geometry import Window, three_axes
 from numbaconv.native import isa
-from numbaconv.native.pool import ENTRIES, MEAN, reducer
+from numbaconv.native.pool import LONG_MEAN, MEAN, SHORT_SUM, reducer
 from numbaconv.pooling import driver
 from numbaconv.pooling.geometry import PoolGeometry
-from numbaconv.pooling.reduce import require_machine_code
+from numbaconv.pooling.reduce import cut_lines, require_machine_code
 
 # Strides up to which phases are written; beyond, each position by itself.
 _MOST_PHASES = 8
@@ -63,10 +63,19 @@ class Plan:
         self.phases = size if last or stride > _MOST_PHASES else min(stride, size)
         apart = 1 if last or self.phases == size else stride
         length = geometry.channels if last else -(-size // self.phases)
-        self.native = reducer(MEAN, 1, dtype, unsigned=False, length=length, apart=apart)
+        kind = MEAN if window.taps <= SHORT_SUM else LONG_MEAN
+        self.inverses = _inverses(window)
+        tall, wide = (
+            -(-k // int(every))
+            for k, every in zip(three_axes(window.kernel, 1)[1:], self.inverses[2::2], strict=True)
+        )
+        self.native = reducer(
+            kind, 1, dtype, unsigned=False, length=length, columns=not last, deep=window.ndim == 3,
+            tall=tall, wide=wide, apart=apart,
+        )  # fmt: skip
         self.counts = np.ones(length + isa.host().lanes(dtype), dtype)
         self.window = window.packed
-        self.scratch = threads.Scratch(1, (ENTRIES * window.taps,))
+        self.scratch = threads.Scratch(1)
 
     def run(self, grad: Array, out: Array, parallel: bool) -> None:
         """Spread contiguous gradients of some images over contiguous memory."""
@@ -97,20 +106,41 @@ class Plan:
         workers = threads.worker_count(planes * height, work=work, parallel=parallel)
         nbytes = out.nbytes // planes
         block = max(1, min(_BLOCK_BYTES // nbytes, -(-planes // (4 * workers))))
-        lines = math.prod(geometry.window.size[:-1])
-        parts = 1 if -(-planes // block) >= 4 * workers else min(lines, 4 * workers)
+        depth, rows, columns = three_axes(geometry.window.size, 1)
+        piece, parts = cut_lines(
+            planes, block, 1, depth * rows * self.phases, -(-columns // self.phases),
+            geometry.window.taps, workers, whole=last, across=geometry.channels,
+        )  # fmt: skip
         shape = driver.Shape(
             size=size, channels=geometry.channels, channels_last=int(last), planes=planes, groups=1,
-            block=block, parts=parts, x_group=0, x_plane=plane, x_channel=size,
+            block=block, parts=parts, piece=piece, x_group=0, x_plane=plane, x_channel=size,
             x_depth=height * width * pixel, x_row=width * pixel, x_column=pixel,
         )  # fmt: skip
-        counter, table = scratch = self.scratch.take(workers)
-        threads.run(
-            driver.spread, workers, workers, address(grad), address(out), self.native, counter,
-            np.array(shape, np.int64), self.window, self.phases, self.factor,
-            address(self.counts), table,
-        )  # fmt: skip
+        packed = np.array(shape, np.int64)
+        scratch = self.scratch.take(workers)
+        tasks = -(-planes // block) * parts
+        for begin, end in launches.ranges(tasks, work, launches.MOST_TAPS):
+            threads.run(
+                driver.spread, workers, workers, begin, end, address(grad), address(out),
+                self.native, *scratch, packed, self.window, self.inverses, self.phases,
+                self.factor, address(self.counts),
+            )  # fmt: skip
         self.scratch.give_back(scratch)
+
+
+def _inverses(window: Window) -> Array:
+    """Return for each axis how far apart taps are that reach one input, and an inverse.
+
+    See `numbaconv.formulas.reaching_tap`.
+    """
+    found = []
+    for stride, dilation in zip(
+        three_axes(window.stride, 1), three_axes(window.dilation, 1), strict=True
+    ):
+        common = math.gcd(stride, dilation)
+        apart = stride // common
+        found += [apart, pow(dilation // common, -1, apart) if apart > 1 else 0]
+    return np.array(found, np.int64)
 
 
 @functools.lru_cache(maxsize=256)

@@ -17,6 +17,7 @@ from numbaconv import recording, threads
 from numbaconv.arrays import Array, address
 from numbaconv.geometry import ConvGeometry, three_axes
 from numbaconv.jit import native_available
+from numbaconv.long_sums import LONGEST
 from numbaconv.native import emit, isa
 from numbaconv.native.depthwise import MOST_UNROLLED, band, pixels, small_planes
 from numbaconv.packed import Packed
@@ -42,6 +43,10 @@ def refusal(geometry: ConvGeometry, dtype: np.dtype[Any]) -> str | None:
         return f"with channels last it takes one input channel a group, got {channels}"
     if channels > MOST_CHANNELS:
         return f"it takes at most {MOST_CHANNELS} input channels a group, got {channels}"
+    deep, tall, wide = three_axes(geometry.window.kernel, 1)
+    together = geometry.window.taps if geometry.channels_last else tall * wide
+    if max(together, channels * deep) > LONGEST:
+        return f"it sums at most {LONGEST} taps together, got a kernel of {geometry.window.kernel}"
     if max(_reach(geometry)[1:]) > _MOST_REACH + 8 * max(geometry.window.size):
         return "the dilated kernel spans far more than the input"
     return native_available()

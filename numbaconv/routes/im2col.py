@@ -19,6 +19,7 @@ from numbaconv.gather import gather_position, gather_tap
 from numbaconv.geometry import Axes, ConvGeometry
 from numbaconv.indexing import spatial_strides, split_axes, split_index, unpack_window
 from numbaconv.jit import device, kernel
+from numbaconv.long_sums import LONGEST, fold_part, whole_sums
 from numbaconv.matmul import multiply
 from numbaconv.packed import Packed
 from numbaconv.problem import Problem
@@ -42,11 +43,15 @@ _SHARED_OUTPUTS = 64
 
 @dataclass(frozen=True)
 class Blocks:
-    """How a problem is cut: positions, patch elements and output channels of one GEMM."""
+    """How a problem is cut: positions, patch elements and output channels of one GEMM.
+
+    Where patches are `long`, the products of their parts are added with compensation.
+    """
 
     positions: int
     elements: int
     outputs: int
+    long: bool
 
     @classmethod
     def of(cls, geometry: ConvGeometry, dtype: np.dtype[Any]) -> "Blocks":
@@ -58,7 +63,13 @@ class Blocks:
         most = _PRODUCT_BYTES // (positions * dtype.itemsize)
         if total <= 4 * positions and geometry.groups == 1:
             most = min(most, _SHARED_OUTPUTS)
-        return cls(positions, elements, even_block(geometry.out_channels // geometry.groups, most))
+        outputs = even_block(geometry.out_channels // geometry.groups, most)
+        return cls(positions, elements, outputs, geometry.patch_size > LONGEST)
+
+    @property
+    def workspace(self) -> int:
+        """The elements of a block of columns, of its product, and of the sums of long ones."""
+        return self.positions * (self.elements + self.outputs * (3 if self.long else 1))
 
 
 def even_block(total: int, most: int) -> int:
@@ -112,7 +123,7 @@ class Plan:
         if pointwise.fits(self.geometry):
             return 0
         blocks = Blocks.of(self.geometry, self.dtype)
-        return workers * blocks.positions * (blocks.elements + blocks.outputs) * self.dtype.itemsize
+        return workers * blocks.workspace * self.dtype.itemsize
 
 
 def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan:
@@ -128,7 +139,6 @@ def _run_tiles(problem: Problem, parallel: bool) -> None:
     tiles = problem.images * groups * -(-geometry.window.positions // blocks.positions)
     tasks = tiles * -(-outputs // blocks.outputs)
     workers = threads.worker_count(tasks, work=problem.products, parallel=parallel)
-    workspace = blocks.positions * (blocks.elements + blocks.outputs)
     x = flatten(problem.x, channels_last=geometry.channels_last)
     out = flatten(problem.out, channels_last=geometry.channels_last)
     as_rows = _positions_are_rows(geometry)
@@ -140,10 +150,10 @@ def _run_tiles(problem: Problem, parallel: bool) -> None:
         x.place,
         geometry.window.packed,
         np.array([problem.images, geometry.in_channels // groups, groups, outputs], np.int64),
-        np.array([blocks.positions, blocks.elements, blocks.outputs], np.int64),
+        np.array([blocks.positions, blocks.elements, blocks.outputs, blocks.long], np.int64),
         _packed_weight(problem, blocks, as_columns=as_rows),
         problem.bias_or_neutral,
-        np.empty((workers, workspace), problem.dtype),
+        np.empty((workers, blocks.workspace), problem.dtype),
         out.data,
         out.place,
         spatial_walk(problem.out, channels_last=geometry.channels_last),
@@ -244,25 +254,44 @@ def _columns_tile(
     source = x_place[0] + image * x_place[1] + group * channels * x_place[2]
     target = out_place[0] + image * out_place[1] + group * outputs * out_place[2]
     n = l1 - l0
-    for k0 in range(0, length, blocks[1]):
-        k1 = min(k0 + blocks[1], length)
-        for k in range(k0, k1):
-            c, tap = split_index(k, channels, taps, True)
-            gather_tap(
-                x, source + c * x_place[2], spatial_strides(x_place), window, tap, l0, l1,
-                workspace, (k - k0) * n, 1,
-            )  # fmt: skip
-        columns = workspace[: (k1 - k0) * n].reshape(k1 - k0, n)
-        for o0 in range(cut * blocks[2], min(cut_end * blocks[2], outputs), blocks[2]):
-            m = min(blocks[2], outputs - o0)
-            first = group * outputs * length + outputs * k0 + o0 * (k1 - k0)
-            rows = weight[first : first + m * (k1 - k0)].reshape(m, k1 - k0)
-            product = workspace[(k1 - k0) * n : (k1 - k0 + m) * n].reshape(m, n)
-            multiply(rows, columns, product)
-            for o in range(m):
-                offset = bias[group * outputs + o0 + o]
-                start = target + (o0 + o) * out_place[2]
-                _store_row(product[o], offset, k0 > 0, l0, out, start, walk)
+    # The parts of long sums are formed for one block of outputs at a time.
+    step = 1 if blocks[3] else cut_end - cut
+    for c0 in range(cut, cut_end, step):
+        for k0 in range(0, length, blocks[1]):
+            k1 = min(k0 + blocks[1], length)
+            for k in range(k0, k1):
+                c, tap = split_index(k, channels, taps, True)
+                gather_tap(
+                    x, source + c * x_place[2], spatial_strides(x_place), window, tap, l0, l1,
+                    workspace, (k - k0) * n, 1,
+                )  # fmt: skip
+            columns = workspace[: (k1 - k0) * n].reshape(k1 - k0, n)
+            for o0 in range(c0 * blocks[2], min((c0 + step) * blocks[2], outputs), blocks[2]):
+                m = min(blocks[2], outputs - o0)
+                first = group * outputs * length + outputs * k0 + o0 * (k1 - k0)
+                rows = weight[first : first + m * (k1 - k0)].reshape(m, k1 - k0)
+                product = workspace[(k1 - k0) * n : (k1 - k0 + m) * n]
+                multiply(rows, columns, product.reshape(m, n))
+                if blocks[3] and not _sum_parts(product, workspace, blocks, k0, k1 == length):
+                    continue
+                for o in range(m):
+                    offset = bias[group * outputs + o0 + o]
+                    start = target + (o0 + o) * out_place[2]
+                    row = product[o * n : (o + 1) * n]
+                    _store_row(row, offset, k0 > 0 and not blocks[3], l0, out, start, walk)
+
+
+@device
+def _sum_parts(product: Array, workspace: Array, blocks: Place, k0: int, last: bool) -> bool:
+    """Add a part of long sums to those so far; of the last, make the product the whole."""
+    begin = blocks[0] * (blocks[1] + blocks[2])
+    size = blocks[0] * blocks[2]
+    high = workspace[begin : begin + product.size]
+    low = workspace[begin + size : begin + size + product.size]
+    fold_part(product, high, low, k0 == 0)
+    if last:
+        whole_sums(high, low, product)
+    return last
 
 
 @device
@@ -355,24 +384,28 @@ def _rows_tile(
     source = x_place[0] + image * x_place[1] + group * channels * x_place[2]
     target = out_place[0] + image * out_place[1] + group * outputs * out_place[2]
     n = l1 - l0
-    for k0 in range(0, length, blocks[1]):
-        k1 = min(k0 + blocks[1], length)
-        for position in range(l0, l1):
-            gather_position(
-                x, source, x_place[2], spatial_strides(x_place), window, position, channels, k0, k1,
-                workspace, (position - l0) * (k1 - k0),
-            )  # fmt: skip
-        rows = workspace[: n * (k1 - k0)].reshape(n, k1 - k0)
-        for o0 in range(cut * blocks[2], min(cut_end * blocks[2], outputs), blocks[2]):
-            m = min(blocks[2], outputs - o0)
-            first = group * outputs * length + o0 * length + m * k0
-            matrix = weight[first : first + m * (k1 - k0)].reshape(k1 - k0, m)
-            product = workspace[n * (k1 - k0) : n * (k1 - k0 + m)].reshape(n, m)
-            multiply(rows, matrix, product)
-            _store_positions(
-                product, bias, group * outputs + o0, k0 > 0, l0, out,
-                target + o0 * out_place[2], out_place[2], walk,
-            )  # fmt: skip
+    step = 1 if blocks[3] else cut_end - cut
+    for c0 in range(cut, cut_end, step):
+        for k0 in range(0, length, blocks[1]):
+            k1 = min(k0 + blocks[1], length)
+            for position in range(l0, l1):
+                gather_position(
+                    x, source, x_place[2], spatial_strides(x_place), window, position, channels,
+                    k0, k1, workspace, (position - l0) * (k1 - k0),
+                )  # fmt: skip
+            rows = workspace[: n * (k1 - k0)].reshape(n, k1 - k0)
+            for o0 in range(c0 * blocks[2], min((c0 + step) * blocks[2], outputs), blocks[2]):
+                m = min(blocks[2], outputs - o0)
+                first = group * outputs * length + o0 * length + m * k0
+                matrix = weight[first : first + m * (k1 - k0)].reshape(k1 - k0, m)
+                product = workspace[n * (k1 - k0) : n * (k1 - k0 + m)]
+                multiply(rows, matrix, product.reshape(n, m))
+                if blocks[3] and not _sum_parts(product, workspace, blocks, k0, k1 == length):
+                    continue
+                _store_positions(
+                    product.reshape(n, m), bias, group * outputs + o0, k0 > 0 and not blocks[3],
+                    l0, out, target + o0 * out_place[2], out_place[2], walk,
+                )  # fmt: skip
 
 
 @device

@@ -15,6 +15,7 @@ from numbaconv.arguments import LARGEST
 from numbaconv.arrays import Array, writeable
 from numbaconv.geometry import ConvGeometry
 from numbaconv.jit import kernel
+from numbaconv.long_sums import LONGEST
 from numbaconv.matmul import multiply
 from numbaconv.problem import Problem, image_by_image
 
@@ -31,6 +32,7 @@ def fits(geometry: ConvGeometry) -> bool:
         geometry.window.is_pointwise
         and not (geometry.channels_last and geometry.groups > 1)
         and geometry.window.positions <= LARGEST  # the BLAS counts in 32 bits
+        and geometry.patch_size <= LONGEST
     )
 
 

@@ -44,8 +44,8 @@ class Call:
         What inputs the plan takes: of any strides, of contiguous rows, or contiguous.
     pads : bool
         Whether the plan takes an input that holds its padding already.
-    huge : bool
-        Whether one image is too much work for a launch.
+    writes_any : bool
+        Whether the plan writes to outputs of any strides.
     """
 
     geometry: ConvGeometry
@@ -58,12 +58,7 @@ class Call:
     empty: bool
     reads: Literal["any", "rows", "contiguous"] = "any"
     pads: bool = False
-    huge: bool = False
-
-    @property
-    def writes_any(self) -> bool:
-        """Whether the plan writes to outputs of any strides."""
-        return self.algorithm == "im2col"
+    writes_any: bool = False
 
 
 def resolve(
@@ -138,9 +133,17 @@ def _resolve(
 
 
 def choose(
-    geometry: ConvGeometry, result: np.dtype[Any], algorithm: Any, prepared: bool = False
+    geometry: ConvGeometry,
+    result: np.dtype[Any],
+    algorithm: Any,
+    prepared: bool = False,
+    *,
+    cut: bool = True,
 ) -> Call:
-    """Choose the algorithm of a problem whose result has this dtype."""
+    """Choose the algorithm of a problem whose result has this dtype.
+
+    A huge image is `cut` into boxes.
+    """
     arguments.choice(algorithm, "algorithm", ("auto", "exact", *routes.NAMES))
     work = work_dtype(result)
     shape = geometry.output_shape
@@ -152,13 +155,40 @@ def choose(
     else:
         chosen, estimates = costs.choose(algorithm, geometry, work, prepared=prepared)
     inner = geometry if chosen == "im2col" else without_mode(geometry)
+    pads = inner is not geometry
+    if cut and not empty and is_huge(geometry, work):
+        pads, plan = geometry.window.padding_mode != "zeros", _in_boxes(geometry, result, chosen)
+        return Call(
+            geometry, result, work, chosen, estimates, plan, shape, empty, pads=pads,
+            writes_any=True,
+        )  # fmt: skip
     plan = routes.load(chosen).plan(inner, work)
     return Call(
         geometry, result, work, chosen, estimates, plan, shape, empty,
-        reads="any" if chosen in ("im2col", "fft") else "rows",
-        pads=geometry.window.padding_mode != "zeros" and chosen != "im2col",
-        huge=not empty and geometry.flops // geometry.batch > 2 * strip_flops(work),
+        reads="any" if chosen in ("im2col", "fft") else "rows", pads=pads,
+        writes_any=chosen == "im2col",
     )  # fmt: skip
+
+
+def is_huge(geometry: ConvGeometry, work: np.dtype[Any]) -> bool:
+    """Return whether one image is too much work for a launch."""
+    return geometry.flops // max(geometry.batch, 1) > 2 * strip_flops(work)
+
+
+def _in_boxes(geometry: ConvGeometry, result: np.dtype[Any], algorithm: str) -> routes.Plan:
+    """Return the plan of an image that is computed box by box."""
+    from numbaconv import strips  # here: seldom needed
+
+    work = work_dtype(result)
+
+    def chosen(small: ConvGeometry) -> Call:
+        # As the whole, unless a box is too small for that.
+        try:
+            return choose(small, work, algorithm, cut=False)
+        except ValueError:
+            return choose(small, work, "exact", cut=False)
+
+    return strips.Plan(strips.forward(without_mode(geometry), strip_flops(work), chosen))
 
 
 def _check_empty(algorithm: str, geometry: ConvGeometry, work: np.dtype[Any]) -> None:

@@ -245,10 +245,6 @@ def _conv(
     if parallel is not True and parallel is not False:
         parallel = arguments.flag(parallel, "parallel")
     inputs = (source, kernels) if offsets is None else (source, kernels, offsets)
-    if found.huge:
-        from numbaconv import strips  # here: seldom needed
-
-        return strips.run(found, source, kernels, offsets, out, parallel, inputs)
     packed = call.pack(found, kernels, offsets, parallel, keep=False)
     result = call.run(found, source, packed, out, parallel, inputs)
     packed.release()

@@ -105,15 +105,6 @@ class _Conv:
         if found is None:
             source = arguments.as_array(source, "x")
             found = self._prepared(source.shape, source.dtype, parallel)
-        if found[0].huge:
-            from numbaconv import strips  # here: seldom needed
-
-            offsets = self._bias
-            if offsets is not None:
-                geometry = found[0].geometry
-                offsets = call.check_bias(offsets, geometry.out_channels, found[0].dtype)
-            inputs = (source,)
-            return strips.run(found[0], source, self._weight, offsets, out, parallel, inputs)
         return call.run(found[0], source, found[1], out, parallel, (source,))
 
     def _prepared(

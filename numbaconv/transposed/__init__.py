@@ -5,6 +5,7 @@ shape goes out. ``im2col`` is the reference (one GEMM, then col2im); ``phases`` 
 convolutions of stride 1; ``padding`` folds back what a padding mode has read twice.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,21 +24,48 @@ def resolve(geometry: ConvGeometry, dtype: np.dtype[Any], algorithm: Any) -> cal
     arguments.check_addressable(shape, dtype, "this padding")
     empty = 0 in shape or geometry.out_channels == 0 or geometry.window.positions == 0
     inner = call.without_mode(geometry)
-    plan: Any
-    if empty or _takes_reference(inner, work, algorithm):
-        from numbaconv.transposed import im2col
-
-        chosen, plan = "im2col", im2col.Plan(inner, work)
+    if empty:
+        found = _choose(inner, work, "im2col")
+    elif call.is_huge(inner, work):
+        found = _in_boxes(inner, work, algorithm)
     else:
-        from numbaconv.transposed import phases
-
-        chosen, plan = "phases", phases.Plan(inner, work, algorithm)
+        found = _choose(inner, work, algorithm)
+    plan: Any = found.plan
     if inner is not geometry:
         from numbaconv.transposed import padding
 
-        plan = padding.Plan(geometry, plan, work)
-    reads: Any = "any" if chosen == "im2col" else "contiguous"
-    return call.Call(geometry, dtype, work, chosen, {}, plan, shape, empty, reads=reads)
+        plan = padding.Plan(geometry, found, work)
+    return replace(found, geometry=geometry, dtype=dtype, plan=plan, shape=shape, empty=empty)
+
+
+def _choose(geometry: ConvGeometry, work: np.dtype[Any], algorithm: Any) -> call.Call:
+    """Choose the algorithm of a problem with padding of zeros."""
+    plan: Any
+    if _takes_reference(geometry, work, algorithm):
+        from numbaconv.transposed import im2col
+
+        chosen, plan = "im2col", im2col.Plan(geometry, work)
+    else:
+        from numbaconv.transposed import phases
+
+        chosen, plan = "phases", phases.Plan(geometry, work, algorithm)
+    return call.Call(
+        geometry, work, work, chosen, {}, plan, geometry.input_shape, False,
+        reads="any" if chosen == "im2col" else "contiguous", writes_any=chosen == "im2col",
+    )  # fmt: skip
+
+
+def _in_boxes(geometry: ConvGeometry, work: np.dtype[Any], algorithm: Any) -> call.Call:
+    """Return how an image is computed that is too much work for a launch."""
+    from numbaconv import strips  # here: seldom needed
+
+    boxes = strips.adjoint(
+        geometry, call.strip_flops(work), lambda small: _choose(small, work, algorithm)
+    )
+    return call.Call(
+        geometry, work, work, "boxes", {}, strips.Plan(boxes), geometry.input_shape, False,
+        writes_any=True,
+    )  # fmt: skip
 
 
 def _takes_reference(geometry: ConvGeometry, work: np.dtype[Any], algorithm: str) -> bool:

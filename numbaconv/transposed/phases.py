@@ -116,7 +116,7 @@ class Plan:
         inner = call.Call(
             small, self.dtype, self.dtype, chosen, estimates,
             routes.load(chosen).plan(small, self.dtype), small.output_shape, False,
-            reads="any" if chosen in ("im2col", "fft") else "rows",
+            reads="any" if chosen in ("im2col", "fft") else "rows", writes_any=chosen == "im2col",
         )  # fmt: skip
         spread = None
         if chosen == "direct" and max(geometry.window.stride) > 1:

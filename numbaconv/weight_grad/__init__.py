@@ -4,6 +4,7 @@ Each plan keeps sums of its own kind: it starts them, adds some images at a time
 total. ``im2col`` is the reference.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ import numpy as np
 from numbaconv import arguments, call, routes
 from numbaconv.arrays import Array, is_direct
 from numbaconv.geometry import ConvGeometry, Ints
+from numbaconv.weight_grad import boxes
 
 #: The reference first.
 NAMES = ("im2col", "direct")
@@ -20,8 +22,11 @@ NAMES = ("im2col", "direct")
 class Plan(Protocol):
     """A problem as one algorithm runs it."""
 
-    #: How many images are converted at a time, where they must be.
+    #: How many images are converted at a time, where they must be; launches take so many, or
+    #: several times as many.
     images_at_once: int
+    #: After how many images, such a multiple, sums are to be drained.
+    images_a_sum: int
 
     def readable(self, array: Array) -> bool:
         """Return whether an aligned array of the plan's dtype is read where it is."""
@@ -30,7 +35,10 @@ class Plan(Protocol):
         """Return sums of nothing, for so many images in all."""
 
     def add(self, sums: Any, x: Array, grad: Array, first: int, parallel: bool) -> None:
-        """Add what some images come to, of which the first is number `first`."""
+        """Add what some images come to, of which the first since sums were empty is `first`."""
+
+    def drain(self, sums: Any) -> None:
+        """Set aside what the sums have come to: so many terms are added one after another."""
 
     def finish(self, sums: Any, out: Array, parallel: bool) -> None:
         """Write the gradient to `out`, in the caller's layout."""
@@ -61,19 +69,34 @@ def resolve(
         )
     work = call.work_dtype(dtype)
     empty = 0 in shape or geometry.batch == 0 or geometry.window.positions == 0
-    plan: Plan
     pads = False
     if empty or _takes_reference(geometry, work, algorithm):
         from numbaconv.weight_grad import im2col
 
-        plan = im2col.Plan(geometry, work)
+        inner, make = geometry, im2col.Plan
     else:
         from numbaconv.weight_grad import direct
 
-        inner = call.without_mode(geometry)
+        inner, make = call.without_mode(geometry), direct.plan
         pads = inner is not geometry
-        plan = direct.plan(replace(inner, batch=1), work)
+    plan: Any = None
+    if not empty:
+        plan = _planned(inner, shape, work, make)
+        pads = pads or (inner.window.padding_mode != "zeros" and isinstance(plan, boxes.Plan))
     return Call(geometry, dtype, work, plan, shape, empty, pads)
+
+
+def _planned(
+    geometry: ConvGeometry, shape: Ints, work: np.dtype[Any], make: Callable[..., Plan]
+) -> Plan:
+    """Return the plan of a problem: of a very large image in boxes."""
+
+    def one(small: ConvGeometry) -> Plan:
+        return make(replace(small, batch=1), work)
+
+    if boxes.needed(geometry, work):
+        return boxes.Plan(call.without_mode(geometry), shape, work, one)
+    return one(geometry)
 
 
 def _takes_reference(geometry: ConvGeometry, work: np.dtype[Any], algorithm: str) -> bool:
@@ -100,9 +123,11 @@ def run(found: Call, x: Array, grad: Array, out: Any, parallel: bool, conjugate:
         sums = found.plan.start(len(x))
         kept = found.work.kind != "c" and not found.pads
         if kept and _readable(found, x) and _readable(found, grad):
-            step = call.images_at_once(found.geometry, found.work)
+            together = found.plan.images_at_once
+            step = call.images_at_once(found.geometry, found.work) // together * together
+            step = min(max(step, together), found.plan.images_a_sum)
             for n in range(0, len(x), step):
-                found.plan.add(sums, x[n : n + step], grad[n : n + step], n, parallel)
+                _add(found, sums, x[n : n + step], grad[n : n + step], n, parallel)
         else:
             _add_converted(found, sums, x, grad, parallel, conjugate)
         found.plan.finish(sums, call.as_signed(target, found.work), parallel)
@@ -132,4 +157,12 @@ def _add_converted(
             source = np.conj(source)
         elif found.work.kind == "c":
             other = np.conj(other)
-        found.plan.add(sums, source, other, n, parallel)
+        _add(found, sums, source, other, n, parallel)
+
+
+def _add(found: Call, sums: Any, x: Array, grad: Array, first: int, parallel: bool) -> None:
+    """Add some images, of which the first is number `first`; drain the sums now and then."""
+    since = first % found.plan.images_a_sum
+    if first and since == 0:
+        found.plan.drain(sums)
+    found.plan.add(sums, x, grad, since, parallel)

@@ -20,6 +20,7 @@ from numbaconv.arrays import Array, address
 from numbaconv.formulas import end_inside, first_inside
 from numbaconv.geometry import ConvGeometry, three_axes
 from numbaconv.jit import native_available
+from numbaconv.long_sums import Total
 from numbaconv.native import emit, isa
 from numbaconv.native.rows import NOTHING, copier
 from numbaconv.native.tile import tile
@@ -39,6 +40,8 @@ _ENOUGH_POSITIONS = 256
 _TURN = 0.4
 _COPY = 0.3
 _SUM = 0.15
+# Chunks of a slot that are added one after another.
+_MOST_CHUNKS = 1024
 # Columns of the input that may be loaded for each that is used, before patches are better.
 _MOST_SPREAD = 4
 # Vectors of a tile at most.
@@ -52,13 +55,14 @@ def refusal(geometry: ConvGeometry, dtype: np.dtype[Any]) -> str | None:
     return native_available()
 
 
-@dataclass(frozen=True)
+@dataclass
 class Sums:
-    """The running sums of a call, and what they take."""
+    """The running sums of a call, what they take, and what was drained from them."""
 
     slots: int
     memory: workspace.Workspace
     shape: Array
+    drained: Total | None = None
 
 
 class Plan:
@@ -101,6 +105,7 @@ class Plan:
         self.tile_bytes = self.rows * self.width * self.size
         self.cut = _best_cut(self)
         self.images_at_once = max(1, self.cut.images)
+        self.images_a_sum = self._images_a_sum()
         self.work = geometry.out_channels * window.positions * geometry.patch_size
         self.zeros = np.zeros(max(self.rows, self.width), dtype)
         self.tile_row_offsets = np.arange(self.rows, dtype=np.int64) * self.width * self.size
@@ -108,6 +113,13 @@ class Plan:
         self.tables = self._tables()
         self.scratch = threads.Scratch(1, (self.cut.rows,))
         self.shapes: dict[int, Array] = {}
+
+    def _images_a_sum(self) -> int:
+        """Return how many images a slot takes whose chunks are added one after another."""
+        cut = self.cut
+        if cut.images:
+            return _MOST_CHUNKS * cut.slots * cut.images
+        return max(1, _MOST_CHUNKS * cut.slots // (self.output[0] * -(-self.output[1] // cut.rows)))
 
     def _lays_patches_out(self) -> bool:
         """Return whether patches are laid out, as few channels would leave lanes empty."""
@@ -259,16 +271,32 @@ class Plan:
         workspace.give_back(space)
         self.scratch.give_back(scratch)
 
-    def finish(self, sums: Sums, out: Array, parallel: bool) -> None:
-        """Write the gradient to `out`, in the caller's layout."""
+    def _total(self, sums: Sums) -> Array:
+        """Return the first slot, to which all others were added."""
         count = self.geometry.groups * self.out_blocks * self.blocks * self.tile_bytes // self.size
         slots = sums.memory.view(self.dtype, (sums.slots, count))
-        total = slots[0]
         for slot in slots[1:]:
-            total += slot
+            slots[0] += slot
+        return slots[0]
+
+    def drain(self, sums: Sums) -> None:
+        """Set aside what the sums have come to, and let them begin at zero."""
+        total = self._total(sums)
+        if sums.drained is None:
+            sums.drained = Total(total.copy())
+        else:
+            sums.drained.add(total)
+        sums.memory.view(self.dtype, (sums.slots, total.size))[...] = 0
+
+    def finish(self, sums: Sums, out: Array, parallel: bool) -> None:
+        """Write the gradient to `out`, in the caller's layout."""
+        total = self._total(sums)
+        if sums.drained is not None:
+            sums.drained.add(total)
+            total[...] = sums.drained.value
         direct = out.dtype == self.dtype and out.flags.carray
         target = out if direct else np.empty(out.shape, self.dtype)
-        workers = threads.worker_count(self.out_blocks, work=count, parallel=parallel)
+        workers = threads.worker_count(self.out_blocks, work=total.size, parallel=parallel)
         threads.run(
             driver.finish, workers, workers, sums.memory.address, address(target), sums.shape,
             transposer(self.dtype), copier(1, self.dtype, exact=True), self.tile_row_offsets,

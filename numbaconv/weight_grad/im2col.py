@@ -21,6 +21,7 @@ from numbaconv.gather import gather_tap
 from numbaconv.geometry import ConvGeometry
 from numbaconv.indexing import spatial_strides, split_axes, unpack_window
 from numbaconv.jit import device, kernel
+from numbaconv.long_sums import Total
 from numbaconv.matmul import multiply
 from numbaconv.routes.im2col import even_block
 from numbaconv.runs import copy_run
@@ -32,11 +33,13 @@ _MOST_OUTPUTS = 256
 # Sums that are kept at most, and their bytes.
 _MOST_SLOTS = 8
 _SLOT_BYTES = 1 << 23
+# Tiles of a slot that are added one after another.
+_MOST_TILES = 1024
 # Positions of images that are converted at once, where arrays must be.
 _CONVERTED = 1 << 15
 
 
-@dataclass(frozen=True)
+@dataclass
 class Sums:
     """The running sums of a call.
 
@@ -44,9 +47,12 @@ class Sums:
     ----------
     slots : ndarray
         ``(slots, O, K)``: the gradient by output channel and patch element.
+    drained : Total or None
+        What was drained from them.
     """
 
     slots: Array
+    drained: Total | None = None
 
 
 class Plan:
@@ -67,6 +73,11 @@ class Plan:
         self.outputs = even_block(geometry.out_channels // geometry.groups, _MOST_OUTPUTS)
         self.tiles = -(-geometry.window.positions // self.positions)
         self.images_at_once = max(1, _CONVERTED // geometry.window.positions)
+        shape = geometry.out_channels, geometry.patch_size
+        fitting = _SLOT_BYTES // (shape[0] * shape[1] * dtype.itemsize)
+        self.slots = max(1, min(_MOST_SLOTS, fitting))
+        images = max(1, _MOST_TILES * self.slots // self.tiles)
+        self.images_a_sum = -(-images // self.images_at_once) * self.images_at_once
 
     def readable(self, array: Array) -> bool:
         """Return whether an array of the right dtype is read where it is: any is."""
@@ -75,8 +86,7 @@ class Plan:
     def start(self, images: int) -> Sums:
         """Return sums of nothing, for so many images in all."""
         shape = self.geometry.out_channels, self.geometry.patch_size
-        fitting = _SLOT_BYTES // (shape[0] * shape[1] * self.dtype.itemsize)
-        slots = max(1, min(_MOST_SLOTS, fitting, images * self.tiles))
+        slots = min(self.slots, images * self.tiles)
         return Sums(np.zeros((slots, *shape), self.dtype))
 
     def add(self, sums: Sums, x: Array, grad: Array, first: int, parallel: bool) -> None:
@@ -103,11 +113,27 @@ class Plan:
                 np.empty((workers, workspace), self.dtype), sums.slots,
             )  # fmt: skip
 
+    def _total(self, sums: Sums) -> Array:
+        """Return the first slot, to which all others were added."""
+        for slot in sums.slots[1:]:
+            sums.slots[0] += slot
+        return sums.slots[0]
+
+    def drain(self, sums: Sums) -> None:
+        """Set aside what the sums have come to, and let them begin at zero."""
+        total = self._total(sums)
+        if sums.drained is None:
+            sums.drained = Total(total.copy())
+        else:
+            sums.drained.add(total)
+        sums.slots[...] = 0
+
     def finish(self, sums: Sums, out: Array, parallel: bool) -> None:
         """Write the gradient to `out`, in the caller's layout."""
-        total = sums.slots[0]
-        for slot in sums.slots[1:]:
-            total += slot
+        total = self._total(sums)
+        if sums.drained is not None:
+            sums.drained.add(total)
+            total = sums.drained.value
         geometry = self.geometry
         in_group = geometry.in_channels // geometry.groups
         total = total.reshape(geometry.out_channels, in_group, *geometry.window.kernel)

@@ -1,0 +1,102 @@
+"""The weight gradient of very large images, a box of the result's positions at a time.
+
+Each box is a problem of its own, so that no launch takes long, no table and no workspace grows with
+the image, and their gradients are added with compensation (`numbaconv.long_sums`).
+"""
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from numbaconv import call, strips
+from numbaconv.arrays import Array
+from numbaconv.geometry import ConvGeometry, Ints
+from numbaconv.long_sums import Total
+
+if TYPE_CHECKING:
+    from numbaconv.weight_grad import Plan as AnyPlan
+
+# Positions of a box, and along its last axis.
+_MOST_POSITIONS = 1 << 19
+_MOST_COLUMNS = 1 << 15
+
+
+def needed(geometry: ConvGeometry, work: np.dtype[Any]) -> bool:
+    """Return whether one image is too large for a plan of its own."""
+    output = geometry.window.output
+    return (
+        call.is_huge(geometry, work)
+        or math.prod(output) > 2 * _MOST_POSITIONS
+        or output[-1] > 2 * _MOST_COLUMNS
+    )
+
+
+class Plan:
+    """A problem in boxes.
+
+    Parameters
+    ----------
+    geometry : ConvGeometry
+        The convolution; its padding is of zeros, unless `make`'s plans take another.
+    shape : tuple of int
+        Of the gradient.
+    dtype : dtype
+        Of all arrays.
+    make : callable
+        Returns the plan of a geometry.
+    """
+
+    images_at_once = 1
+    images_a_sum = 1 << 62
+
+    def __init__(
+        self, geometry: ConvGeometry, shape: Ints, dtype: np.dtype[Any],
+        make: Callable[[ConvGeometry], "AnyPlan"],
+    ) -> None:  # fmt: skip
+        self.shape, self.dtype, self.make = shape, dtype, make
+        self.boxes = strips.weight_boxes(geometry, _sizes(geometry, dtype))
+
+    def readable(self, array: Array) -> bool:
+        """Return whether an array of the right dtype is read where it is: boxes are copied."""
+        return True
+
+    def start(self, images: int) -> list[Total]:
+        """Return a sum of nothing."""
+        return []
+
+    def add(self, sums: list[Total], x: Array, grad: Array, first: int, parallel: bool) -> None:
+        """Add what some images come to."""
+        for n in range(len(x)):
+            for geometry, source, target in self.boxes:
+                plan = self.make(geometry)
+                part = np.empty(self.shape, self.dtype)
+                own = plan.start(1)
+                a, b = (np.ascontiguousarray(array) for array in (x[n][source[1:]],
+                                                                  grad[n][target[1:]]))  # fmt: skip
+                plan.add(own, a[None], b[None], 0, parallel)
+                plan.finish(own, part, parallel)
+                if sums:
+                    sums[0].add(part)
+                else:
+                    sums.append(Total(part))
+
+    def drain(self, sums: list[Total]) -> None:
+        """Do nothing: the sum is compensated already."""
+
+    def finish(self, sums: list[Total], out: Array, parallel: bool) -> None:
+        """Write the gradient to `out`."""
+        out[...] = sums[0].value
+
+
+def _sizes(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Ints:
+    """Return the sizes of boxes along each axis."""
+    output = geometry.window.output
+    image = geometry.flops // max(geometry.batch, 1)
+    each = list(strips.box_sizes(output, image, call.strip_flops(dtype)))
+    each[-1] = min(each[-1], _MOST_COLUMNS)
+    for axis in range(len(each)):
+        while math.prod(each) > _MOST_POSITIONS and each[axis] > 1:
+            each[axis] = -(-each[axis] // 2)
+    return tuple(each)

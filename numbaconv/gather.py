@@ -199,6 +199,8 @@ def gather_position(
 
 @kernel
 def im2col_columns(
+    begin: int,
+    end: int,
     x: Array,
     x_place: Place,
     packed: Place,
@@ -209,12 +211,15 @@ def im2col_columns(
     cols: Array,
     cols_place: Place,
 ) -> None:
-    """Write patches as columns; a task is `block` output positions of one channel."""
+    """Write patches as columns; a task is `block` output positions of one channel.
+
+    Of all tasks, those from `begin` to `end`.
+    """
     positions = packed[6] * packed[7] * packed[8]
     taps = packed[3] * packed[4] * packed[5]
     blocks = (positions + block - 1) // block
-    for index in numba.prange(batch * channels * blocks):
-        task: Any = np.int64(index)
+    for index in numba.prange(end - begin):
+        task: Any = begin + np.int64(index)
         window = unpack_window(packed)
         n = task // (channels * blocks)
         c = task // blocks % channels
@@ -238,6 +243,8 @@ def im2col_columns(
 
 @kernel
 def im2col_rows(
+    begin: int,
+    end: int,
     x: Array,
     x_place: Place,
     packed: Place,
@@ -252,8 +259,8 @@ def im2col_rows(
     positions = packed[6] * packed[7] * packed[8]
     taps = packed[3] * packed[4] * packed[5]
     blocks = (positions + block - 1) // block
-    for index in numba.prange(batch * blocks):
-        task: Any = np.int64(index)
+    for index in numba.prange(end - begin):
+        task: Any = begin + np.int64(index)
         window = unpack_window(packed)
         n = task // blocks
         l0 = task % blocks * block

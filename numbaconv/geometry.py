@@ -151,6 +151,16 @@ class Window:
         return math.prod(self.kernel)
 
     @property
+    def overlap(self) -> int:
+        """The number of windows, at most, that cover one position of the input."""
+        return math.prod(
+            min(-(-k // (s // math.gcd(s, d))), n)
+            for k, s, d, n in zip(
+                self.kernel, self.stride, self.dilation, self.output, strict=True
+            )
+        )  # fmt: skip
+
+    @property
     def is_pointwise(self) -> bool:
         """Whether each output position reads exactly the input position of its own index."""
         return self.taps == 1 and self.output == self.size and not any(map(any, self.padding))

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from numbaconv import arguments, recording, threads
+from numbaconv import arguments, launches, recording, threads, workspace
 from numbaconv.arrays import Array, as_batch, flatten, is_direct, overlaps_itself
 from numbaconv.geometry import Window, join_shape, split_shape
+from numbaconv.long_sums import SHORT_SUM
 
 # Output positions a task: a channel's rows of that length, written one after the other, stay in L1.
 _COLUMN_BLOCK = 4096
@@ -19,6 +20,8 @@ _COLUMN_BLOCK = 4096
 _LARGEST_SIZE = 2**62
 # Patches a task where each patch is a row.
 _ROW_BLOCK = 32
+# Positions of a row of the result that are a task.
+_PIECE = 1 << 14
 
 
 def im2col(
@@ -166,19 +169,12 @@ def _gather(
     blocks = -(-window.positions // block)
     tasks = len(x) * blocks * (1 if as_rows else channels)
     workers = threads.worker_count(tasks, work=out.size, parallel=parallel)
-    threads.run(
-        gather.im2col_rows if as_rows else gather.im2col_columns,
-        workers,
-        flat.data,
-        flat.place,
-        window.packed,
-        len(x),
-        channels,
-        not channels_last,
-        block,
-        cols.data,
-        cols.place,
-    )
+    for begin, end in launches.ranges(tasks, out.size, launches.MOST_MOVED):
+        threads.run(
+            gather.im2col_rows if as_rows else gather.im2col_columns, workers, begin, end,
+            flat.data, flat.place, window.packed, len(x), channels, not channels_last, block,
+            cols.data, cols.place,
+        )  # fmt: skip
 
 
 def _bits(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -302,20 +298,31 @@ def _fold(
 
     flat = flatten(cols, channels_last=False)
     result = flatten(out, channels_last=channels_last)
-    rows = len(out) * math.prod(window.size[:-1]) * (1 if as_rows else channels)
-    workers = threads.worker_count(rows, work=cols.size, parallel=parallel)
-    threads.run(
-        fold.col2im_rows if as_rows else fold.col2im_columns,
-        workers,
-        flat.data,
-        flat.place,
-        window.packed,
-        len(out),
-        channels,
-        not channels_last,
-        result.data,
-        result.place,
-    )
+    long = window.overlap > SHORT_SUM
+    by_channel = as_rows and not long
+    piece = min(window.size[-1], _PIECE)
+    tasks = len(out) * math.prod(window.size[:-1]) * -(-window.size[-1] // piece)
+    tasks *= 1 if by_channel else channels
+    workers = threads.worker_count(tasks, work=cols.size, parallel=parallel)
+    steps = flat.place[[5, 2] if as_rows else [2, 5]]
+    space, waiting = None, result.data[:0].reshape(workers, 0)
+    if long:
+        space = workspace.take(workers * 2 * fold.SEGMENT * work.itemsize)
+        waiting = space.view(work, (workers, 2 * fold.SEGMENT))
+    for begin, end in launches.ranges(tasks, cols.size, launches.MOST_MOVED):
+        if by_channel:
+            threads.run(
+                fold.col2im_by_channel, workers, begin, end, flat.data, flat.place, window.packed,
+                channels, not channels_last, piece, result.data, result.place,
+            )  # fmt: skip
+        else:
+            threads.run(
+                fold.col2im_by_position, workers, workers, begin, end, flat.data, flat.place,
+                steps, window.packed, channels, not channels_last, piece, result.data,
+                result.place, waiting,
+            )  # fmt: skip
+    if space is not None:
+        workspace.give_back(space)
 
 
 def kernel_matrix(

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 #: Taps of pools, summed or compared, that take a thread some tenths of a second at most.
 MOST_TAPS = 1 << 28
+#: Elements that are moved, some nanoseconds each at worst.
+MOST_MOVED = 1 << 27
 
 
 def ranges(tasks: int, work: int, most: int) -> Iterator[tuple[int, int]]:

@@ -17,6 +17,8 @@ from numbaconv.jit import device
 #: Terms that are summed one after another; of more, parts of at most `PART`.
 LONGEST = 4096
 PART = 2048
+#: Addends of col2im, which may be sums themselves, that are added one after another.
+SHORT_SUM = 1024
 # Terms of a part that NumPy sums.
 _FEW = 256
 

@@ -18,10 +18,11 @@ import numpy as np
 
 from numbaconv import blas, threads
 from numbaconv.arrays import Array, Place, flatten, writeable
-from numbaconv.fold import fold_row_by_position
+from numbaconv.fold import SEGMENT, fold_row_by_position
 from numbaconv.geometry import Axes, ConvGeometry, three_axes
 from numbaconv.indexing import WindowAxes, end_reaching, first_reaching, split_axes, unpack_window
 from numbaconv.jit import device, kernel
+from numbaconv.long_sums import LONGEST, PART, SHORT_SUM, fold_part, whole_sums
 from numbaconv.matmul import multiply
 from numbaconv.packed import Packed
 from numbaconv.runs import copy_run
@@ -37,6 +38,9 @@ class Box:
 
     channels: int
     positions: Axes
+    outputs: int  # whose products with the kernel matrix are summed at once
+    long_columns: bool  # whether there are more of them
+    long_folds: bool  # whether more columns are folded into a position than are added in a row
     workspace: int  # elements
 
     @classmethod
@@ -47,9 +51,15 @@ class Box:
         channels = max(1, min(in_group, _MOST_ELEMENTS // window.taps))
         size = list(three_axes(window.size, 1))
 
+        group_outputs = geometry.out_channels // geometry.groups
+        outputs = group_outputs if group_outputs <= LONGEST else PART
+        long_columns, long_folds = group_outputs > LONGEST, window.overlap > SHORT_SUM
+        # Columns, and where they are long sums, the product of a part and what rounding takes.
+        copies = 3 if long_columns else 1
+
         def elements() -> int:
             reached = math.prod(_reached(geometry, tuple(size)))  # type: ignore[arg-type]
-            return reached * (geometry.out_channels // geometry.groups + channels * window.taps)
+            return reached * (outputs + copies * channels * window.taps)
 
         while elements() * dtype.itemsize > _BOX_BYTES:
             # Rows first: they cost the least to compute twice where boxes meet.
@@ -62,7 +72,10 @@ class Box:
                 size[2] = -(-size[2] // 2)
             else:
                 break
-        return cls(channels, (size[0], size[1], size[2]), elements())
+        workspace = elements() + (2 * SEGMENT if long_folds else 0)
+        return cls(
+            channels, (size[0], size[1], size[2]), outputs, long_columns, long_folds, workspace
+        )
 
 
 def _reached(geometry: ConvGeometry, size: Axes) -> Axes:
@@ -101,13 +114,24 @@ class Plan:
         return ()
 
     def pack(self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool) -> Packed:
-        """Return the transposed kernel matrices, ``(groups, K, O/groups)``."""
+        """Return the transposed kernel matrices, ``(groups, K * O/groups)``.
+
+        Each block of outputs whose products are summed at once is a contiguous ``(K, outputs)``.
+        """
         geometry = self.geometry
         if geometry.channels_last:
             weight = np.moveaxis(weight, (-1, -2), (0, 1))
         outputs = geometry.out_channels // geometry.groups
         matrix = weight.reshape(geometry.groups, outputs, geometry.patch_size)
-        return Packed(writeable(np.ascontiguousarray(matrix.swapaxes(1, 2))), bias)
+        if outputs <= LONGEST:
+            flat = np.ascontiguousarray(matrix.swapaxes(1, 2)).reshape(geometry.groups, -1)
+            return Packed(writeable(flat), bias)
+        flat = np.empty((geometry.groups, matrix[0].size), matrix.dtype)
+        for group, to in zip(matrix, flat, strict=True):
+            for o in range(0, outputs, PART):
+                block = group[o : o + PART].T
+                to[o * len(block) :][: block.size].reshape(block.shape)[...] = block
+        return Packed(flat, bias)
 
     def run(self, x: Array, packed: Packed, out: Array, parallel: bool) -> None:
         """Write the transposed convolution to `out`; arrays of any strides will do."""
@@ -128,7 +152,10 @@ class Plan:
                 _fold_products, workers, workers, tasks, source.data, source.place,
                 geometry.window.packed,
                 np.array([in_group, groups, geometry.out_channels // groups], np.int64),
-                np.array([box.channels, *box.positions, *parts], np.int64),
+                np.array(
+                    [box.channels, *box.positions, *parts, box.outputs, box.long_columns,
+                     box.long_folds], np.int64,
+                ),
                 packed.weight, bias, np.empty((workers, box.workspace), self.dtype),
                 target.data, target.place,
             )  # fmt: skip
@@ -193,20 +220,35 @@ def _fold_box(
     depths, heights, widths = d_end - d_low, h_end - h_low, w_end - w_low
     n = depths * heights * widths
     taps = window.kernel[0] * window.kernel[1] * window.kernel[2]
+    size = (c1 - c0) * taps
+    columns = workspace[boxes[7] * n : boxes[7] * n + size * n]
     if n > 0:
         start = x_place[0] + image * x_place[1] + group * outputs * x_place[2]
         start += d_low * x_place[3] + h_low * x_place[4] + w_low * x_place[5]
-        for o in range(outputs):
-            for d in range(depths):
-                for h in range(heights):
-                    copy_run(
-                        x, start + o * x_place[2] + d * x_place[3] + h * x_place[4], x_place[5],
-                        workspace, o * n + (d * heights + h) * widths, 1, widths,
-                    )  # fmt: skip
-        reached = workspace[: outputs * n].reshape(outputs, n)
-        columns = workspace[outputs * n : (outputs + (c1 - c0) * taps) * n]
-        rows = weight[group, c0 * taps : c1 * taps]
-        multiply(rows, reached, columns.reshape((c1 - c0) * taps, n))
+        for o0 in range(0, outputs, boxes[7]):
+            count = min(boxes[7], outputs - o0)
+            for o in range(count):
+                for d in range(depths):
+                    for h in range(heights):
+                        at = start + (o0 + o) * x_place[2] + d * x_place[3] + h * x_place[4]
+                        to = o * n + (d * heights + h) * widths
+                        copy_run(x, at, x_place[5], workspace, to, 1, widths)
+            reached = workspace[: count * n].reshape(count, n)
+            first = in_group * taps * o0 + c0 * taps * count
+            rows = weight[group, first : first + size * count].reshape(size, count)
+            if not boxes[8]:
+                multiply(rows, reached, columns.reshape(size, n))
+                continue
+            begin = boxes[7] * n + size * n
+            product = workspace[begin : begin + size * n]
+            low = workspace[begin + size * n : begin + 2 * size * n]
+            multiply(rows, reached, product.reshape(size, n))
+            fold_part(product, columns, low, o0 == 0)
+            if o0 + count == outputs:
+                whole_sums(columns, low, columns)
+    waiting = workspace[:0]
+    if boxes[9]:
+        waiting = workspace[workspace.size - 2 * SEGMENT :]
     inner = WindowAxes(
         (d1 - d0, h1 - h0, w1 - w0),
         window.kernel,
@@ -224,15 +266,15 @@ def _fold_box(
         channel = group * in_group + c
         for d in range(d1 - d0):
             for h in range(h1 - h0):
-                first = out_place[0] + image * out_place[1] + channel * out_place[2]
-                first += (d0 + d) * out_place[3] + (h0 + h) * out_place[4] + w0 * out_place[5]
+                to = out_place[0] + image * out_place[1] + channel * out_place[2]
+                to += (d0 + d) * out_place[3] + (h0 + h) * out_place[4] + w0 * out_place[5]
                 fold_row_by_position(
-                    workspace, outputs * n, n, 1, inner, c - c0, c1 - c0, True, d, h, out, first,
-                    out_place[5],
+                    columns, 0, n, 1, inner, c - c0, c1 - c0, True, d, h, 0, w1 - w0, out, to,
+                    out_place[5], waiting,
                 )  # fmt: skip
                 if bias.size:
                     for w in range(w1 - w0):
-                        out[first + w * out_place[5]] += bias[channel]
+                        out[to + w * out_place[5]] += bias[channel]
 
 
 @device

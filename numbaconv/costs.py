@@ -67,8 +67,19 @@ def choose(
     }
     if request in routes.NAMES:
         return request, costs
-    allowed = costs if request == "auto" else {n: costs[n] for n in costs if n in routes.EXACT}
+    allowed = {name: costs[name] for name in costs if may_choose(request, name, dtype)}
     return min(allowed, key=allowed.__getitem__), costs
+
+
+def may_choose(request: str, name: str, dtype: np.dtype[Any]) -> bool:
+    """Return whether "auto" or "exact" may choose an algorithm.
+
+    The error of "fft" is bounded by norms, so in double precision small results beside large ones
+    would be wrong.
+    """
+    if name in routes.EXACT:
+        return True
+    return request == "auto" and (name != "fft" or dtype in (np.float32, np.complex64))
 
 
 def _weights(geometry: ConvGeometry) -> int:
@@ -157,7 +168,7 @@ def _fft(geometry: ConvGeometry, dtype: np.dtype[Any], prepared: bool) -> float:
 
     this = plan(geometry, dtype)
     points = math.prod(this.block)
-    transform = points * math.log2(points) * 2.0 * (2 if dtype.itemsize > 4 else 1)
+    transform = points * math.log2(points) * 4.0
     blocks = geometry.batch * this.blocks
     products = points * geometry.out_channels * geometry.in_channels / geometry.groups * 2.5
     cycles = blocks * ((geometry.in_channels + geometry.out_channels) * transform + products)

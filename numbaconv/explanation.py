@@ -1,6 +1,7 @@
 """explain and algorithms: which algorithm runs a problem, and why."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -207,10 +208,28 @@ def _reason(found: call.Call, request: str, prepared: bool) -> str:
     """Say in words why this algorithm runs."""
     if request not in ("auto", "exact"):
         return "it was asked for"
-    others = sorted(cost for name, cost in found.costs.items() if name != found.algorithm)
+    others = sorted(
+        cost
+        for name, cost in found.costs.items()
+        if name != found.algorithm and costs.may_choose(request, name, found.work)
+    )
     weights = "with prepared weights" if prepared else "with weights packed in the call"
     if not others:
         return f"nothing else can run this problem {weights}"
     ratio = others[0] / found.costs[found.algorithm]
     among = "" if request == "auto" else " of those that sum every product"
-    return f"the cheapest{among} {weights}, {ratio:.2g} times cheaper than the next"
+    return (
+        f"the cheapest{among} {weights}, {ratio:.2g} times cheaper than the next"
+        f"{_faster_fft(found, request)}"
+    )
+
+
+def _faster_fft(found: call.Call, request: str) -> str:
+    """Say where an FFT would cost less, which is not chosen because of how it rounds."""
+    cost = found.costs.get("fft", math.inf)
+    if cost >= found.costs[found.algorithm] or costs.may_choose(request, "fft", found.work):
+        return ""
+    return (
+        f"; algorithm='fft' would be {found.costs[found.algorithm] / cost:.2g} times cheaper, but "
+        "its error is bounded by norms alone: small results beside large ones may be wrong"
+    )

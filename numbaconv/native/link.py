@@ -113,6 +113,16 @@ def fetch_add(context: Any, counter: Any) -> Any:
 
 
 @specialised
+def load_float(context: Any, address: Any) -> Any:
+    """``load_float(address)`` returns the float32 there."""
+
+    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return builder.load(builder.inttoptr(values[0], ir.FloatType().as_pointer()))
+
+    return types.float32(types.intp), codegen
+
+
+@specialised
 def copy_bytes(context: Any, to: Any, source: Any, nbytes: Any) -> Any:
     """``copy_bytes(to, source, nbytes)`` copies memory that does not overlap."""
 

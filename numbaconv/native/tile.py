@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils
 
 from numbaconv.long_sums import LONGEST, PART
 from numbaconv.native import isa, link
@@ -21,11 +20,13 @@ from numbaconv.native.emit import I1, Emitter, dtype_code
 _AHEAD_PACKED = 16
 _AHEAD_TABLE = 8
 _UNROLL = 2
+# Added to the kind of a tile whose sums are long.
+_LONG = 4
 
 
 def tile(
     rows: int, vectors: int, dtype: np.dtype[Any], *, masked: bool, swapped: bool = False,
-    step: int = 1,
+    step: int = 1, terms: int,
 ) -> int:  # fmt: skip
     """Return the address of the tile that multiplies ``(rows, k) x (k, vectors * lanes)``.
 
@@ -38,9 +39,12 @@ def tile(
     A `swapped` tile is the transpose: ``a + offsets[i]`` points to the left operand's i-th rows
     (pixels), `b` to a packed right operand (weights), and the bias is one element a column.
 
-    With a `step` the elements of a row of the result are so far apart; what lies between stays.
+    With a `step` the elements of a row of the result are so far apart; what lies between stays. It
+    is called with at most so many `terms`, k.
     """
     kind = 2 * swapped + masked
+    if terms > LONGEST and dtype.kind == "f":
+        kind += _LONG
     lanes, code = isa.host().lanes(dtype), dtype_code(dtype)
     return link.address(_tile, rows, vectors, lanes, code, kind, step)
 
@@ -68,7 +72,7 @@ def _multiply(
 def _emit(
     b: Any, values: list[Any], mr: int, nv: int, lanes: int, code: int, kind: int, apart: int
 ) -> None:
-    swapped, masked = kind >= 2, kind % 2 == 1
+    long, swapped, masked = kind >= _LONG, kind % _LONG >= 2, kind % 2 == 1
     k, left, right, offsets, c, c_stride, bias, accumulate, valid_rows, width = values
     e = Emitter(b, code, lanes)
     step = lanes * e.size
@@ -152,7 +156,7 @@ def _emit(
         return list(loop.values)
 
     operand = right if swapped else left
-    if e.is_float:
+    if long:
         sums = _in_parts(e, k, rounds, operand, offsets, sums)
     else:
         sums = rounds(k, operand, offsets, sums)[2:]
@@ -179,66 +183,20 @@ def _in_parts(
     e: Emitter, k: Any, rounds: Callable[..., list[Any]], packed: Any, table: Any,
     sums: list[Any],
 ) -> list[Any]:  # fmt: skip
-    """Return the sums after `k` rounds; those of a long sum wait in memory between its parts.
-
-    See `numbaconv.long_sums`.
-    """
-    b = e.b
-    long = b.icmp_signed(">", k, e.i64(LONGEST))
-    part = b.select(long, e.i64(PART), k)
-    parts = b.select(long, b.sdiv(b.add(k, e.i64(PART - 1)), e.i64(PART)), e.i64(1))
-    waiting = [cgutils.alloca_once(b, e.vector) for _ in range(2 * len(sums))]
-    for slot in waiting:
-        slot.align = e.lanes * e.size
-    started = _where_long(e, long, sums, lambda values: _begin(e, waiting, values))
-    with e.loop(parts, [packed, table, *started], "parts") as loop:
+    """Return the sums after `k` rounds, `PART` at a time: see `numbaconv.long_sums`."""
+    b, count = e.b, len(sums)
+    most = e.i64(PART)
+    parts = b.sdiv(b.add(k, e.i64(PART - 1)), most)
+    # What the compiler cannot keep in registers between the parts it puts on the stack.
+    with e.loop(parts, [packed, table, *sums, *[e.zero] * count], "parts") as loop:
         packed, table, *held = loop.values
-        left = b.sub(k, b.mul(loop.index, part))
-        packed, table, *held = rounds(
-            b.select(b.icmp_signed("<", left, part), left, part), packed, table, held
-        )
-        kept = _where_long(e, long, held, lambda values: _fold(e, waiting, values))
-        loop.next([packed, table, *kept])
-    return _where_long(e, long, list(loop.values[2:]), lambda values: _whole(e, waiting))
-
-
-def _where_long(
-    e: Emitter, long: Any, values: list[Any], change: Callable[[list[Any]], list[Any]]
-) -> list[Any]:
-    """Return `values`, or of a long sum what `change` emits for them."""
-    b = e.b
-    before = b.block
-    other, join = b.append_basic_block("long"), b.append_basic_block("joined")
-    b.cbranch(long, other, join)
-    b.position_at_end(other)
-    changed = change(values)
-    after = b.block
-    b.branch(join)
-    b.position_at_end(join)
-    found = []
-    for value, new in zip(values, changed, strict=True):
-        phi = b.phi(e.vector)
-        phi.add_incoming(value, before)
-        phi.add_incoming(new, after)
-        found.append(phi)
-    return found
-
-
-def _begin(e: Emitter, waiting: list[Any], values: list[Any]) -> list[Any]:
-    for n, value in enumerate(values):
-        e.b.store(value, waiting[2 * n])
-        e.b.store(e.zero, waiting[2 * n + 1])
-    return [e.zero] * len(values)
-
-
-def _fold(e: Emitter, waiting: list[Any], values: list[Any]) -> list[Any]:
-    for n, value in enumerate(values):
-        pair = waiting[2 * n : 2 * n + 2]
-        for place, held in zip(pair, e.two_sum(*map(e.b.load, pair), value), strict=True):
-            e.b.store(held, place)
-    return [e.zero] * len(values)
-
-
-def _whole(e: Emitter, waiting: list[Any]) -> list[Any]:
-    held = [e.b.load(place) for place in waiting]
-    return [e.whole_sum(*held[n : n + 2]) for n in range(0, len(held), 2)]
+        left = b.sub(k, b.mul(loop.index, most))
+        left = b.select(b.icmp_signed("<", left, most), left, most)
+        packed, table, *part = rounds(left, packed, table, [e.zero] * count)
+        pairs = [
+            e.two_sum(high, low, value)
+            for high, low, value in zip(held[:count], held[count:], part, strict=True)
+        ]
+        loop.next([packed, table, *(high for high, _ in pairs), *(low for _, low in pairs)])
+    held = list(loop.values[2:])
+    return [e.whole_sum(*pair) for pair in zip(held[:count], held[count:], strict=True)]

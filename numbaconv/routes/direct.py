@@ -348,7 +348,11 @@ class Schedule:
             out_depth=plan.place.depth, out_row=plan.place.row, out_column=plan.place.column,
         )  # fmt: skip
         runs = {width} if not layout.flat else {min(self.chunk, positions), positions % self.chunk}
-        tiles = _swapped_tiles(plan, runs) if plan.swapped else _tiles(plan, runs, step)
+        terms = block * geometry.window.taps
+        if plan.swapped:
+            tiles = _swapped_tiles(plan, runs, terms)
+        else:
+            tiles = _tiles(plan, runs, step, terms)
         movers = np.zeros(3, np.int64)
         if geometry.channels_last or plan.swapped:
             movers[1] = transposer(plan.dtype)
@@ -367,23 +371,25 @@ class Schedule:
         )
 
 
-def _tiles(plan: Plan, runs: set[int], step: int) -> Array:
+def _tiles(plan: Plan, runs: set[int], step: int, terms: int) -> Array:
     """Return the addresses of the tiles: of whole ones, then by the vectors of narrower ones."""
     tiles = np.zeros(driver.MOST_VECTORS + 1, np.int64)
     if any(run >= step for run in runs):
-        tiles[0] = tile(plan.rows, plan.vectors, plan.dtype, masked=False, step=plan.step)
+        tiles[0] = tile(
+            plan.rows, plan.vectors, plan.dtype, masked=False, step=plan.step, terms=terms
+        )
     for v in {-(-(run % step) // plan.lanes) for run in runs} - {0}:
-        tiles[v] = tile(plan.rows, v, plan.dtype, masked=True, step=plan.step)
+        tiles[v] = tile(plan.rows, v, plan.dtype, masked=True, step=plan.step, terms=terms)
     return tiles
 
 
-def _swapped_tiles(plan: Plan, runs: set[int]) -> Array:
+def _swapped_tiles(plan: Plan, runs: set[int], terms: int) -> Array:
     """Return the addresses of swapped tiles by their pixels."""
     tiles = np.zeros(driver.MOST_ROWS + 1, np.int64)
     for run in runs - {0}:
         cuts = -(-run // plan.pixels)
         for n in {run // cuts, -(-run // cuts)}:
-            tiles[n] = tile(n, plan.vectors, plan.dtype, masked=True, swapped=True)
+            tiles[n] = tile(n, plan.vectors, plan.dtype, masked=True, swapped=True, terms=terms)
     return tiles
 
 

@@ -5,8 +5,9 @@ the padded input, each as long as SciPy's FFT likes it, are transformed, multipl
 conjugate spectra of the kernels, summed over the channels and transformed back; the part of a block
 that does not wrap around is the result. Strides take every n-th output, dilation spreads kernels.
 
-Rounding errors spread over a whole block, so small values beside large ones lose accuracy, and
-input that is not finite is convolved by the exact route instead.
+Rounding errors spread over a whole block, so small values beside large ones lose accuracy: it is
+computed in double precision, whatever the dtype, and in double precision "auto" does not choose it.
+Input that is not finite is convolved by the exact route instead.
 """
 
 import functools
@@ -57,6 +58,7 @@ class Plan:
 
     def __init__(self, geometry: ConvGeometry, dtype: np.dtype[Any]) -> None:
         self.geometry, self.dtype = geometry, dtype
+        self.work = np.dtype(np.complex128 if dtype.kind == "c" else np.float64)
         window = geometry.window
         self.spans = tuple(
             dilated_size(k, d) for k, d in zip(window.kernel, window.dilation, strict=True)
@@ -77,7 +79,7 @@ class Plan:
         """Return the kernels' conjugate spectra, ``(groups, O/groups, C/groups, *frequencies)``."""
         geometry = self.geometry
         kernels = np.moveaxis(weight, (-1, -2), (0, 1)) if geometry.channels_last else weight
-        spread = np.zeros((*kernels.shape[:2], *self.spans), self.dtype)
+        spread = np.zeros((*kernels.shape[:2], *self.spans), self.work)
         steps: list[Any] = [slice(None, None, d) for d in geometry.window.dilation]
         spread[(..., *steps)] = kernels
         # conj(F(conj w)) is the spectrum of the reversed kernel, for complex kernels too.
@@ -130,7 +132,7 @@ class Plan:
 
     def _block(self, image: Array, first: Ints) -> Array:
         """Return the padded input from dense position `first` on, as long as a block."""
-        block = np.zeros((len(image), *self.block), self.dtype)
+        block = np.zeros((len(image), *self.block), self.work)
         to: list[Any] = []
         taken: list[Any] = []
         for i, b, n, (low, _) in zip(
@@ -159,7 +161,7 @@ class Plan:
     def workspace_nbytes(self, images: int, workers: int) -> int:
         """Return the memory of a block, its spectra and its products."""
         channels = self.geometry.in_channels + self.geometry.out_channels
-        return 2 * channels * math.prod(self.block) * self.dtype.itemsize
+        return 2 * channels * math.prod(self.block) * self.work.itemsize
 
 
 def _lengths(geometry: ConvGeometry) -> Ints:

@@ -11,7 +11,8 @@ input is shared, and workers share the output channels. A tile's result does not
 lies in a block, nor on its neighbours.
 
 An image whose result is not finite somewhere is computed again by the direct route, because a tile
-spreads one NaN or infinity over all its outputs. So are all images where weights are not finite.
+spreads one NaN or infinity over all its outputs. So are all images where weights are not finite,
+and what holds nothing but tiny numbers, which the transforms would round to few bits.
 """
 
 import functools
@@ -193,21 +194,22 @@ class Plan:
             packed.bias_address, address(out), space.address,
             space.address + nbytes * workers, counter, *tables, *worker_tables,
         )  # fmt: skip
-        finite = not counter[1]
+        good = not counter[1]
         if recording.active:
             recording.keep(alive, constants=(self.no_bias,), check=counter[1:])
         workspace.give_back(space)
         kept.give_back(scratch)
-        if not finite:
+        if not good:
             recording.refuse()
             self._repair(x, packed, out, parallel)
 
     def _repair(self, x: Array, packed: Packed, out: Array, parallel: bool) -> None:
-        """Compute images again whose result is not finite somewhere."""
+        """Compute images again whose result is not finite somewhere, and those that are tiny."""
         exact = direct.plan(self.geometry, np.dtype(np.float32))
         panels = exact.pack(packed.plain_weight, packed.bias, parallel, keep=False)
+        tiny = _is_tiny(packed.weight)
         for n in range(len(x)):
-            if not np.isfinite(out[n]).all():
+            if tiny or _is_tiny(x[n]) or not np.isfinite(out[n]).all():
                 exact.run(x[n : n + 1], panels, out[n : n + 1], parallel)
         panels.release()
 
@@ -275,7 +277,7 @@ class Plan:
             [
                 copier(1, float32),
                 input_transform(*self.n),
-                tile(self.rows, self.vectors, float32, masked=False),
+                tile(self.rows, self.vectors, float32, masked=False, terms=self.channels),
                 output_transform(self.m[0], self.kernel[0], self.m[1], self.kernel[1]),
                 copier(1, float32, exact=True),
                 zeros.ctypes.data,
@@ -291,6 +293,11 @@ class Plan:
             np.array(shape, np.int64), natives, offsets,
             (zeros, rows),
         )  # fmt: skip
+
+
+def _is_tiny(array: Array) -> bool:
+    """Return whether an array's largest number is not zero, and tiny."""
+    return bool(0 < np.abs(array).max() < driver.TINY)
 
 
 def _aligned(nbytes: int) -> int:

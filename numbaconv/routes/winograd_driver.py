@@ -7,8 +7,11 @@ import numpy as np
 
 from numbaconv.arrays import Place
 from numbaconv.jit import device, kernel
-from numbaconv.native.link import call, fetch_add
-from numbaconv.routes.winograd_stages import find_rows, multiply, tiles_of, transform, unpack
+from numbaconv.native.link import call, fetch_add, load_float
+from numbaconv.routes.winograd_stages import Shape, find_rows, multiply, tiles_of, transform, unpack
+
+#: Below this, and 24 bits above the smallest number, transforms may round more than Winograd does.
+TINY = np.float32(2.0**-100)
 
 
 @kernel
@@ -28,9 +31,14 @@ def convolve(
     tables: Place,
     runs: Place,
 ) -> None:
-    """Convolve, all stages fused; ``counter[1]`` becomes 1 if any result is not finite."""
-    counter[0] = counter[1] = 0
+    """Convolve, all stages fused; ``counter[1]`` becomes 1 if an image must go another way.
+
+    So it must if a result is not finite, and if the image's or the kernels' largest number is so
+    small that the transforms would round it.
+    """
+    counter[0] = 0
     s = unpack(packed)
+    counter[1] = _has_tiny(s, images, x, weight)
     panels = (images * s.down * s.across + s.panel - 1) // s.panel
     blocks = (panels + s.block - 1) // s.block
     for index in numba.prange(workers):
@@ -59,8 +67,9 @@ def convolve_shared(
     runs: Place,
 ) -> None:
     """Do the same with transformed tiles that all workers share, for few tiles."""
-    counter[0] = counter[1] = 0
+    counter[0] = 0
     s = unpack(packed)
+    counter[1] = _has_tiny(s, images, x, weight)
     panels = (images * s.down * s.across + s.panel - 1) // s.panel
     blocks = (panels + s.block - 1) // s.block
     for first in range(0, blocks, s.group):
@@ -79,6 +88,46 @@ def convolve_shared(
                 worker, first, count, images, weight, bias, out, memory, shared, counter, packed,
                 natives, offsets, tables[worker], runs[worker],
             )  # fmt: skip
+
+
+@device
+def _has_tiny(s: Shape, images: int, x: int, weight: int) -> int:
+    """Return 1 if an image, or the kernels, hold nothing but tiny numbers; usually a glance."""
+    row = s.width * 4
+    for image in range(images):
+        largest = np.float32(0.0)
+        for c in range(s.channels):
+            for h in range(s.height):
+                start = x + image * s.x_image + c * s.x_channel + h * s.x_row
+                largest = max(largest, _largest(start, row, largest))
+                if largest >= TINY:
+                    break
+            if largest >= TINY:
+                break
+        if np.float32(0.0) < largest < TINY:
+            return 1
+    # Transformed kernels, whose lines are followed by gaps.
+    largest = np.float32(0.0)
+    for block in range(s.out_blocks):
+        for element in range(s.n_tall * s.n_wide):
+            start = weight + block * s.weight_block + element * s.weight_xi
+            largest = max(largest, _largest(start, s.channels * s.tile_rows * 4, largest))
+            if largest >= TINY:
+                return 0
+    return int(largest > np.float32(0.0))
+
+
+@device
+def _largest(start: int, nbytes: int, least: float) -> float:
+    """Return the largest magnitude of float32s, or the first that is not tiny."""
+    found = np.float32(least)
+    for at in range(start, start + nbytes, 4):
+        value = abs(load_float(at))
+        if value > found:
+            found = value
+            if found >= TINY:
+                return found
+    return found
 
 
 @device

@@ -15,12 +15,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numbaconv import call, costs, routes
+from numbaconv import call, costs, recording, routes
 from numbaconv.arrays import Array
 from numbaconv.geometry import ConvGeometry, Window, three_axes
 from numbaconv.packed import Packed
 from numbaconv.routes import direct, winograd
+from numbaconv.transposed import im2col
 from numbaconv.transposed.axis_phases import MOST_PHASES, AxisPhase, axis_phases
+from numbaconv.transposed.hidden import Borders
 from numbaconv.transposed.weights import Flip, Sweep
 
 # Bytes of results that the phases make in turns.
@@ -82,7 +84,9 @@ class Plan:
             window.size, window.output, window.kernel, window.stride, window.dilation,
             (low for low, _ in window.padding), strict=True,
         )  # fmt: skip
-        for parts in itertools.product(*(axis_phases(*axis) for axis in axes)):
+        along = [axis_phases(*axis) for axis in axes]
+        self.borders = Borders(geometry, along)
+        for parts in itertools.product(*along):
             target = tuple(
                 slice(p.first, None, s) for p, s in zip(parts, window.stride, strict=True)
             )
@@ -187,7 +191,7 @@ class Plan:
         return sweeps
 
     def run(self, x: Array, packed: Any, out: Array, parallel: bool) -> None:
-        """Write the transposed convolution to `out`."""
+        """Write the transposed convolution to `out`; weights that leak go the reference's way."""
         for n in range(0, len(x), self.images):
             images, results = x[n : n + self.images], out[n : n + self.images]
             if self.blanks:
@@ -198,6 +202,13 @@ class Plan:
                     phase.spread.run(source, weights, target, parallel)
                 else:
                     call.run_parts(phase.call, source, weights, target, parallel)
+        if self.borders.exist and self.dtype.kind == "f" and self.borders.has_nan(out[0]):
+            recording.refuse()
+            # What images hold must not decide: other images would get other bits.
+            if not np.isfinite(packed.weight).all():
+                reference = im2col.Plan(self.geometry, self.dtype)
+                whole = reference.pack(packed.weight, packed.bias, parallel, keep=False)
+                reference.run(x, whole, out, parallel)
 
     def workspace_nbytes(self, images: int, workers: int) -> int:
         """Return the memory that `run` borrows."""

@@ -150,9 +150,10 @@ class Plan:
 
     def _natives(self) -> Array:
         step = 0 if self.geometry.channels_last or self.stride[2] > 2 else self.stride[2]
+        positions = max(self.cut.images, 1) * self.cut.rows * self.output[2]
         return np.array(
             [
-                tile(self.rows, self.vectors, self.dtype, masked=False),
+                tile(self.rows, self.vectors, self.dtype, masked=False, terms=positions),
                 transposer(self.dtype),
                 copier(step, self.dtype),
                 copier(1, self.dtype),

@@ -41,7 +41,7 @@ def _multiply(threads, count, function, memory, stride, offsets, row, rows, colu
 class Peak:
     def __init__(self, rows, vectors):
         dtype = np.dtype("f4")
-        self.function = tile(rows, vectors, dtype, masked=False)
+        self.function = tile(rows, vectors, dtype, masked=False, terms=1)
         self.rows, self.columns = rows, vectors * host().lanes(dtype)
         self.stride = 1 << 18
         self.space = Workspace(_THREADS * self.stride)

@@ -8,8 +8,11 @@ import numpy as np
 from numbaconv.arrays import Array, Place
 from numbaconv.indexing import WindowAxes, end_inside, first_inside, reaching_tap, unpack_window
 from numbaconv.jit import device, kernel
+from numbaconv.long_sums import LONGEST, whole_sums
 from numbaconv.native.link import call, fetch_add
 
+#: Positions of a group, of which is known which elements it reaches.
+GROUP = 64
 # Bytes of small planes that are cleared at once, before values are scattered over them.
 _CLEARED_BYTES = 1 << 15
 
@@ -273,7 +276,8 @@ def _windows_reaching(
 @kernel
 def scatter(
     workers: int,
-    tasks: int,
+    begin: int,
+    end: int,
     size: int,
     positions: int,
     channels: int,
@@ -286,33 +290,152 @@ def scatter(
 ) -> None:
     """Scatter `positions` values over the `size` elements, zero at first, of each plane of a task.
 
-    A task is a plane or, with channels last, an image, whose planes lie among each other; it has
-    `channels` of them. Small planes are taken together, so that they are cleared in one run.
+    A task, from `begin` to `end`, is a plane or, with channels last, an image, whose planes lie
+    among each other; it has `channels` of them. Small planes are taken together, so that they are
+    cleared in one run.
     """
     nbytes = size * channels * itemsize
     together = max(1, _CLEARED_BYTES // max(nbytes, 1)) if channels == 1 else 1
+    tasks = end - begin
     for index in numba.prange(workers):
         worker: Any = np.int64(index)
         flag = wrong[worker].ctypes.data
-        last = (worker + 1) * tasks // workers
-        for task in range(worker * tasks // workers, last, together):
+        last = begin + (worker + 1) * tasks // workers
+        for task in range(begin + worker * tasks // workers, last, together):
             planes = min(together, last - task)
             clear_run(out, task * nbytes, planes * nbytes)
-            start = task * positions * channels
-            outer, inner = (planes, positions) if channels == 1 else (positions, channels)
-            call(
-                scatterer,
-                (
-                    out.ctypes.data + task * nbytes, nbytes if channels == 1 else 0,
-                    0 if channels == 1 else itemsize, channels * itemsize, size,
-                    values + start * itemsize, indices + start * 8, outer, inner, flag,
-                ),
+            _scatter_task(
+                task, planes, size, positions, channels, itemsize, out.ctypes.data, values,
+                indices, scatterer, flag,
             )  # fmt: skip
 
 
 @device
+def _scatter_task(
+    task: int,
+    planes: int,
+    size: int,
+    positions: int,
+    channels: int,
+    itemsize: int,
+    out: int,
+    values: int,
+    indices: int,
+    scatterer: int,
+    flag: int,
+) -> None:
+    """Scatter the values of some planes, or of one image."""
+    nbytes = size * channels * itemsize
+    start = task * positions * channels
+    outer, inner = (planes, positions) if channels == 1 else (positions, channels)
+    call(
+        scatterer,
+        (
+            out + task * nbytes, nbytes if channels == 1 else 0, 0 if channels == 1 else itemsize,
+            channels * itemsize, size, values + start * itemsize, indices + start * 8, outer, inner,
+            flag,
+        ),
+    )  # fmt: skip
+
+
+@kernel
+def scatter_many(
+    workers: int,
+    begin: int,
+    end: int,
+    size: int,
+    positions: int,
+    channels: int,
+    out: Array,
+    values: Array,
+    indices: Place,
+    scatterer: int,
+    wrong: Place,
+    groups: Place,
+    low: Array,
+) -> None:
+    """Do the same where an element may get so many values that its sum is long.
+
+    So it is where too many groups of positions reach one element; then sums are compensated, in as
+    many bands of elements as `low` has room for. In `groups` are for each worker four rows, an
+    entry for each group.
+    """
+    tasks = end - begin
+    for index in numba.prange(workers):
+        worker: Any = np.int64(index)
+        for task in range(
+            begin + worker * tasks // workers, begin + (worker + 1) * tasks // workers
+        ):
+            start, first = task * positions * channels, task * size * channels
+            target = out[first : first + size * channels]
+            found = indices[start : start + positions * channels]
+            clear_run(target, 0, target.size)
+            if _most_addends(found, positions, channels, groups[worker]) <= LONGEST:
+                _scatter_task(
+                    task, 1, size, positions, channels, out.itemsize, out.ctypes.data,
+                    values.ctypes.data, indices.ctypes.data, scatterer,
+                    wrong[worker].ctypes.data,
+                )  # fmt: skip
+            else:
+                wrong[worker, 0] |= _scatter_exactly(
+                    found, values[start : start + positions * channels], size, channels, target,
+                    low[worker],
+                )  # fmt: skip
+
+
+@device
+def _most_addends(indices: Place, positions: int, channels: int, groups: Place) -> int:
+    """Return a bound of how many values one element gets, from the reach of groups of positions."""
+    count = (positions + GROUP - 1) // GROUP
+    least, most, below, above = groups[0], groups[1], groups[2], groups[3]
+    for g in range(count):
+        part = indices[g * GROUP * channels : min((g + 1) * GROUP, positions) * channels]
+        low, high = part[0], part[0]
+        for i in range(part.size):
+            low, high = min(low, part[i]), max(high, part[i])
+        least[g], most[g] = low, high
+    # The greatest so far, and the least from there on: both grow, so they can be searched.
+    for g in range(count):
+        above[g] = most[g] if g == 0 else max(above[g - 1], most[g])
+    for g in range(count - 1, -1, -1):
+        below[g] = least[g] if g == count - 1 else min(below[g + 1], least[g])
+    found = 0
+    for g in range(count):
+        first = np.searchsorted(above[:count], least[g])
+        last = np.searchsorted(below[:count], most[g], side="right")
+        found = max(found, last - first)
+    return found * GROUP
+
+
+@device
+def _scatter_exactly(
+    indices: Place, values: Array, size: int, channels: int, out: Array, low: Array
+) -> int:
+    """Add values to elements with compensation; return 1 if an index is wrong."""
+    wrong = 0
+    band = max(1, low.size // channels)
+    for b0 in range(0, size, band):
+        b1 = min(b0 + band, size)
+        clear_run(low, 0, (b1 - b0) * channels)
+        for i in range(indices.size):
+            index = indices[i]
+            if b0 <= index < b1:
+                at, c = index * channels + i % channels, (index - b0) * channels + i % channels
+                part = values[i]
+                total = out[at] + part
+                taken = total - out[at]
+                low[c] += (out[at] - (total - taken)) + (part - taken)
+                out[at] = total
+            elif index < -1 or index >= size:
+                wrong = 1
+        part_of = out[b0 * channels : b1 * channels]
+        whole_sums(part_of, low[: part_of.size], part_of)
+    return wrong
+
+
+@device
 def clear_run(out: Array, begin: int, count: int) -> None:
-    """Write zeros to `count` bytes."""
+    """Write zeros to `count` elements."""
     part = out[begin : begin + count]
     for i in range(part.size):
         part[i] = 0

@@ -4,13 +4,16 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv import call, recording, threads
-from numbaconv.arrays import Array, address, as_batch
+from numbaconv import call, launches, recording, threads, workspace
+from numbaconv.arrays import Array, address, as_batch, writeable
 from numbaconv.geometry import Ints, join_shape, split_shape
+from numbaconv.long_sums import LONGEST
 from numbaconv.native.pool import scatterer
 from numbaconv.pooling import driver
 from numbaconv.pooling.reduce import require_machine_code
 
+# What a worker keeps beside the elements whose sums are long.
+_BAND_BYTES = 1 << 22
 _SUITABLE: Any = ("C_CONTIGUOUS", "ALIGNED")
 
 
@@ -78,11 +81,31 @@ def _run(
         tasks, among = (len(source), channels) if channels_last else (len(source) * channels, 1)
         workers = threads.worker_count(tasks, work=source.size * 4, parallel=parallel)
         wrong = threads.tables(workers, 1)
-        threads.run(
-            driver.scatter, workers, workers, tasks, size, positions, among, work.itemsize,
-            fresh.reshape(-1).view(np.uint8), address(source), address(places),
-            scatterer(work, add=add, dense=not channels_last), wrong,
-        )  # fmt: skip
+        native = scatterer(work, add=add, dense=not channels_last)
+        many = add and positions > LONGEST and work.kind == "f"
+        space, more = None, ()
+        if many:
+            band = min(size * among, max(_BAND_BYTES // work.itemsize, among))
+            space = workspace.take(workers * band * work.itemsize)
+            more = (
+                threads.tables(workers, 4, -(-positions // driver.GROUP)),
+                space.view(work, (workers, band)),
+            )
+        for begin, end in launches.ranges(tasks, source.size, launches.MOST_MOVED // 4):
+            if many:
+                threads.run(
+                    driver.scatter_many, workers, workers, begin, end, size, positions, among,
+                    fresh.reshape(-1), writeable(source).reshape(-1), writeable(places).reshape(-1), native, wrong,
+                    *more,
+                )  # fmt: skip
+            else:
+                threads.run(
+                    driver.scatter, workers, workers, begin, end, size, positions, among,
+                    work.itemsize, fresh.reshape(-1).view(np.uint8), address(source),
+                    address(places), native, wrong,
+                )  # fmt: skip
+        if space is not None:
+            workspace.give_back(space)
         if recording.active:
             for flag in wrong:
                 recording.keep(check=flag)

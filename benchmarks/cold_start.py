@@ -14,7 +14,13 @@ from pathlib import Path
 
 from benchmarks import engines
 from benchmarks.suites.start import (
-    CALLS, FLOOR, FLOOR_MODULE, first_calls, import_over_numba, least, ours,
+    CALLS,
+    FLOOR,
+    FLOOR_MODULE,
+    first_calls,
+    import_over_numba,
+    least,
+    ours,
 )  # fmt: skip
 
 _TORCH = {

@@ -19,13 +19,16 @@ LARGEST = 2**31 - 1
 
 _DTYPES = tuple(np.dtype(c) for c in "bBhHiIlLqQefdFD")
 
+# Characters of a value in a message.
+_LONGEST_TEXT = 100
+
 Pairs = tuple[tuple[int, int], ...]
 
 
 def choice(value: Any, name: str, allowed: Sequence[str]) -> str:
     """Return `value`, which must be one of the strings `allowed`."""
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be one of {_listed(allowed)}, got {value!r}")
+        raise TypeError(f"{name} must be one of {_listed(allowed)}, got {shortened(value)}")
     if value not in allowed:
         raise ValueError(f"{name} must be one of {_listed(allowed)}, got {value!r}")
     return value
@@ -34,35 +37,59 @@ def choice(value: Any, name: str, allowed: Sequence[str]) -> str:
 def flag(value: Any, name: str) -> bool:
     """Return `value`, which must be a bool."""
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
+        raise TypeError(f"{name} must be True or False, got {shortened(value)}")
     return bool(value)
 
 
-def integer(value: Any, name: str, low: int, high: int = LARGEST) -> int:
-    """Return `value` as an int from `low` to `high`; floats and bools are no ints here."""
+def integer(
+    value: Any,
+    name: str,
+    low: int,
+    high: int = LARGEST,
+    expected: str = "an int",
+    whole: Any = None,
+) -> int:
+    """Return `value` as an int from `low` to `high`; floats and bools are no ints here.
+
+    Errors say what was `expected`, and where `value` is an entry, show the `whole`.
+    """
+    shown = shortened(value if whole is None else whole)
     if isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be an int, got {value!r}")
+        raise TypeError(f"{name} must be {expected}, got {shown}")
     try:
         number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an int, got {value!r}") from None
+    except Exception:
+        raise TypeError(f"{name} must be {expected}, got {shown}") from None
     if not low <= number <= high:
-        raise ValueError(f"{name} must be from {low} to {high}, got {number}")
+        entries = "" if whole is None else "hold ints "
+        between = f"from {low} to {high}" if high < 2**62 else f"of at least {low}"
+        be = "be " if whole is None else ""
+        raise ValueError(f"{name} must {be}{entries}{between}, got {shown}")
     return number
+
+
+def shortened(value: Any) -> str:
+    """Return a value as messages show it: what it is, where it is long."""
+    if isinstance(value, np.ndarray) and value.ndim > 1:
+        return f"an array of shape {value.shape}"
+    try:
+        text = repr(value)
+    except Exception:
+        text = object.__repr__(value)
+    return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 3]}..."
 
 
 def per_axis(
     value: Any, name: str, ndim: int, low: int = 1, high: int = LARGEST
 ) -> tuple[int, ...]:
     """Return one int per spatial axis, from an int or a sequence of `ndim` ints."""
+    expected = f"an int or one int per spatial axis ({ndim})"
     if not is_sequence(value):
-        return (integer(value, name, low, high),) * ndim
+        return (integer(value, name, low, high, expected),) * ndim
     values = list(value)
     if len(values) != ndim:
-        raise ValueError(
-            f"{name} must be an int or have one int per spatial axis ({ndim}), got {value!r}"
-        )
-    return tuple(integer(v, name, low, high) for v in values)
+        raise ValueError(f"{name} must be {expected}, got {shortened(value)}")
+    return tuple(integer(v, name, low, high, expected, whole=value) for v in values)
 
 
 def padding_pairs(
@@ -112,13 +139,29 @@ def _halves(total: int, padding: str) -> tuple[int, int]:
 
 def _explicit_pairs(value: Any, ndim: int) -> Pairs:
     """Return a ``(low, high)`` pair per spatial axis from ints, one per axis, or pairs."""
-    if is_sequence(value) and len(value) and all(is_sequence(v) for v in value):
-        if len(value) != ndim or any(len(v) != 2 for v in value):
-            raise ValueError(
-                f"padding must have one (low, high) pair per spatial axis ({ndim}), got {value!r}"
+    expected = (
+        f"an int, one int or one (low, high) pair per spatial axis ({ndim}), or one of "
+        f"{_listed(PADDINGS)}"
+    )
+    if not is_sequence(value):
+        number = integer(value, "padding", 0, expected=expected)
+        return ((number, number),) * ndim
+    entries = list(value)
+    pairs = [is_sequence(v) for v in entries]
+    if len(entries) != ndim or any(len(v) != 2 for v in entries if is_sequence(v)):
+        raise ValueError(f"padding must be {expected}, got {shortened(value)}")
+    if any(pairs) and not all(pairs):
+        raise TypeError(f"padding must be {expected}, got {shortened(value)}")
+    found = []
+    for entry in entries:
+        low, high = entry if pairs[0] else (entry, entry)
+        found.append(
+            (
+                integer(low, "padding", 0, expected=expected, whole=value),
+                integer(high, "padding", 0, expected=expected, whole=value),
             )
-        return tuple((integer(a, "padding", 0), integer(b, "padding", 0)) for a, b in value)
-    return tuple((p, p) for p in per_axis(value, "padding", ndim, low=0))
+        )
+    return tuple(found)
 
 
 def check_fit(
@@ -128,6 +171,7 @@ def check_fit(
     padding: Pairs,
     padding_mode: str,
     name: str,
+    kernel_name: str,
 ) -> None:
     """Raise ValueError unless the dilated kernel fits the padded input, the argument `name`."""
     choice(padding_mode, "padding_mode", tuple(PADDING_MODES))
@@ -141,8 +185,9 @@ def check_fit(
             )
         if dilated_size(k, d) > n + low + high:
             raise ValueError(
-                f"the kernel does not fit: along spatial axis {axis} its size {k} with dilation "
-                f"{d} spans {dilated_size(k, d)}, but {name} has {n} and padding ({low}, {high})"
+                f"{kernel_name} does not fit {name}: along spatial axis {axis} a kernel of {k} "
+                f"with dilation {d} spans {dilated_size(k, d)}, but {name} has {n} and padding "
+                f"({low}, {high})"
             )
 
 
@@ -150,9 +195,11 @@ def supported(dtype: npt.DTypeLike, name: str) -> np.dtype[Any]:
     """Return `dtype` in native byte order, or raise TypeError if it is none of ours."""
     try:
         result = np.dtype(dtype)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a dtype, got {dtype!r}") from None
-    if result.newbyteorder("=") not in _DTYPES:
+    except Exception:
+        raise TypeError(
+            f"{name} must be a dtype that NumPy knows, got {shortened(dtype)}"
+        ) from None
+    if result.kind not in "iufc" or result.newbyteorder("=") not in _DTYPES:
         raise TypeError(
             f"{name} must be float16, float32, float64, complex64, complex128 or an integer "
             f"type, got {result}"
@@ -164,6 +211,8 @@ def supported(dtype: npt.DTypeLike, name: str) -> np.dtype[Any]:
 def result_dtype(dtype: npt.DTypeLike | None, **operands: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype of the result, to which every operand can be converted."""
     if dtype is None:
+        for name, kind in operands.items():
+            supported(kind, f"the dtype of {name}")
         try:
             common = np.result_type(*operands.values())
         except TypeError:
@@ -181,13 +230,16 @@ def convertible(source: np.dtype[Any], dtype: np.dtype[Any], name: str) -> None:
     """Raise TypeError unless NumPy's same_kind rule (or integer wrapping) allows the conversion."""
     wraps = source.kind in "iu" and dtype.kind in "iu"
     if not (wraps or np.can_cast(source, dtype, "same_kind")):
-        raise TypeError(f"{name} of dtype {source} cannot be converted to {dtype}")
+        raise TypeError(
+            f"{name} of dtype {source} cannot be converted to {dtype}, the dtype of the result"
+        )
 
 
 def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     """Return `out` as a plain array, which must be writeable and of this shape and dtype."""
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a NumPy array, got {type(out).__name__}")
+    _refuse_masked(out, "out")
     array: npt.NDArray[Any] = np.asarray(out)  # a subclass may say what it likes of its shape
     if array.dtype != dtype:
         raise TypeError(f"out must have dtype {dtype}, got {array.dtype}")
@@ -206,35 +258,51 @@ def check_grad(shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
         )
 
 
-def check_addressable(shape: tuple[int, ...], dtype: np.dtype[Any], cause: str) -> None:
-    """Raise ValueError if an array of this shape cannot exist on any machine."""
+def check_addressable(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Raise ValueError if a result of this shape cannot exist on any machine."""
     count = dtype.itemsize
     for n in shape:
         count *= max(n, 1)
     if count > 2**63 - 1:
-        raise ValueError(f"{cause} would make a result of shape {shape}, too large to address")
+        raise ValueError(f"the result would have shape {shape}, too large to address")
 
 
 def as_array(value: Any, name: str) -> npt.NDArray[Any]:
     """Return `value` as a plain array of numbers."""
     if type(value) is np.ndarray and value.dtype.kind in "biufc":
         return value
+    _refuse_masked(value, name)
     try:
         array = np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{name} must be an array: {error}") from None
+    except ValueError:
+        raise ValueError(
+            f"{name} must be an array, got rows of different lengths: {shortened(value)}"
+        ) from None
     if array.dtype.kind not in "biufc":
-        raise TypeError(
-            f"{name} must be an array of numbers, got {type(value).__name__} of dtype {array.dtype}"
-        )
+        shown = shortened(value)
+        if isinstance(value, np.ndarray):
+            shown = f"an array of dtype {array.dtype}"
+        raise TypeError(f"{name} must be an array of numbers, got {shown}")
     return array
+
+
+def _refuse_masked(value: Any, name: str) -> None:
+    """Raise TypeError for a masked array, or a sequence of them: masks would be ignored."""
+    # Known by its attributes: numpy.ma is not imported for the sake of a check.
+    values = value if isinstance(value, list | tuple) else (value,)
+    arrays = [v for v in values if isinstance(v, np.ndarray)]
+    if any(hasattr(array, "mask") and hasattr(array, "filled") for array in arrays):
+        raise TypeError(
+            f"{name} must not be a masked array, whose mask would be ignored: "
+            f"pass {name}.filled(...)"
+        )
 
 
 def shape(value: Any, name: str) -> tuple[int, ...]:
     """Return a shape as a tuple of ints."""
     if not is_sequence(value):
-        raise TypeError(f"{name} must be a tuple of ints, got {value!r}")
-    return tuple(integer(n, name, 0, 2**62) for n in value)
+        raise TypeError(f"{name} must be a tuple of ints, got {shortened(value)}")
+    return tuple(integer(n, name, 0, 2**62, "a tuple of ints", whole=value) for n in value)
 
 
 def output_size(value: Any, ndim: int, channels_last: bool) -> tuple[int, ...]:

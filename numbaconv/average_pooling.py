@@ -21,18 +21,18 @@ def avg_pool2d(
     kernel_size: IntOrAxes,
     stride: IntOrAxes | None = None,
     padding: Any = 0,
-    *,
-    dilation: IntOrAxes = 1,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
+    *,
+    dilation: IntOrAxes = 1,
     layout: str = "channels_first",
     out: Array | None = None,
     parallel: bool = True,
 ) -> Array:
     """Return the mean of each window.
 
-    Positional calls of `torch.nn.functional.avg_pool2d` move over, up to `padding`.
+    Positional calls of `torch.nn.functional.avg_pool2d` move over.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def avg_pool2d(
         Divide by the taps inside the padded input, or only by those inside the input. What
         `ceil_mode` adds beyond the padding never counts.
     divisor_override : int, optional
-        Divide by this instead.
+        Divide by this instead: any integer but 0.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def avg_pool2d(
     ------
     TypeError, ValueError
         An argument is of a wrong kind or value: a window that does not fit, padding as large as
-        the window, a divisor below 1.
+        the window, a divisor of 0.
 
     Examples
     --------
@@ -78,11 +78,11 @@ def avg_pool1d(
     kernel_size: IntOrAxes,
     stride: IntOrAxes | None = None,
     padding: Any = 0,
-    *,
-    dilation: IntOrAxes = 1,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
+    *,
+    dilation: IntOrAxes = 1,
     layout: str = "channels_first",
     out: Array | None = None,
     parallel: bool = True,
@@ -125,11 +125,11 @@ def avg_pool3d(
     kernel_size: IntOrAxes,
     stride: IntOrAxes | None = None,
     padding: Any = 0,
-    *,
-    dilation: IntOrAxes = 1,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
+    *,
+    dilation: IntOrAxes = 1,
     layout: str = "channels_first",
     out: Array | None = None,
     parallel: bool = True,
@@ -173,11 +173,11 @@ def avg_pool2d_backward(
     kernel_size: IntOrAxes,
     stride: IntOrAxes | None = None,
     padding: Any = 0,
-    *,
-    dilation: IntOrAxes = 1,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
+    *,
+    dilation: IntOrAxes = 1,
     layout: str = "channels_first",
     out: Array | None = None,
     parallel: bool = True,
@@ -226,11 +226,11 @@ def avg_pool1d_backward(
     kernel_size: IntOrAxes,
     stride: IntOrAxes | None = None,
     padding: Any = 0,
-    *,
-    dilation: IntOrAxes = 1,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
+    *,
+    dilation: IntOrAxes = 1,
     layout: str = "channels_first",
     out: Array | None = None,
     parallel: bool = True,
@@ -272,11 +272,11 @@ def avg_pool3d_backward(
     kernel_size: IntOrAxes,
     stride: IntOrAxes | None = None,
     padding: Any = 0,
-    *,
-    dilation: IntOrAxes = 1,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
+    *,
+    dilation: IntOrAxes = 1,
     layout: str = "channels_first",
     out: Array | None = None,
     parallel: bool = True,
@@ -388,7 +388,7 @@ def _avg_pool_backward(
         ndim, shape, kernel_size, stride, padding, dilation, ceil_mode, layout, "input_shape"
     )
     arguments.check_grad(grad.shape, geometry.output_shape)
-    arguments.check_addressable(shape, np.dtype(grad.dtype), "this input_shape")
+    arguments.check_addressable(shape, np.dtype(grad.dtype))
     include_pad, divisor = checked_divisor(count_include_pad, divisor_override)
     parallel = arguments.flag(parallel, "parallel")
     return spread(grad, geometry, out, parallel, include_pad, divisor)
@@ -399,4 +399,9 @@ def checked_divisor(count_include_pad: Any, divisor_override: Any) -> tuple[bool
     include_pad = arguments.flag(count_include_pad, "count_include_pad")
     if divisor_override is None:
         return include_pad, None
-    return include_pad, arguments.integer(divisor_override, "divisor_override", 1)
+    divisor = arguments.integer(
+        divisor_override, "divisor_override", -arguments.LARGEST, arguments.LARGEST
+    )
+    if divisor == 0:
+        raise ValueError("divisor_override must be an int other than 0, got 0")
+    return include_pad, divisor

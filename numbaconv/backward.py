@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from numbaconv import arguments, input_gradients, weight_gradients
+from numbaconv import arguments, call, input_gradients, weight_gradients
 from numbaconv.arrays import Array
+from numbaconv.geometry import ConvGeometry, Ints
 from numbaconv.long_sums import Total, sum_rows
 
 IntOrAxes = int | tuple[int, ...]
@@ -409,6 +410,7 @@ def _backward(
     wanted = checked_needs(needs)
     grad = arguments.as_array(grad_output, "grad_output")
     source, kernels = arguments.as_array(x, "x"), arguments.as_array(weight, "weight")
+    check_forward(ndim, source.shape, kernels.shape, grad, forward, layout, dtype)
     options: dict[str, Any] = {
         **forward, "layout": layout, "dtype": dtype, "algorithm": algorithm, "parallel": parallel,
     }  # fmt: skip
@@ -419,21 +421,83 @@ def _backward(
     )
 
 
+def check_forward(
+    ndim: int,
+    x_shape: Ints,
+    weight_shape: Ints,
+    grad: Any,
+    forward: dict[str, Any],
+    layout: Any,
+    dtype: npt.DTypeLike | None,
+) -> None:
+    """Raise what is wrong with shapes and options, by the names that a backward pass has for them.
+
+    All of it first, whatever is needed.
+    """
+    arguments.result_dtype(dtype, grad_output=grad.dtype)
+    values = tuple(forward.values())
+    signature = (ndim, x_shape, weight_shape, tuple(grad.shape), layout, *values)
+    call.remembered(
+        _check_transposed if "output_padding" in forward else _check, signature, *values
+    )
+
+
+def _check(
+    ndim: int,
+    x_shape: Ints,
+    weight_shape: Ints,
+    grad_shape: Ints,
+    layout: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: Any,
+    padding_mode: Any,
+) -> bool:
+    """Raise what is wrong with the shapes and options of a convolution's backward pass."""
+    geometry = ConvGeometry.parse(
+        ndim, x_shape, weight_shape, stride, padding, dilation, groups, padding_mode, layout
+    )
+    arguments.check_grad(grad_shape, geometry.output_shape)
+    return True
+
+
+def _check_transposed(
+    ndim: int,
+    x_shape: Ints,
+    weight_shape: Ints,
+    grad_shape: Ints,
+    layout: Any,
+    stride: Any,
+    padding: Any,
+    output_padding: Any,
+    groups: Any,
+    dilation: Any,
+) -> bool:
+    """Do the same for a transposed convolution."""
+    geometry = ConvGeometry.parse_transposed(
+        ndim, x_shape, weight_shape, stride, padding, output_padding, groups, dilation, None, layout
+    )
+    arguments.check_grad(grad_shape, geometry.input_shape)
+    return True
+
+
 def checked_needs(needs: Any) -> tuple[str, ...]:
     """Return the names of wanted gradients, all of which must be of `NEEDS`."""
+    expected = f"needs must be a tuple or list of names among {NEEDS}"
     if isinstance(needs, str) or not arguments.is_sequence(needs):
-        raise TypeError(f"needs must be a tuple of names among {NEEDS}, got {needs!r}")
-    return tuple(arguments.choice(need, "needs", NEEDS) for need in needs)
+        raise TypeError(f"{expected}, got {arguments.shortened(needs)}")
+    for need in needs:
+        if not isinstance(need, str):
+            raise TypeError(f"{expected}, got {arguments.shortened(needs)}")
+        if need not in NEEDS:
+            raise ValueError(f"{expected}, got {arguments.shortened(needs)}")
+    return tuple(needs)
 
 
 def _bias_grad(grad: Array, ndim: int, layout: Any, dtype: npt.DTypeLike | None) -> Array:
     """Return the sums over images and positions, in an order that is one for all arrays."""
-    last = arguments.choice(layout, "layout", arguments.LAYOUTS) == "channels_last"
-    if grad.ndim not in (ndim + 1, ndim + 2):
-        raise ValueError(
-            f"grad_output must have {ndim + 2} axes, or {ndim + 1} without the batch, "
-            f"got shape {grad.shape}"
-        )
+    last = layout == "channels_last"
     result = arguments.result_dtype(dtype, grad_output=grad.dtype)
     return channel_sums(grad if grad.ndim == ndim + 2 else grad[None], last, result)
 

@@ -17,7 +17,9 @@ _remembered: dict[Any, Any] = {}
 _MOST_REMEMBERED = 1024
 # Multiplications and additions of one launch, in float32.
 _MOST_FLOPS = 40_000_000_000
-_NUMPY_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+_NUMPY_MODES = {
+    "reflect": "reflect", "replicate": "edge", "circular": "wrap", "symmetric": "symmetric",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +78,15 @@ def resolve(
     dtype: Any,
     algorithm: Any,
     prepared: bool,
+    names: tuple[str, str] = ("x", "weight"),
 ) -> Call:
-    """Check a signature and choose its algorithm; signatures of plain values are remembered."""
+    """Check a signature and choose its algorithm; signatures of plain values are remembered.
+
+    Errors call the arguments that say the shapes by their `names`.
+    """
     signature = (
         ndim, x_shape, x_dtype, weight_shape, weight_dtype, stride, padding, dilation, groups,
-        padding_mode, layout, dtype, algorithm, prepared,
+        padding_mode, layout, dtype, algorithm, prepared, names,
     )  # fmt: skip
     return remembered(_resolve, signature, stride, padding, dilation, groups)
 
@@ -124,9 +130,10 @@ def _resolve(
     dtype: Any,
     algorithm: Any,
     prepared: bool,
+    names: tuple[str, str],
 ) -> Call:
     geometry = ConvGeometry.parse(
-        ndim, x_shape, weight_shape, stride, padding, dilation, groups, padding_mode, layout
+        ndim, x_shape, weight_shape, stride, padding, dilation, groups, padding_mode, layout, *names
     )
     result = arguments.result_dtype(dtype, x=x_dtype, weight=weight_dtype)
     return choose(geometry, result, algorithm, prepared)
@@ -147,7 +154,7 @@ def choose(
     arguments.choice(algorithm, "algorithm", ("auto", "exact", *routes.NAMES))
     work = work_dtype(result)
     shape = geometry.output_shape
-    arguments.check_addressable(shape, result, "this padding")
+    arguments.check_addressable(shape, result)
     empty = 0 in shape or geometry.patch_size == 0
     if empty:
         _check_empty(algorithm, geometry, work)
@@ -213,9 +220,13 @@ def check_bias(bias: Any, outputs: int, dtype: np.dtype[Any]) -> Array:
     """Return a caller's bias in the dtype of the result."""
     array = arguments.as_array(bias, "bias")
     if array.shape != (outputs,):
-        raise ValueError(f"bias must have shape ({outputs},), got {array.shape}")
+        raise ValueError(
+            f"bias must have shape ({outputs},), one for each output channel, got {array.shape}"
+        )
     if not np.can_cast(array.dtype, dtype, "same_kind"):
-        raise TypeError(f"bias of dtype {array.dtype} cannot be converted to {dtype}")
+        raise TypeError(
+            f"bias of dtype {array.dtype} cannot be converted to {dtype}, the dtype of the result"
+        )
     # By way of the result's dtype: a float64 bias of a float16 result is rounded to float16 first.
     return array.astype(dtype, copy=False)
 

@@ -47,7 +47,7 @@ def conv2d(
         ``"same_lower"`` (it goes in front).
     groups : int, optional
         Divides C and O: output block g reads input block g alone.
-    padding_mode : {"zeros", "reflect", "replicate", "circular"}, optional
+    padding_mode : {"zeros", "reflect", "replicate", "circular", "symmetric"}, optional
         What the padding holds, as `numpy.pad`'s constant, reflect, edge and wrap, of any width.
     layout : {"channels_first", "channels_last"}, optional
         Where the channel axis stands in `x`, `weight` and the result.

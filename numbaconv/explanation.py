@@ -184,11 +184,12 @@ def _resolve(
     shape = arguments.shape(x_shape, "x_shape")
     weights = arguments.shape(weight_shape, "weight_shape")
     if not 3 <= len(weights) <= 5:
-        raise ValueError(f"weight_shape must have 3 to 5 axes, got {weights}")
+        raise ValueError(f"weight_shape must have 3 to 5 entries, got {weights}")
     kind = arguments.supported(dtype, "dtype")
     return call.resolve(
         len(weights) - 2, shape, kind, weights, kind, stride, padding, dilation, groups,
         padding_mode, layout, None, algorithm, arguments.flag(prepared, "prepared"),
+        ("x_shape", "weight_shape"),
     )  # fmt: skip
 
 

@@ -4,9 +4,10 @@ Nothing else in the package knows them. The door calls them as they are, where i
 kernels call what `numbaconv.jit.device` makes of them (see `numbaconv.indexing`).
 """
 
-#: What `source_index` does beyond the edge, as `numpy.pad` names it: constant, reflect, edge, wrap.
-PADDING_MODES = {"zeros": 0, "reflect": 1, "replicate": 2, "circular": 3}
-ZEROS, REFLECT, REPLICATE, CIRCULAR = PADDING_MODES.values()
+#: What `source_index` does beyond the edge, as `numpy.pad` names it: constant, reflect, edge, wrap,
+#: symmetric.
+PADDING_MODES = {"zeros": 0, "reflect": 1, "replicate": 2, "circular": 3, "symmetric": 4}
+ZEROS, REFLECT, REPLICATE, CIRCULAR, SYMMETRIC = PADDING_MODES.values()
 
 
 def dilated_size(kernel: int, dilation: int) -> int:
@@ -80,6 +81,9 @@ def source_index(i: int, size: int, mode: int) -> int:
         return 0 if i < 0 else size - 1
     if mode == CIRCULAR:
         return i % size
+    if mode == SYMMETRIC:
+        i %= 2 * size
+        return i if i < size else 2 * size - 1 - i
     period = 2 * (size - 1)
     i %= period
     return i if i < size else period - i

@@ -52,14 +52,15 @@ class Window:
         dilation: Any,
         padding_mode: Any = "zeros",
         name: str = "x",
+        kernel_name: str = "kernel_size",
     ) -> "Window":
         """Check a caller's arguments; return the window they describe over the argument `name`."""
         ndim = len(size)
-        _check_kernel(kernel)
+        _check_kernel(kernel, kernel_name)
         strides = arguments.per_axis(stride, "stride", ndim)
         dilations = arguments.per_axis(dilation, "dilation", ndim)
         pairs = arguments.padding_pairs(padding, size, kernel, strides, dilations)
-        arguments.check_fit(size, kernel, dilations, pairs, padding_mode, name)
+        arguments.check_fit(size, kernel, dilations, pairs, padding_mode, name, kernel_name)
         return cls(size, kernel, strides, dilations, pairs, padding_mode)
 
     @classmethod
@@ -73,13 +74,15 @@ class Window:
         dilation: Any,
         output_size: Any,
         channels_last: bool,
+        name: str = "x",
+        kernel_name: str = "weight",
     ) -> "Window":
         """Check a transposed convolution's arguments over an input of `size`.
 
         Returns the window that slides over its result, with an output for each input position.
         """
         ndim = len(size)
-        _check_kernel(kernel)
+        _check_kernel(kernel, kernel_name)
         strides = arguments.per_axis(stride, "stride", ndim)
         dilations = arguments.per_axis(dilation, "dilation", ndim)
         extra = arguments.per_axis(output_padding, "output_padding", ndim, low=0)
@@ -89,14 +92,15 @@ class Window:
             if any(extra) or output_size is not None:
                 raise ValueError(
                     f"padding={padding!r} sets the size of the result: it takes no output_padding "
-                    f"and no output_size, got {output_padding!r} and {output_size!r}"
+                    f"and no output_size, got output_padding={output_padding!r} and "
+                    f"output_size={output_size!r}"
                 )
             extra = own
         elif output_size is not None:
             if any(extra):
                 raise ValueError(
-                    f"output_size picks the output padding: pass it or output_padding, "
-                    f"got {output_size!r} and {output_padding!r}"
+                    f"output_size picks the output padding: pass it or output_padding, got "
+                    f"output_size={output_size!r} and output_padding={output_padding!r}"
                 )
             least = tuple(
                 transposed_size(n, low, high, k, s, d, 0) for n, (low, high), k, s, d in axes
@@ -105,18 +109,20 @@ class Window:
         for axis, (p, s, d) in enumerate(zip(extra, strides, dilations, strict=True)):
             if p >= max(s, d):
                 raise ValueError(
-                    f"output_padding must be smaller than the stride or the dilation: along "
+                    f"output_padding must be smaller than the larger of stride and dilation: along "
                     f"spatial axis {axis} got {p} with stride {s} and dilation {d}"
                 )
         result = tuple(
             transposed_size(n, low, high, k, s, d, p)
             for (n, (low, high), k, s, d), p in zip(axes, extra, strict=True)
         )
-        if min(result) < 1:
-            raise ValueError(
-                f"the result would be of size {result}: padding {pairs} leaves nothing of "
-                f"an input of size {size}"
-            )
+        for axis, (n, m) in enumerate(zip(size, result, strict=True)):
+            if m < 1:
+                why = f"padding={padding!r} leaves nothing of it" if n else "there is no input"
+                raise ValueError(
+                    f"the result would be empty along spatial axis {axis}, where {name} has {n}: "
+                    f"{why}"
+                )
         exact = tuple(
             (low, transposed_size(n, low, 0, k, s, d, 0) - m)
             for (n, (low, _), k, s, d), m in zip(axes, result, strict=True)
@@ -181,10 +187,10 @@ class Window:
         return np.array([*values, PADDING_MODES[self.padding_mode]], np.int64)
 
 
-def _check_kernel(kernel: Ints) -> None:
+def _check_kernel(kernel: Ints, name: str) -> None:
     if min(kernel) < 1:
         raise ValueError(
-            f"weight must have at least 1 along every kernel axis, got a kernel of {kernel}"
+            f"{name} must have at least 1 along every kernel axis, got a kernel of {kernel}"
         )
 
 
@@ -194,7 +200,8 @@ def _picked_padding(value: Any, least: Ints, strides: Ints, channels_last: bool)
     for n, low, s in zip(given, least, strides, strict=True):
         if not low <= n < low + s:
             most = tuple(low + s - 1 for low, s in zip(least, strides, strict=True))
-            raise ValueError(f"output_size must be from {least} to {most}, got {value!r}")
+            between = f"{least}" if least == most else f"from {least} to {most}"
+            raise ValueError(f"output_size must be {between} along the spatial axes, got {value!r}")
     return tuple(n - low for n, low in zip(given, least, strict=True))
 
 
@@ -240,27 +247,32 @@ class ConvGeometry:
         padding_mode: Any,
         layout: Any,
         name: str = "x",
+        weight_name: str = "weight",
     ) -> "ConvGeometry":
         """Check a caller's shapes and arguments and return the problem they describe.
 
-        The argument that says the shape of the input is called `name`.
+        The arguments that say the shapes of input and weights are called `name` and `weight_name`.
         """
         channels_last = arguments.choice(layout, "layout", arguments.LAYOUTS) == "channels_last"
         groups = arguments.integer(groups, "groups", 1)
         batched, batch, channels, size = split_shape(x_shape, ndim, channels_last, name)
-        out_channels, group_channels, kernel = split_weight_shape(weight_shape, ndim, channels_last)
+        out_channels, group_channels, kernel = split_weight_shape(
+            weight_shape, ndim, channels_last, weight_name
+        )
         if channels % groups or out_channels % groups:
             raise ValueError(
-                f"groups must divide the channels of x ({channels}) and the output channels "
-                f"of weight ({out_channels}), got {groups}"
+                f"groups must divide the channels of {name} ({channels}) and the output channels "
+                f"of {weight_name} ({out_channels}), got {groups}"
             )
         if group_channels * groups != channels:
+            axis = ndim if channels_last else 1
             raise ValueError(
-                f"weight must have C/groups = {channels // groups} input channels for x with "
-                f"{channels} channels and groups={groups}, got {group_channels} "
-                f"(weight's shape is {weight_shape})"
+                f"{weight_name} of shape {weight_shape} does not fit {name} of shape {x_shape}: "
+                f"with layout={layout!r} and groups={groups} its axis {axis} must be C/groups = {channels // groups}, got {group_channels}"
             )
-        window = Window.parse(size, kernel, stride, padding, dilation, padding_mode, name)
+        window = Window.parse(
+            size, kernel, stride, padding, dilation, padding_mode, name, weight_name
+        )
         return cls(batch, channels, out_channels, groups, window, channels_last, batched)
 
     @classmethod
@@ -277,6 +289,7 @@ class ConvGeometry:
         output_size: Any,
         layout: Any,
         name: str = "x",
+        weight_name: str = "weight",
     ) -> "ConvGeometry":
         """Check a transposed convolution's arguments; return the convolution it is the adjoint of.
 
@@ -287,7 +300,7 @@ class ConvGeometry:
         groups = arguments.integer(groups, "groups", 1)
         batched, batch, channels, size = split_shape(x_shape, ndim, channels_last, name)
         weight_channels, group_outputs, kernel = split_weight_shape(
-            weight_shape, ndim, channels_last, names=("C", "O/groups")
+            weight_shape, ndim, channels_last, weight_name, axes=("C", "O/groups")
         )
         if channels % groups:
             raise ValueError(
@@ -295,12 +308,14 @@ class ConvGeometry:
             )  # fmt: skip
         if weight_channels != channels:
             raise ValueError(
-                f"weight must have as many input channels as {name}, {channels}, "
-                f"got {weight_channels} (weight's shape is {weight_shape})"
+                f"{weight_name} of shape {weight_shape} does not fit {name} of shape {x_shape}: "
+                f"with layout={layout!r} its axis {ndim + 1 if channels_last else 0} must be the "
+                f"input channels, C = {channels}, got {weight_channels}"
             )
         window = Window.parse_transposed(
-            size, kernel, stride, padding, output_padding, dilation, output_size, channels_last
-        )
+            size, kernel, stride, padding, output_padding, dilation, output_size, channels_last,
+            name, weight_name,
+        )  # fmt: skip
         return cls(
             batch, group_outputs * groups, channels, groups, window, channels_last, batched
         )  # fmt: skip
@@ -362,15 +377,19 @@ def split_shape(
 
 
 def split_weight_shape(
-    shape: Ints, ndim: int, channels_last: bool, names: tuple[str, str] = ("O", "C/groups")
+    shape: Ints,
+    ndim: int,
+    channels_last: bool,
+    name: str = "weight",
+    axes: tuple[str, str] = ("O", "C/groups"),
 ) -> tuple[int, int, Ints]:
-    """Return (outer channels, channels of a group, kernel) of a weight array of this shape."""
+    """Return (outer channels, channels of a group, kernel) of the argument `name` of this shape."""
     if len(shape) != ndim + 2:
-        outer, inner = names
+        outer, inner = axes
         expected = (
             f"(*kernel, {inner}, {outer})" if channels_last else f"({outer}, {inner}, *kernel)"
         )
-        raise ValueError(f"weight must have {ndim + 2} axes, {expected}, got shape {shape}")
+        raise ValueError(f"{name} must have {ndim + 2} axes, {expected}, got shape {shape}")
     if channels_last:
         *kernel, inside, outside = shape
     else:

@@ -55,7 +55,7 @@ def im2col(
     padding : int, tuple of int, tuple of (int, int), or str, optional
         Padded positions: on all sides, per axis, or ``(low, high)`` per axis; or ``"valid"``,
         ``"same"``, ``"same_lower"``.
-    padding_mode : {"zeros", "reflect", "replicate", "circular"}, optional
+    padding_mode : {"zeros", "reflect", "replicate", "circular", "symmetric"}, optional
         What the padding holds, as `numpy.pad`'s constant, reflect, edge and wrap.
     layout : {"channels_first", "channels_last"}, optional
         Where the channel axis stands. In a patch the order is channel, kernel axes; with
@@ -112,7 +112,7 @@ def im2col(
     window = Window.parse(size, kernel_axes, stride, padding, dilation, padding_mode)
     matrix = (channels * window.taps, window.positions)
     shape = (batch, *(matrix[::-1] if as_rows else matrix))
-    arguments.check_addressable(shape, dtype, "this window")
+    arguments.check_addressable(shape, dtype)
     result_shape = shape if batched else shape[1:]
     result = (
         np.empty(result_shape, dtype)
@@ -256,7 +256,7 @@ def col2im(
     window = Window.parse(size, kernel_axes, stride, padding, dilation, name="output_size")
     batched, batch, channels = split_patches(array.shape, window, as_rows)
     shape = join_shape(batched, batch, channels, size, channels_last)
-    arguments.check_addressable(shape, dtype, "this output_size")
+    arguments.check_addressable(shape, dtype)
     result = np.empty(shape, dtype) if out is None else arguments.check_out(out, shape, dtype)
     if result.size:
         source, target = as_batch(array, batched), as_batch(result, batched)

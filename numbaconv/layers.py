@@ -51,7 +51,7 @@ class _Conv:
         self._prepare()
         if x_shape is not None:
             expected = self._options["dtype"] or np.result_type(self._weight, np.int8)
-            self._prepared(arguments.shape(x_shape, "x_shape"), expected, True)
+            self._prepared(arguments.shape(x_shape, "x_shape"), expected, True, "x_shape")
 
     def _check(self) -> None:
         """Raise what any call would raise because of the weights or options alone."""
@@ -65,6 +65,15 @@ class _Conv:
         channels, outputs = weight.shape[-2:] if last else weight.shape[1::-1]
         kernel = weight.shape[:ndim] if last else weight.shape[2:]
         groups = arguments.integer(options["groups"], "groups", 1)
+        if outputs % groups:
+            raise ValueError(
+                f"groups must divide the output channels of weight ({outputs}), got {groups}"
+            )
+        arguments.supported(weight.dtype, "the dtype of weight")
+        if options["dtype"] is not None:
+            arguments.convertible(weight.dtype, options["dtype"], "weight")
+            if self._bias is not None:
+                call.check_bias(self._bias, outputs, options["dtype"])
         # Of an input that just fits: what depends on its size is raised by the call.
         dilation = arguments.per_axis(options["dilation"], "dilation", ndim)
         size = tuple(dilated_size(max(k, 1), d) for k, d in zip(kernel, dilation, strict=True))
@@ -75,7 +84,10 @@ class _Conv:
         )  # fmt: skip
         arguments.choice(options["algorithm"], "algorithm", ("auto", "exact", *routes.NAMES))
         if self._bias is not None and self._bias.shape != (outputs,):
-            raise ValueError(f"bias must have shape ({outputs},), got {self._bias.shape}")
+            raise ValueError(
+                f"bias must have shape ({outputs},), one for each output channel, "
+                f"got {self._bias.shape}"
+            )
 
     def _prepare(self) -> None:
         self._by_signature: dict[Any, tuple[call.Call, Packed]] = {}
@@ -108,14 +120,14 @@ class _Conv:
         return call.run(found[0], source, found[1], out, parallel, (source,))
 
     def _prepared(
-        self, shape: Ints, dtype: np.dtype[Any], parallel: bool
+        self, shape: Ints, dtype: np.dtype[Any], parallel: bool, name: str = "x"
     ) -> tuple[call.Call, Packed]:
         """Return how an input of this shape is convolved, and the weights for that."""
         options = self._options
         found = call.resolve(
             self._ndim, shape, dtype, self._weight.shape, self._weight.dtype, options["stride"],
             options["padding"], options["dilation"], options["groups"], options["padding_mode"],
-            options["layout"], options["dtype"], options["algorithm"], True,
+            options["layout"], options["dtype"], options["algorithm"], True, (name, "weight"),
         )  # fmt: skip
         # The result's dtype counts: the bias is rounded to it.
         key = found.algorithm, found.dtype, found.work, found.plan.pack_key
@@ -183,10 +195,11 @@ class _Conv:
         return f"{type(self).__name__}({', '.join(words)})"
 
 
-def _frozen(value: Any) -> Any:
-    """Return a sequence as tuples, which a caller cannot change afterwards."""
-    if arguments.is_sequence(value):
-        return tuple(_frozen(v) for v in value)
+def _frozen(value: Any, depth: int = 2) -> Any:
+    """Return a sequence as tuples, pairs in it as well, which a caller cannot change afterwards."""
+    if depth and arguments.is_sequence(value):
+        entries = np.asarray(value) if isinstance(value, np.ndarray) else value
+        return tuple(_frozen(v, depth - 1) for v in entries)
     return value
 
 

@@ -22,9 +22,9 @@ def max_pool2d(
     stride: IntOrAxes | None = None,
     padding: Any = 0,
     dilation: IntOrAxes = 1,
-    *,
     ceil_mode: bool = False,
     return_indices: bool = False,
+    *,
     layout: str = "channels_first",
     out: Array | None = None,
     parallel: bool = True,
@@ -108,9 +108,9 @@ def max_pool1d(
     stride: IntOrAxes | None = None,
     padding: Any = 0,
     dilation: IntOrAxes = 1,
-    *,
     ceil_mode: bool = False,
     return_indices: bool = False,
+    *,
     layout: str = "channels_first",
     out: Array | None = None,
     parallel: bool = True,
@@ -162,9 +162,9 @@ def max_pool3d(
     stride: IntOrAxes | None = None,
     padding: Any = 0,
     dilation: IntOrAxes = 1,
-    *,
     ceil_mode: bool = False,
     return_indices: bool = False,
+    *,
     layout: str = "channels_first",
     out: Array | None = None,
     parallel: bool = True,
@@ -377,7 +377,7 @@ def _resolve(
     from numbaconv.pooling import reduce
 
     if arguments.supported(dtype, "the dtype of x").kind == "c":
-        raise TypeError(f"x must have an order to find a maximum, got {dtype}")
+        raise TypeError(f"x must be of a real dtype, complex numbers have no maximum: got {dtype}")
     geometry = PoolGeometry.parse(
         ndim, shape, kernel_size, stride, padding, dilation, ceil_mode, layout
     )
@@ -403,9 +403,12 @@ def _max_pool_backward(
     own = split_shape(grad.shape, ndim, last, "grad_output")
     if found[:3] != own[:3]:
         raise ValueError(
-            f"grad_output must have the batch and channels of input_shape {shape}, "
-            f"got shape {grad.shape}"
+            f"grad_output must have the batch ({found[1]}) and channels ({found[2]}) of "
+            f"input_shape {shape}, got shape {grad.shape}"
         )
+    if 0 in found[3] and grad.size:
+        raise ValueError(f"input_shape must have no empty spatial axis, got {shape}")
+    arguments.check_addressable(shape, grad.dtype)
     places = checked_indices(indices, grad.shape, "grad_output")
     parallel = arguments.flag(parallel, "parallel")
     return scattered(grad, places, ndim, found[3], last, out, parallel, add=True)
@@ -414,8 +417,9 @@ def _max_pool_backward(
 def checked_indices(value: npt.ArrayLike, shape: Ints, name: str) -> Array:
     """Return the indices of maxima, which have the shape of the argument `name`."""
     places = arguments.as_array(value, "indices")
-    if places.dtype.kind not in "iu" or places.dtype == np.uint64:
-        raise TypeError(f"indices must be an array of int64, got dtype {places.dtype}")
+    kind = places.dtype
+    if kind.kind not in "iu" or (kind.kind == "u" and kind.itemsize == 8):
+        raise TypeError(f"indices must be of an integer dtype that int64 holds, got {kind}")
     if places.shape != shape:
         raise ValueError(f"indices must have the shape of {name}, {shape}, got {places.shape}")
     return places

@@ -167,7 +167,7 @@ def _max_unpool(
     last = arguments.choice(layout, "layout", arguments.LAYOUTS) == "channels_last"
     _, _, _, size = split_shape(array.shape, ndim, last)
     wanted = unpooled_size(size, kernel_size, stride, padding, output_size, last)
-    arguments.check_addressable((*array.shape[: array.ndim - ndim], *wanted), dtype, "this size")
+    arguments.check_addressable((*array.shape[: array.ndim - ndim], *wanted), dtype)
     places = checked_indices(indices, array.shape, "x")
     parallel = arguments.flag(parallel, "parallel")
     return scattered(array, places, ndim, wanted, last, out, parallel, add=False)
@@ -191,10 +191,16 @@ def unpooled_size(
     if output_size is not None:
         wanted = arguments.output_size(output_size, ndim, channels_last)
         if not all(abs(n - m) < s for n, m, s in zip(wanted, default, strides, strict=True)):
+            least = tuple(n - s + 1 for n, s in zip(default, strides, strict=True))
+            most = tuple(n + s - 1 for n, s in zip(default, strides, strict=True))
             raise ValueError(
-                f"output_size must be less than a stride {strides} from {default}, "
+                f"output_size must be from {least} to {most} along the spatial axes, "
                 f"got {output_size!r}"
             )
-    if min(wanted) < 1:
-        raise ValueError(f"the result would be of size {wanted}: padding {pairs} leaves nothing")
+    for axis, (n, m) in enumerate(zip(size, wanted, strict=True)):
+        if m < 1:
+            why = f"padding={padding!r} leaves nothing of it" if n else "there is no input"
+            raise ValueError(
+                f"the result would be empty along spatial axis {axis}, where x has {n}: {why}"
+            )
     return wanted

@@ -33,7 +33,7 @@ class PackedBoxes(NamedTuple):
 
     weight: Array
     bias: Array | None
-    boxes: list[Packed]
+    boxes: list[Any]
 
     def release(self) -> None:
         """Give the memory back; the object is of no use after that."""
@@ -60,7 +60,7 @@ class Plan:
         """What the packed form of the weights depends on, beside the weights."""
         return tuple((box.call.algorithm, box.call.plan.pack_key) for box in self.boxes)
 
-    def pack(self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool) -> PackedBoxes:
+    def pack(self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool) -> Any:
         """Return the weights in the form that each box wants."""
         found: dict[Hashable, Packed] = {}
         keys = self.pack_key
@@ -81,9 +81,7 @@ class Plan:
         return max(box.call.plan.workspace_nbytes(1, workers) for box in self.boxes)
 
 
-def forward(
-    geometry: ConvGeometry, most: int, choose: Callable[[ConvGeometry], Call]
-) -> list[Box]:
+def forward(geometry: ConvGeometry, most: int, choose: Callable[[ConvGeometry], Call]) -> list[Box]:
     """Return the boxes of a convolution's result, each of at most so much work.
 
     The padding is of zeros; `choose` says how a box is computed.
@@ -104,9 +102,7 @@ def forward(
     return _boxes(geometry, along, window, choose)
 
 
-def adjoint(
-    geometry: ConvGeometry, most: int, choose: Callable[[ConvGeometry], Call]
-) -> list[Box]:
+def adjoint(geometry: ConvGeometry, most: int, choose: Callable[[ConvGeometry], Call]) -> list[Box]:
     """Return the boxes of the result of a convolution's adjoint, of its input's size."""
     axes = _sliding(geometry.window)
     each = box_sizes(geometry.window.size, geometry.flops // max(geometry.batch, 1), most)

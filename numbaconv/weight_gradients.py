@@ -405,8 +405,9 @@ def _resolve(
     algorithm: Any,
 ) -> weight_grad.Call:
     geometry = ConvGeometry.parse(
-        ndim, x_shape, weight_shape, stride, padding, dilation, groups, padding_mode, layout
-    )
+        ndim, x_shape, weight_shape, stride, padding, dilation, groups, padding_mode, layout,
+        weight_name="weight_shape",
+    )  # fmt: skip
     arguments.check_grad(grad_shape, geometry.output_shape)
     result = arguments.result_dtype(dtype, x=x_dtype, grad_output=grad_dtype)
     return weight_grad.resolve(geometry, weight_shape, result, algorithm)
@@ -460,8 +461,9 @@ def _resolve_transposed(
     algorithm: Any,
 ) -> weight_grad.Call:
     geometry = ConvGeometry.parse_transposed(
-        ndim, x_shape, weight_shape, stride, padding, output_padding, groups, dilation, None, layout
-    )
+        ndim, x_shape, weight_shape, stride, padding, output_padding, groups, dilation, None,
+        layout, weight_name="weight_shape",
+    )  # fmt: skip
     arguments.check_grad(grad_shape, geometry.input_shape)
     result = arguments.result_dtype(dtype, x=x_dtype, grad_output=grad_dtype)
     return weight_grad.resolve(geometry.cropped, weight_shape, result, algorithm)

@@ -8,7 +8,10 @@ import itertools
 
 import numpy as np
 
-_PAD_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+_PAD_MODES = {
+    "zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap",
+    "symmetric": "symmetric",
+}  # fmt: skip
 
 
 def pad(x, padding, mode="zeros"):

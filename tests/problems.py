@@ -18,7 +18,7 @@ INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uin
 DTYPES = (*FLOATS, "float16", *INTEGERS)
 #: Patches of channels-last arrays are rows only where a group has enough channels: tests have both.
 LAYOUTS = ("channels_first", "channels_last", "channels_last, patches as rows")
-MODES = ("zeros", "reflect", "replicate", "circular")
+MODES = ("zeros", "reflect", "replicate", "circular", "symmetric")
 
 
 #: The algorithm of `Case.run` where a test names none.

@@ -124,7 +124,7 @@ def bench(
 @click.option("--padding", type=_Padding(), help="[default: same for --kernel, 0 for --weights]")
 @click.option(
     "--padding-mode",
-    type=click.Choice(["zeros", "reflect", "replicate", "circular"]),
+    type=click.Choice(["zeros", "reflect", "replicate", "circular", "symmetric"]),
     help="[default: replicate for --kernel, zeros for --weights]",
 )
 @click.option("--dilation", type=click.IntRange(min=1), default=1, show_default=True)

@@ -8,7 +8,7 @@ from importlib import metadata
 import numpy as np
 
 try:
-    import numba.cuda.core.config  # noqa: F401  (numba's own numba.cuda has no such module)
+    import numba.cuda.core.config
 except ImportError as error:
     raise ImportError(
         "numbaconv.cuda needs the numba-cuda package: pip install 'numbaconv[cuda]'"

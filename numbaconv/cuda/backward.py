@@ -6,7 +6,7 @@ from typing import Any
 import numpy.typing as npt
 
 from numbaconv import arguments
-from numbaconv.backward import NEEDS, Gradients, checked_needs
+from numbaconv.backward import NEEDS, Gradients, check_forward, checked_needs
 from numbaconv.cuda import arrays, call, input_gradients, weight_gradients, weight_sums
 from numbaconv.cuda.places import Images
 
@@ -222,6 +222,8 @@ def _backward(
         **forward, "layout": layout, "dtype": dtype, "algorithm": algorithm,
     }  # fmt: skip
     x_shape, weight_shape = arrays.take(x, "x").shape, arrays.take(weight, "weight").shape
+    grad = arrays.take(grad_output, "grad_output")
+    check_forward(ndim, x_shape, weight_shape, grad, forward, layout, dtype)
     return Gradients(
         input_grad(x_shape, weight, grad_output, **options) if "input" in wanted else None,
         weight_grad(x, weight_shape, grad_output, **options) if "weight" in wanted else None,
@@ -232,12 +234,7 @@ def _backward(
 def _bias_grad(grad_output: Any, ndim: int, layout: Any, dtype: npt.DTypeLike | None) -> Any:
     """Return the sums over images and positions."""
     grad = arrays.take(grad_output, "grad_output")
-    last = arguments.choice(layout, "layout", arguments.LAYOUTS) == "channels_last"
-    if len(grad.shape) not in (ndim + 1, ndim + 2):
-        raise ValueError(
-            f"grad_output must have {ndim + 2} axes, or {ndim + 1} without the batch, "
-            f"got shape {grad.shape}"
-        )
+    last = layout == "channels_last"
     result = arguments.result_dtype(dtype, grad_output=grad.dtype)
     images = grad.batched(len(grad.shape) == ndim + 2)
     channels = images.shape[-1 if last else 1]

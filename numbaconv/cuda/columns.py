@@ -11,6 +11,7 @@ import numpy as np
 
 from numbaconv.cuda import arrays, copying, launch, parameters, patches, product
 from numbaconv.cuda.places import Images
+from numbaconv.cuda.wide import MOST
 from numbaconv.geometry import ConvGeometry, Window
 
 # Bytes of the column matrices that are made at a time.
@@ -26,7 +27,7 @@ def forward(
     for first, images in parts:
         cols = gather(geometry, x.part(first), images, work)
         target = out.part(first)
-        if has_cublas(work):
+        if has_cublas(work, geometry.patch_size):
             _with_cublas(geometry, images, packed, cols, bias, target, work)
         else:
             matrix = pointwise(geometry, images)
@@ -101,9 +102,12 @@ def launch_gather(
     kernel[(*launch.grid(count), x.stream)](x.data, cols, p)
 
 
-def has_cublas(work: Any) -> bool:
-    """Return whether cuBLAS multiplies matrices of this type here."""
-    return np.dtype(work).kind in "fc" and find_spec("cupy") is not None
+def has_cublas(work: Any, summed: int) -> bool:
+    """Return whether cuBLAS multiplies matrices of this type here, in sums of so many terms.
+
+    The order in which it adds is its own, so long sums are left to our tiles.
+    """
+    return summed <= MOST and np.dtype(work).kind in "fc" and find_spec("cupy") is not None
 
 
 def _with_cublas(

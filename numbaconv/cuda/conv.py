@@ -145,7 +145,7 @@ def _conv(
     result = arguments.result_dtype(dtype, x=source.dtype, weight=kernels.dtype)
     chosen = convolve.choose(call.check_algorithm(algorithm), geometry)
     offsets = None if bias is None else call.check_bias(bias, geometry.out_channels, result)
-    arguments.check_addressable(geometry.output_shape, result, "this padding")
+    arguments.check_addressable(geometry.output_shape, result)
     last, batched = geometry.channels_last, geometry.batched
 
     def compute(target: arrays.DeviceArray, stream: Any) -> None:

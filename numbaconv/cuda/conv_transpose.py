@@ -136,7 +136,7 @@ def _conv_transpose(
     result = arguments.result_dtype(dtype, x=source.dtype, weight=kernels.dtype)
     chosen = transposed.choose(call.check_algorithm(algorithm), geometry)
     offsets = None if bias is None else call.check_bias(bias, geometry.in_channels, result)
-    arguments.check_addressable(geometry.input_shape, result, "this padding")
+    arguments.check_addressable(geometry.input_shape, result)
     last, batched = geometry.channels_last, geometry.batched
 
     def compute(target: arrays.DeviceArray, stream: Any) -> None:

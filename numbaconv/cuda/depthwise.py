@@ -7,6 +7,7 @@ from numba import cuda
 from numbaconv.cuda import operands
 from numbaconv.cuda.launch import factory
 from numbaconv.cuda.parameters import INDEX
+from numbaconv.cuda.wide import MOST, wider
 
 M, N, K, GROUPS = INDEX["M"], INDEX["N"], INDEX["K"], INDEX["GROUPS"]
 BASE, S_N, S_C = INDEX["BASE"], INDEX["S_N"], INDEX["S_C"]
@@ -100,6 +101,7 @@ def forward(
 def forward_any(index: Any, work: Any, result: Any, mode: int, channel_fast: bool) -> Any:
     """Return the same for kernels of any size, whose loops are not unrolled."""
     zero = work(0)
+    wide = wider(work)
     at = operands.functions(index, mode)
     quotient, position, origin = at.quotient, at.position, at.origin
     spread, source = at.spread, at.source
@@ -121,6 +123,8 @@ def forward_any(index: Any, work: Any, result: Any, mode: int, channel_fast: boo
             first = index(p[BASE] + image * p[S_N] + group * p[S_C])
             k = index(group * p[K] * p[M] + o - group * p[M])
             total = zero
+            whole = wide(0)
+            left = index(MOST)
             for kd in range(p[K_D]):
                 for kh in range(p[K_H]):
                     for kw in range(p[K_W]):
@@ -131,6 +135,12 @@ def forward_any(index: Any, work: Any, result: Any, mode: int, channel_fast: boo
                             value = work(b[index(first + offset)])
                         total = work(total + a[k] * value)
                         k = index(k + p[M])
+                        left = index(left - 1)
+                        if left == 0:
+                            whole = wide(whole + wide(total))
+                            total = zero
+                            left = index(MOST)
+            total = work(wide(whole + wide(total)))
             if p[BIASED] != 0:
                 total = work(total + work(result(bias[o])))
             out[

@@ -68,7 +68,7 @@ def im2col(
     geometry = ConvGeometry(batch, channels, 1, 1, window, last, batched)
     matrix = (channels * window.taps, window.positions)
     shape = (batch, *(matrix[::-1] if as_rows else matrix))
-    arguments.check_addressable(shape, dtype, "this window")
+    arguments.check_addressable(shape, dtype)
 
     def compute(target: DeviceArray, stream: Any) -> None:
         values = {
@@ -141,7 +141,7 @@ def col2im(
     batched, batch, channels = split_patches(source.shape, window, as_rows)
     geometry = ConvGeometry(batch, channels, 1, 1, window, last, batched)
     shape = join_shape(batched, batch, channels, size, last)
-    arguments.check_addressable(shape, dtype, "this output_size")
+    arguments.check_addressable(shape, dtype)
 
     def compute(target: DeviceArray, stream: Any) -> None:
         image = Images.of(target.batched(batched), last, stream)

@@ -201,7 +201,7 @@ def _input_grad(
     arguments.check_grad(grad.shape, geometry.output_shape)
     result = arguments.result_dtype(dtype, weight=kernels.dtype, grad_output=grad.dtype)
     chosen = transposed.choose(call.check_algorithm(algorithm), geometry)
-    arguments.check_addressable(shape, result, "this padding")
+    arguments.check_addressable(shape, result)
     last, batched = geometry.channels_last, geometry.batched
 
     def compute(target: arrays.DeviceArray, stream: Any) -> None:

@@ -11,6 +11,7 @@ from numba import cuda
 from numbaconv.cuda import operands
 from numbaconv.cuda.launch import factory
 from numbaconv.cuda.parameters import INDEX
+from numbaconv.cuda.wide import wider
 
 M, N, K = INDEX["M"], INDEX["N"], INDEX["K"]
 CHANNELS, BASE, S_N, S_C = INDEX["CHANNELS"], INDEX["BASE"], INDEX["S_N"], INDEX["S_C"]
@@ -121,6 +122,7 @@ def col2im(index: Any, work: Any, result: Any, channel_major: bool, channel_fast
 
     The image is what BASE and S_* describe, the matrix O_*; N is the number of its elements.
     """
+    wide = wider(work)
     at = operands.functions(index, 0)
     quotient, split, reached = at.quotient, at.split, at.reached
 
@@ -141,7 +143,7 @@ def col2im(index: Any, work: Any, result: Any, channel_major: bool, channel_fast
                 element, step = index(c * taps), index(1)
             place = index(p[O_BASE] + n * p[O_N] + element * p[O_C])
             step = index(step * p[O_C])
-            total = work(0)
+            total = wide(0)
             for kd in range(p[K_D]):
                 od = index(
                     reached(index(d + p[LOW_D]), index(kd * p[DIL_D]), p[STRIDE_D], p[OUT_D])
@@ -158,12 +160,12 @@ def col2im(index: Any, work: Any, result: Any, channel_major: bool, channel_fast
                         )
                         if od >= 0 and oh >= 0 and ow >= 0:
                             number = index((od * p[OUT_H] + oh) * p[OUT_W] + ow)
-                            total = work(total + work(cols[index(place + number * p[O_W])]))
+                            total = wide(total + wide(work(cols[index(place + number * p[O_W])])))
                         place = index(place + step)
             if p[BIASED] != 0:
-                total = work(total + work(result(bias[c])))
+                total = wide(work(total) + work(result(bias[c])))
             out[index(p[BASE] + n * p[S_N] + c * p[S_C] + d * p[S_D] + h * p[S_H] + w * p[S_W])] = (
-                result(total)
+                result(work(total))
             )
 
     return fold_columns

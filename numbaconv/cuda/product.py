@@ -7,6 +7,7 @@ import numpy as np
 from numbaconv.cuda import launch, parameters, tiles, weights
 from numbaconv.cuda.places import Images, Weights
 from numbaconv.cuda.tiles import Tile
+from numbaconv.cuda.wide import MOST
 from numbaconv.formulas import PADDING_MODES
 from numbaconv.geometry import ConvGeometry, three_axes
 
@@ -87,6 +88,9 @@ def multiply(
     columns = geometry.batch * positions
     intended = columns if planned is None else planned * positions
     tile = pick_tile(rows, intended, work)
+    if summed > MOST and tile.rows * tile.columns > 64 * 64 and not launch.SIMULATED:
+        # Twice as many sums do not fit the registers of a larger tile, unless its parts are short.
+        tile = Tile(64, 64, 16, 8, 4)
     row_tiles = -(-rows // tile.rows) * geometry.groups
     parts = splits(row_tiles * -(-intended // tile.columns), summed)
     part = -(-summed // parts // tile.depth) * tile.depth if summed else tile.depth
@@ -107,7 +111,7 @@ def multiply(
     if partial:
         target = launch.borrow("parts", elements * parts, np.dtype(work), out.stream)
     kernel = tiles.forward(
-        tile, index, work, work if partial else result, mode_of(geometry), partial
+        tile, index, work, work if partial else result, mode_of(geometry), partial, part > MOST
     )
     offsets = packed if bias is None else bias
     kernel[launch.blocks(blocks), tile.threads, out.stream](packed, x.data, offsets, target, p)

@@ -7,7 +7,8 @@ from numba import cuda
 from numbaconv.cuda import operands
 from numbaconv.cuda.launch import factory
 from numbaconv.cuda.parameters import INDEX
-from numbaconv.formulas import CIRCULAR, REFLECT, REPLICATE
+from numbaconv.cuda.wide import wider
+from numbaconv.formulas import CIRCULAR, REFLECT, REPLICATE, SYMMETRIC
 
 M, N, K = INDEX["M"], INDEX["N"], INDEX["K"]
 GROUPS, CHANNELS, SPLIT_K = INDEX["GROUPS"], INDEX["CHANNELS"], INDEX["SPLIT_K"]
@@ -88,6 +89,7 @@ def fold_axis(index: Any, work: Any, mode: int) -> Any:
     """
     at = operands.functions(index, 0)
     quotient = at.quotient
+    wide = wider(work)
 
     def fold(padded: Any, out: Any, p: Any) -> None:
         e = index(cuda.grid(1))
@@ -115,12 +117,16 @@ def fold_axis(index: Any, work: Any, mode: int) -> Any:
                 start, stop = index((low + i) % step), length
                 if i != 0 and i != n - 1:
                     mirrored = index((low - i) % step)
-            total = work(0)
+            elif mode == SYMMETRIC:
+                step = index(2 * n)
+                start, stop = index((low + i) % step), length
+                mirrored = index((low - 1 - i) % step)
+            total = wide(0)
             for j in range(start, stop, step):
-                total = work(total + padded[index(first + j * inner)])
+                total = wide(total + wide(padded[index(first + j * inner)]))
             for j in range(mirrored, length, step):
-                total = work(total + padded[index(first + j * inner)])
-            out[e] = total
+                total = wide(total + wide(padded[index(first + j * inner)]))
+            out[e] = work(total)
 
     return fold
 

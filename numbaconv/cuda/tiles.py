@@ -16,6 +16,7 @@ from numba import cuda
 from numbaconv.cuda import operands, vectors
 from numbaconv.cuda.launch import SIMULATED, factory
 from numbaconv.cuda.parameters import INDEX
+from numbaconv.cuda.wide import MOST, wider
 
 M, N, K = INDEX["M"], INDEX["N"], INDEX["K"]
 GROUPS, CHANNELS, SPLIT_K = INDEX["GROUPS"], INDEX["CHANNELS"], INDEX["SPLIT_K"]
@@ -56,7 +57,9 @@ class Tile:
 
 
 @factory
-def forward(tile: Tile, index: Any, work: Any, result: Any, mode: int, partial: bool) -> Any:
+def forward(
+    tile: Tile, index: Any, work: Any, result: Any, mode: int, partial: bool, long: bool = False
+) -> Any:
     """Return the kernel of packed weights (M x K) times gathered patches (K x N) of each group.
 
     Parameters
@@ -81,6 +84,9 @@ def forward(tile: Tile, index: Any, work: Any, result: Any, mode: int, partial: 
     a_skip, b_skip = threads // rows, threads // columns
     sums = own_rows * own_columns
     zero = work(0)
+    wide = wider(work)
+    nothing = wide(0)
+    kept = sums if long else 1
     copy = vectors.copy_vector
     at = operands.functions(index, mode)
     quotient, position, tap, advance = at.quotient, at.position, at.tap, at.advance
@@ -90,6 +96,7 @@ def forward(tile: Tile, index: Any, work: Any, result: Any, mode: int, partial: 
         a_shared = cuda.shared.array(a_size, work, alignment=ALIGNMENT)
         b_shared = cuda.shared.array(b_size, work, alignment=ALIGNMENT)
         total = cuda.local.array(sums, work)
+        whole = cuda.local.array(kept, wide)
         a_own = cuda.local.array(own_rows, work, alignment=ALIGNMENT)
         b_own = cuda.local.array(own_columns, work, alignment=ALIGNMENT)
         a_next = cuda.local.array(a_loads, work)
@@ -97,6 +104,8 @@ def forward(tile: Tile, index: Any, work: Any, result: Any, mode: int, partial: 
         places = cuda.local.array(own_columns, index)
         for i in range(sums):
             total[i] = zero
+            if long:
+                whole[i] = nothing
 
         # Which tile: rows first, so that neighbouring blocks read the same patches.
         block = index(cuda.blockIdx.x)
@@ -159,6 +168,10 @@ def forward(tile: Tile, index: Any, work: Any, result: Any, mode: int, partial: 
                             total[i * own_columns + h] = work(
                                 total[i * own_columns + h] + a_own[i] * b_own[h]
                             )
+                if long and (k - k0) & (MOST - 1) == 0:
+                    for i in range(sums):
+                        whole[i] = wide(whole[i] + wide(total[i]))
+                        total[i] = zero
             if k < k1:
                 for i in range(a_loads):
                     a_shared[(buffer * depth + a_k + i * a_skip) * rows + a_m] = a_next[i]
@@ -167,6 +180,10 @@ def forward(tile: Tile, index: Any, work: Any, result: Any, mode: int, partial: 
             cuda.syncthreads()
             buffer ^= 1
             k = index(k + depth)
+
+        if long:
+            for i in range(sums):
+                total[i] = work(wide(whole[i] + wide(total[i])))
 
         # All places first: as one nest of loops this would not be unrolled, and `total` would lie
         # in memory.
@@ -198,7 +215,9 @@ def forward(tile: Tile, index: Any, work: Any, result: Any, mode: int, partial: 
 
 
 @factory
-def weight_sums(tile: Tile, index: Any, work: Any, mode: int, conjugated: str) -> Any:
+def weight_sums(
+    tile: Tile, index: Any, work: Any, mode: int, conjugated: str, long: bool = False
+) -> Any:
     """Return the kernel of gradients (M x K) times patches (K x N), K the output positions.
 
     The sums over each part of K are kept as ``(split, group, M, N)``, N the elements of a patch.
@@ -219,6 +238,9 @@ def weight_sums(tile: Tile, index: Any, work: Any, mode: int, conjugated: str) -
     sums = own_rows * own_columns
     states = 4 * b_loads
     zero = work(0)
+    wide = wider(work)
+    nothing = wide(0)
+    kept = sums if long else 1
     flip_x, flip_grad = conjugated == "x", conjugated == "grad"
     copy = vectors.copy_vector
     at = operands.functions(index, mode)
@@ -229,6 +251,7 @@ def weight_sums(tile: Tile, index: Any, work: Any, mode: int, conjugated: str) -
         a_shared = cuda.shared.array(a_size, work, alignment=ALIGNMENT)
         b_shared = cuda.shared.array(b_size, work, alignment=ALIGNMENT)
         total = cuda.local.array(sums, work)
+        whole = cuda.local.array(kept, wide)
         a_own = cuda.local.array(own_rows, work, alignment=ALIGNMENT)
         b_own = cuda.local.array(own_columns, work, alignment=ALIGNMENT)
         a_next = cuda.local.array(a_loads, work)
@@ -236,6 +259,8 @@ def weight_sums(tile: Tile, index: Any, work: Any, mode: int, conjugated: str) -
         taps = cuda.local.array(states, index)
         for i in range(sums):
             total[i] = zero
+            if long:
+                whole[i] = nothing
 
         block = index(cuda.blockIdx.x)
         if block >= p[BLOCKS]:
@@ -308,6 +333,10 @@ def weight_sums(tile: Tile, index: Any, work: Any, mode: int, conjugated: str) -
                             total[i * own_columns + h] = work(
                                 total[i * own_columns + h] + a_own[i] * b_own[h]
                             )
+                if long and (k - k0) & (MOST - 1) == 0:
+                    for i in range(sums):
+                        whole[i] = wide(whole[i] + wide(total[i]))
+                        total[i] = zero
             if k < k1:
                 for i in range(a_loads):
                     a_shared[(buffer * depth + own_k) * a_pitch + line + i * skip] = a_next[i]
@@ -316,6 +345,10 @@ def weight_sums(tile: Tile, index: Any, work: Any, mode: int, conjugated: str) -
             cuda.syncthreads()
             buffer ^= 1
             k = index(k + depth)
+
+        if long:
+            for i in range(sums):
+                total[i] = work(wide(whole[i] + wide(total[i])))
 
         first = index((split * p[GROUPS] + group) * p[M])
         for i in range(own_rows):

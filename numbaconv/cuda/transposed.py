@@ -11,7 +11,17 @@ from typing import Any
 import numpy as np
 
 from numbaconv.call import without_mode
-from numbaconv.cuda import columns, convolve, copying, launch, parameters, patches, product, sums
+from numbaconv.cuda import (
+    columns,
+    convolve,
+    copying,
+    hidden,
+    launch,
+    parameters,
+    patches,
+    product,
+    sums,
+)
 from numbaconv.cuda.places import Images, Weights
 from numbaconv.formulas import PADDING_MODES
 from numbaconv.geometry import ConvGeometry, Window
@@ -48,6 +58,8 @@ def run(
         _run_columns(geometry, x, kernels, bias, out, work, conjugated)
     else:
         _run_phases(algorithm, geometry, x, kernels.adjoint, bias, out, work, conjugated)
+        if geometry.out_channels and geometry.window.positions and np.dtype(work).kind in "fc":
+            _repair(geometry, x, kernels, bias, out, work, conjugated)
 
 
 def _run_phases(
@@ -97,6 +109,35 @@ def _run_phases(
             chosen, small, source, kernels.chosen(tuple(q.taps for q in parts)), bias, target,
             work, conjugated,
         )  # fmt: skip
+
+
+def _repair(
+    geometry: ConvGeometry,
+    x: Images,
+    kernels: Weights,
+    bias: Any,
+    out: Images,
+    work: Any,
+    conjugated: bool,
+) -> None:
+    """Undo what the phases' own padding has made of weights that are not finite."""
+    count = geometry.batch * geometry.in_channels * math.prod(out.size)
+    if not count or geometry.window.taps == 1:
+        return
+    where = (
+        kernels.base, kernels.group, kernels.output, kernels.channel, *kernels.steps
+    )  # fmt: skip
+    values = {
+        **product.window_values(geometry), **out.as_input, **x.as_output,
+        **product.digits(0, (1, 1, 1)), "M": geometry.out_channels // geometry.groups, "N": count,
+        "K": 0, "SPLIT_K": 0, "BLOCKS": 0, "BIASED": int(bias is not None),
+    }  # fmt: skip
+    index, p = parameters.pack(values, x.data.size, out.data.size, kernels.data.size, *where)
+    kernel = hidden.repair(index, work, out.dtype.type, conjugated)
+    kernel[(*launch.grid(count), out.stream)](
+        x.data, kernels.data, kernels.data if bias is None else bias, out.data, p,
+        tuple(map(index, where)),
+    )  # fmt: skip
 
 
 def _run_columns(

@@ -10,6 +10,7 @@ from numbaconv.cuda.arrays import DeviceArray
 from numbaconv.cuda.places import Images, Weights
 from numbaconv.cuda.product import digits, mode_of, pick_tile, splits, window_values
 from numbaconv.cuda.tiles import Tile
+from numbaconv.cuda.wide import MOST
 from numbaconv.geometry import ConvGeometry, three_axes
 
 
@@ -69,8 +70,10 @@ class _Cut:
         tiled = rows * columns * 4 >= tile.rows * tile.columns
         cells = -(-rows // tile.rows) * -(-columns // tile.columns) if tiled else rows * columns
         blocks = cells * geometry.groups
-        part = -(-summed // splits(max(blocks, 1), summed) // tile.depth) * tile.depth
-        part = max(part, tile.depth)
+        parts = splits(max(blocks, 1), summed)
+        if not tiled:
+            parts = max(parts, _least_parts(summed))
+        part = max(-(-summed // parts // tile.depth) * tile.depth, tile.depth)
         parts = max(1, -(-summed // part))
         elements = geometry.groups * rows * columns
         return cls(rows, columns, summed, tile, tiled, blocks, part, parts, elements)
@@ -98,7 +101,7 @@ def _enqueue(
     mode = mode_of(geometry)
     if cut.tiled:
         kernel, threads = (
-            tiles.weight_sums(cut.tile, index, work, mode, conjugated),
+            tiles.weight_sums(cut.tile, index, work, mode, conjugated, cut.part > MOST),
             cut.tile.threads,
         )
     else:
@@ -148,7 +151,7 @@ def sum_bias(
     """Enqueue the sums of gradients over images and positions."""
     depth, height, width = grad.size
     summed = batch * depth * height * width
-    parts = splits(channels, summed)
+    parts = max(splits(channels, summed), _least_parts(summed))
     part = max(1, -(-summed // parts))
     parts = max(1, -(-summed // part))
     none = {**columns.flat(grad.data, 1, (1,), work, stream).as_input, **grad.as_output}
@@ -169,6 +172,11 @@ def sum_bias(
     index = parameters.index_type(*ints, target.data.size, total.size)
     finish = weights.finish(index, work, target.dtype.type)
     finish[(*launch.grid(channels), stream)](total, target.data, tuple(map(index, ints)))
+
+
+def _least_parts(summed: int) -> int:
+    """Return into how many parts a sum is cut at least, so that no thread adds too many terms."""
+    return max(1, -(-summed // (MOST * sum_threads())))
 
 
 def pick_weight_tile(work: Any) -> Tile:

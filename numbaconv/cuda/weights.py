@@ -6,6 +6,7 @@ from numba import cuda
 
 from numbaconv.cuda import operands
 from numbaconv.cuda.launch import factory
+from numbaconv.cuda.wide import wider
 
 
 @factory
@@ -49,6 +50,7 @@ def finish(index: Any, work: Any, result: Any) -> Any:
     """
     at = operands.functions(index, 0)
     quotient, split = at.quotient, at.split
+    wide = wider(work)
 
     def finish_weights(parts: Any, weight: Any, p: Any) -> None:
         i = index(cuda.grid(1))
@@ -69,9 +71,9 @@ def finish(index: Any, work: Any, result: Any) -> Any:
             s_w,
         ) = p
         if i < count:
-            total = parts[i]
+            total = wide(parts[i])
             for part in range(1, splits):
-                total = work(total + parts[index(part * count + i)])
+                total = wide(total + wide(parts[index(part * count + i)]))
             rest = quotient(i, patch)
             group = quotient(rest, outputs)
             m = index(rest - group * outputs)
@@ -81,7 +83,7 @@ def finish(index: Any, work: Any, result: Any) -> Any:
                     base + group * s_group + m * s_out + c * s_channel
                     + d * s_d + h * s_h + w * s_w
                 )
-            ] = result(total)  # fmt: skip
+            ] = result(work(total))  # fmt: skip
 
     return finish_weights
 
@@ -96,18 +98,19 @@ def finish_forward(index: Any, work: Any, result: Any) -> Any:
     """
     at = operands.functions(index, 0)
     quotient, split = at.quotient, at.split
+    wide = wider(work)
 
     def finish_outputs(parts: Any, bias: Any, out: Any, p: Any) -> None:
         i = index(cuda.grid(1))
         splits, positions, od, oh, ow, count, biased, base, s_n, s_c, s_d, s_h, s_w = p
         if i < count:
-            total = parts[i]
+            total = wide(parts[i])
             for part in range(1, splits):
-                total = work(total + parts[index(part * count + i)])
+                total = wide(total + wide(parts[index(part * count + i)]))
             o = quotient(i, positions)
             n, d, h, w = split(index(i - o * positions), od, oh, ow)
             if biased != 0:
-                total = work(total + work(result(bias[o])))
-            out[index(base + n * s_n + o * s_c + d * s_d + h * s_h + w * s_w)] = result(total)
+                total = wide(work(total) + work(result(bias[o])))
+            out[index(base + n * s_n + o * s_c + d * s_d + h * s_h + w * s_w)] = result(work(total))
 
     return finish_outputs

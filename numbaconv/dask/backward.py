@@ -7,7 +7,7 @@ import dask.array as da
 import numpy.typing as npt
 
 from numbaconv import arguments
-from numbaconv.backward import NEEDS, Gradients, checked_needs
+from numbaconv.backward import NEEDS, Gradients, check_forward, checked_needs
 from numbaconv.dask import arrays, input_gradients, weight_gradients, weight_sums
 
 IntOrAxes = int | tuple[int, ...]
@@ -229,6 +229,7 @@ def _backward(
     wanted = checked_needs(needs)
     grad, source = arrays.lazy(grad_output, "grad_output"), arrays.lazy(x, "x")
     kernels = arrays.shared(weight, "weight")
+    check_forward(ndim, source.shape, kernels.shape, grad, forward, layout, dtype)
     options: dict[str, Any] = {
         **forward, "layout": layout, "dtype": dtype, "algorithm": algorithm, "parallel": parallel,
     }  # fmt: skip
@@ -241,12 +242,7 @@ def _backward(
 
 
 def _bias_grad(grad: da.Array, ndim: int, layout: Any, dtype: npt.DTypeLike | None) -> da.Array:
-    last = arguments.choice(layout, "layout", arguments.LAYOUTS) == "channels_last"
-    if grad.ndim not in (ndim + 1, ndim + 2):
-        raise ValueError(
-            f"grad_output must have {ndim + 2} axes, or {ndim + 1} without the batch, "
-            f"got shape {grad.shape}"
-        )
+    last = layout == "channels_last"
     result = arguments.result_dtype(dtype, grad_output=grad.dtype)
     images = arrays.batched(grad, grad.ndim == ndim + 2)
     return weight_sums.bias_grad(images, images.ndim - 1 if last else 1, result)

@@ -1,8 +1,6 @@
 """Convolution and its adjoint over lazy arrays: blocks of one, and what the blocks compute."""
 
 from collections.abc import Iterator
-from functools import reduce
-from operator import add
 from typing import Any
 
 import dask.array as da
@@ -232,7 +230,10 @@ def _together(parts: list[da.Array], groups: int, channel: int, dtype: np.dtype[
         return parts[0]
     if groups > 1:
         return da.concatenate(parts, axis=channel)
-    return reduce(add, parts).astype(dtype)
+    while len(parts) > 1:  # in pairs: a sum of so many channels has few roundings
+        pairs = [parts[n : n + 2] for n in range(0, len(parts), 2)]
+        parts = [pair[0] + pair[1] if len(pair) == 2 else pair[0] for pair in pairs]
+    return parts[0].astype(dtype)
 
 
 def _index(ndim: int, axis: int, start: int, stop: int) -> tuple[slice, ...]:

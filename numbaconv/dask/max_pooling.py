@@ -19,9 +19,9 @@ def max_pool2d(
     stride: IntOrAxes | None = None,
     padding: Any = 0,
     dilation: IntOrAxes = 1,
-    *,
     ceil_mode: bool = False,
     return_indices: bool = False,
+    *,
     layout: str = "channels_first",
     parallel: bool = False,
 ) -> Any:
@@ -67,9 +67,9 @@ def max_pool1d(
     stride: IntOrAxes | None = None,
     padding: Any = 0,
     dilation: IntOrAxes = 1,
-    *,
     ceil_mode: bool = False,
     return_indices: bool = False,
+    *,
     layout: str = "channels_first",
     parallel: bool = False,
 ) -> Any:
@@ -85,9 +85,9 @@ def max_pool3d(
     stride: IntOrAxes | None = None,
     padding: Any = 0,
     dilation: IntOrAxes = 1,
-    *,
     ceil_mode: bool = False,
     return_indices: bool = False,
+    *,
     layout: str = "channels_first",
     parallel: bool = False,
 ) -> Any:
@@ -217,8 +217,8 @@ def _max_pool_backward(
     found = split_shape(grad.shape, ndim, last, "grad_output")
     if found[:3] != (batched, batch, channels):
         raise ValueError(
-            f"grad_output must have the batch and channels of input_shape {shape}, "
-            f"got shape {grad.shape}"
+            f"grad_output must have the batch ({found[1]}) and channels ({found[2]}) of "
+            f"input_shape {shape}, got shape {grad.shape}"
         )
     made = pools.scatter(
         pools.scatter_block, arrays.batched(grad, batched), arrays.batched(where, batched), last,
@@ -256,5 +256,6 @@ def _check_pair(values: da.Array, indices: da.Array, name: str) -> None:
         raise ValueError(
             f"indices must have the shape of {name}, {values.shape}, got {indices.shape}"
         )
-    if indices.dtype.kind not in "iu":
-        raise TypeError(f"indices must be of an integer dtype, got {indices.dtype}")
+    kind = indices.dtype
+    if kind.kind not in "iu" or (kind.kind == "u" and kind.itemsize == 8):
+        raise TypeError(f"indices must be of an integer dtype that int64 holds, got {kind}")

@@ -195,8 +195,9 @@ def _weight_grad(
     source, grad = arrays.lazy(x, "x"), arrays.lazy(grad_output, "grad_output")
     shape = arguments.shape(weight_shape, "weight_shape")
     geometry = ConvGeometry.parse(
-        ndim, source.shape, shape, stride, padding, dilation, groups, padding_mode, layout
-    )
+        ndim, source.shape, shape, stride, padding, dilation, groups, padding_mode, layout,
+        weight_name="weight_shape",
+    )  # fmt: skip
     arguments.check_grad(grad.shape, geometry.output_shape)
     result = arguments.result_dtype(dtype, x=source.dtype, grad_output=grad.dtype)
     resolve(geometry, shape, result, algorithm)  # where it cannot run, that is known now
@@ -225,8 +226,9 @@ def _transposed_weight_grad(
     source, grad = arrays.lazy(x, "x"), arrays.lazy(grad_output, "grad_output")
     shape = arguments.shape(weight_shape, "weight_shape")
     whole = ConvGeometry.parse_transposed(
-        ndim, source.shape, shape, stride, padding, output_padding, groups, dilation, None, layout
-    )
+        ndim, source.shape, shape, stride, padding, output_padding, groups, dilation, None,
+        layout, weight_name="weight_shape",
+    )  # fmt: skip
     arguments.check_grad(grad.shape, whole.input_shape)
     geometry = whole.cropped
     result = arguments.result_dtype(dtype, x=source.dtype, grad_output=grad.dtype)

@@ -1,5 +1,6 @@
 """Gradients with respect to weights and biases: a sum in each block, added up as a tree."""
 
+from functools import partial
 from typing import Any
 
 import dask.array as da
@@ -7,6 +8,7 @@ import numpy as np
 
 from numbaconv import call, cuts
 from numbaconv.arrays import Array
+from numbaconv.backward import channel_sums
 from numbaconv.cuts import Cut
 from numbaconv.dask import arrays, blocks
 from numbaconv.geometry import ConvGeometry
@@ -14,7 +16,7 @@ from numbaconv.weight_gradients import conv1d_weight_grad, conv2d_weight_grad, c
 
 _WEIGHT_GRADS = {1: conv1d_weight_grad, 2: conv2d_weight_grad, 3: conv3d_weight_grad}
 
-# Partial sums that one task of the tree adds.
+# Partial sums that one task of the tree adds, at least.
 _BRANCHES = 8
 
 
@@ -51,8 +53,13 @@ def weight_grad(
         layout="channels_last" if last else "channels_first", dtype_name=work.str,
         algorithm=algorithm, parallel=parallel, conjugate=conjugate,
     )  # fmt: skip
-    total = parts.sum(axis=tuple(range(x.ndim)), dtype=work, split_every=_BRANCHES)
+    total = parts.sum(axis=tuple(range(x.ndim)), dtype=_wider(work), split_every=_BRANCHES)
     return total.astype(dtype)
+
+
+def _wider(work: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype in which the sums of blocks are added: see `numbaconv.long_sums`."""
+    return {"f": np.dtype(np.float64), "c": np.dtype(np.complex128)}.get(work.kind, work)
 
 
 def patch_sums(
@@ -84,5 +91,19 @@ def patch_sums(
 def bias_grad(grad: da.Array, channel: int, dtype: np.dtype[Any]) -> da.Array:
     """Return the sums of a batched gradient over all axes but the channels."""
     work = np.dtype(np.float32) if dtype == np.float16 else dtype
-    axes = tuple(axis for axis in range(grad.ndim) if axis != channel)
-    return grad.sum(axis=axes, dtype=work, split_every=_BRANCHES).astype(dtype)
+    last = channel == grad.ndim - 1
+    total = da.reduction(
+        grad, chunk=partial(_block_sums, last=last, dtype_name=work.str),
+        aggregate=partial(np.sum, dtype=_wider(work)),
+        axis=tuple(axis for axis in range(grad.ndim) if axis != channel), dtype=_wider(work),
+        split_every=_BRANCHES, meta=np.empty(0, _wider(work)),
+    )  # fmt: skip
+    return total.astype(dtype)
+
+
+def _block_sums(
+    grad: Array, axis: tuple[int, ...], keepdims: bool, *, last: bool, dtype_name: str
+) -> Array:
+    """Return the sum of each channel of a block, with its axes."""
+    total = channel_sums(grad, last, np.dtype(dtype_name))
+    return total.reshape([1 if n in axis else len(total) for n in range(grad.ndim)])

@@ -33,8 +33,9 @@ def reducer(
     `source`, of index `index`, and output j reads `j * step_bytes` further, of index
     ``j * index_step`` further; `step` is 1 or 2 where neighbours are that far apart, else 0. With
     `columns` output j has the e-th tap of a row only where ``column + j * column_step + e *
-    column_dilation`` is at least 0 and below `in_width`; `column_step` counts if `step` is 0. Then
-    there are `tall` rows at most, of at most `wide` taps, and without `deep` one along the first axis.
+    column_dilation`` is at least 0 and below `in_width`; `column_step` counts if `step` is 0.
+    Then there are `tall` rows at most, of at most `wide` taps, and without `deep` one along the
+    first axis.
 
     A mean is divided by ``counts[j] * factor`` (counts have a vector of slack); integers are
     truncated. The first maximum counts, and a NaN, the first one, wins. The same is done in
@@ -212,14 +213,15 @@ def _over_taps(
     """Emit the loops over the taps; return what they carry to their end."""
     e, b, line = taps.e, taps.e.b, taps.line
     column = taps.first if taps.masked else e.i64(0)
+
     def short(address: Any, index: Any, carried: list[Any]) -> list[Any]:
         for mask in taps.masks:
             carried = reduction.take(carried, taps.read(address, mask), mask, index)
             address, index = b.add(address, line.wide_step), b.add(index, line.wide_index)
         return carried
 
-    def run(address: Any, index: Any, column: Any, count: Any, carried: list[Any]) -> list[Any]:
-        with e.loop(count, [address, index, column, *carried], "wide") as loop:
+    def run(first: list[Any], count: Any, carried: list[Any]) -> list[Any]:
+        with e.loop(count, [*first, *carried], "wide") as loop:
             at, place, here, *held = loop.values
             mask = taps.mask(here)
             held = reduction.take(held, taps.read(at, mask), mask, place)
@@ -279,10 +281,10 @@ def _over_taps(
             if reduction.kind == LONG_MEAN:
                 held = parts(
                     line.wide, SHORT_SUM, held, begin,
-                    lambda count, at, sums: run(*at, count, sums),
+                    lambda count, at, sums: run(at, count, sums),
                 )[3:]  # fmt: skip
             else:
-                held = run(*begin, line.wide, held)[3:]
+                held = run(begin, line.wide, held)[3:]
             loop.next([b.add(row, line.tall_step), b.add(first, line.tall_index), *held])
         return list(loop.values[2:])
 

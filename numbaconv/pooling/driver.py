@@ -142,7 +142,7 @@ def _reduce_tasks(
 
 @device
 def _taps_inside(w: WindowAxes, axis: int, o: int) -> tuple[int, int, int]:
-    """Return the first tap of output `o` that is inside the input, the end, what the first reads."""
+    """Return the first tap of output `o` inside the input, their end, and what the first reads."""
     start = o * w.stride[axis] - w.low[axis]
     first = first_inside(start, w.dilation[axis], w.kernel[axis])
     end = end_inside(start, w.dilation[axis], w.size[axis], w.kernel[axis])
@@ -191,7 +191,6 @@ def _spread_tasks(
 ) -> None:
     s = _unpack(packed)
     w = unpack_window(window)
-    blocks = (s.planes + s.block - 1) // s.block
     rows = w.size[0] * w.size[1]
     longest = 1 if s.channels_last else (w.size[2] + phases - 1) // phases
     pieces = (longest + s.piece - 1) // s.piece

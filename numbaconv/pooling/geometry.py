@@ -62,7 +62,7 @@ class PoolGeometry:
             if max(low, high) >= dilated_size(k, d):
                 raise ValueError(
                     f"padding must be smaller than the dilated kernel: along spatial axis {axis} "
-                    f"got ({low}, {high}) for a kernel of {k} with dilation {d}"
+                    f"got ({low}, {high}) for a kernel_size of {k} with dilation {d}"
                 )
             # Rounding up is a window more where positions are left.
             count = output_size(n, low, high + (s - 1 if ceil else 0), k, s, d)
@@ -70,8 +70,8 @@ class PoolGeometry:
                 count -= 1
             if count < 1 or n < 1:
                 raise ValueError(
-                    f"the window does not fit: along spatial axis {axis} its size {k} with "
-                    f"dilation {d} spans {dilated_size(k, d)}, but {name} has {n} and padding "
+                    f"kernel_size does not fit {name}: along spatial axis {axis} a kernel of {k} "
+                    f"with dilation {d} spans {dilated_size(k, d)}, but {name} has {n} and padding "
                     f"({low}, {high})"
                 )
             exact.append((low, transposed_size(count, low, 0, k, s, d, 0) - n))

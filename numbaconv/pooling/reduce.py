@@ -176,7 +176,9 @@ def cut_lines(
 
 def maximum_plan(geometry: PoolGeometry, dtype: np.dtype[Any], *, indices: bool) -> Plan:
     """Return the plan of a maximum over an array of this dtype."""
-    work = np.dtype(np.float32) if dtype == np.float16 else dtype.newbyteorder("=")
+    work = dtype.newbyteorder("=")
+    if work == np.float16:
+        work = np.dtype(np.float32)
     return Plan(geometry, work, MAXIMUM_AND_INDEX if indices else MAXIMUM, True, None)
 
 

@@ -83,7 +83,8 @@ def _run(
         wrong = threads.tables(workers, 1)
         native = scatterer(work, add=add, dense=not channels_last)
         many = add and positions > LONGEST and work.kind == "f"
-        space, more = None, ()
+        space = None
+        more: tuple[Array, ...] = ()
         if many:
             band = min(size * among, max(_BAND_BYTES // work.itemsize, among))
             space = workspace.take(workers * band * work.itemsize)
@@ -95,8 +96,8 @@ def _run(
             if many:
                 threads.run(
                     driver.scatter_many, workers, workers, begin, end, size, positions, among,
-                    fresh.reshape(-1), writeable(source).reshape(-1), writeable(places).reshape(-1), native, wrong,
-                    *more,
+                    fresh.reshape(-1), writeable(source).reshape(-1),
+                    writeable(places).reshape(-1), native, wrong, *more,
                 )  # fmt: skip
             else:
                 threads.run(
@@ -114,7 +115,12 @@ def _run(
         if wrong.any():
             raise ValueError(
                 f"indices must be from 0 to {size - 1}, the positions of one channel (or -1, for "
-                f"none), got {int(places.min())} to {int(places.max())}"
+                f"none), got {_range(places)}"
             )
         if fresh is not target:
             target[...] = fresh
+
+
+def _range(places: Array) -> str:
+    low, high = int(places.min()), int(places.max())
+    return str(low) if low == high else f"{low} to {high}"

@@ -99,7 +99,7 @@ def _has_tiny(s: Shape, images: int, x: int, weight: int) -> int:
         for c in range(s.channels):
             for h in range(s.height):
                 start = x + image * s.x_image + c * s.x_channel + h * s.x_row
-                largest = max(largest, _largest(start, row, largest))
+                largest = _largest(start, row, largest)
                 if largest >= TINY:
                     break
             if largest >= TINY:
@@ -111,15 +111,15 @@ def _has_tiny(s: Shape, images: int, x: int, weight: int) -> int:
     for block in range(s.out_blocks):
         for element in range(s.n_tall * s.n_wide):
             start = weight + block * s.weight_block + element * s.weight_xi
-            largest = max(largest, _largest(start, s.channels * s.tile_rows * 4, largest))
+            largest = _largest(start, s.channels * s.tile_rows * 4, largest)
             if largest >= TINY:
                 return 0
     return int(largest > np.float32(0.0))
 
 
 @device
-def _largest(start: int, nbytes: int, least: float) -> float:
-    """Return the largest magnitude of float32s, or the first that is not tiny."""
+def _largest(start: int, nbytes: int, least: Any) -> Any:
+    """Return the largest magnitude of float32s, of which one was `least`, or one not tiny."""
     found = np.float32(least)
     for at in range(start, start + nbytes, 4):
         value = abs(load_float(at))

@@ -21,7 +21,7 @@ def resolve(geometry: ConvGeometry, dtype: np.dtype[Any], algorithm: Any) -> cal
     arguments.choice(algorithm, "algorithm", ("auto", "exact", *routes.NAMES))
     work = call.work_dtype(dtype)
     shape = geometry.input_shape
-    arguments.check_addressable(shape, dtype, "this padding")
+    arguments.check_addressable(shape, dtype)
     empty = 0 in shape or geometry.out_channels == 0 or geometry.window.positions == 0
     inner = call.without_mode(geometry)
     if empty:

@@ -70,6 +70,7 @@ def resolve(
     work = call.work_dtype(dtype)
     empty = 0 in shape or geometry.batch == 0 or geometry.window.positions == 0
     pads = False
+    make: Callable[..., Any]
     if empty or _takes_reference(geometry, work, algorithm):
         from numbaconv.weight_grad import im2col
 

@@ -276,9 +276,10 @@ class Plan:
         """Return the first slot, to which all others were added."""
         count = self.geometry.groups * self.out_blocks * self.blocks * self.tile_bytes // self.size
         slots = sums.memory.view(self.dtype, (sums.slots, count))
+        total: Array = slots[0]
         for slot in slots[1:]:
-            slots[0] += slot
-        return slots[0]
+            total += slot
+        return total
 
     def drain(self, sums: Sums) -> None:
         """Set aside what the sums have come to, and let them begin at zero."""

@@ -115,9 +115,10 @@ class Plan:
 
     def _total(self, sums: Sums) -> Array:
         """Return the first slot, to which all others were added."""
+        total: Array = sums.slots[0]
         for slot in sums.slots[1:]:
-            sums.slots[0] += slot
-        return sums.slots[0]
+            total += slot
+        return total
 
     def drain(self, sums: Sums) -> None:
         """Set aside what the sums have come to, and let them begin at zero."""

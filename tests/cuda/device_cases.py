@@ -14,6 +14,7 @@ CASES = [
     Case(1, 2, 3, 1, (4, 3), (2, 3), (1, 1), ((2, 1), (4, 3)), (1, 1), "reflect"),
     Case(1, 2, 3, 1, (3, 4), (2, 2), (2, 1), ((1, 2), (0, 3)), (1, 2), "replicate"),
     Case(1, 2, 2, 2, (4, 3), (3, 2), (1, 1), ((5, 2), (1, 4)), (1, 1), "circular"),
+    Case(1, 2, 2, 1, (4, 3), (2, 3), (1, 1), ((5, 2), (1, 4)), (1, 1), "symmetric"),
 ]
 
 #: The layout is but strides to a kernel: one route takes both.

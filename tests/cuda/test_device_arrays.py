@@ -312,7 +312,7 @@ def test_cublas_multiplies_where_cupy_is_installed(problem, bias, to_device, mon
     )  # fmt: skip
     np.testing.assert_array_equal(found.copy_to_host(), nbc.conv2d(x, weight, offsets, groups=2))
     assert calls == [("stream", 0), ((2, 3, 12), (3, 2, 12, 16))]
-    assert not columns.has_cublas(np.int32)
+    assert not columns.has_cublas(np.int32, 9)
 
 
 def test_images_in_several_matrices(problem, to_device, monkeypatch):

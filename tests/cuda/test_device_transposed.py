@@ -86,3 +86,23 @@ def test_depthwise(rng, to_device):
     np.testing.assert_array_equal(y.copy_to_host(), expected)
     with pytest.raises(ValueError, match="3 channels to sum"):
         nbcuda.conv_transpose2d(to_device(x), to_device(weight), algorithm="depthwise")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64"])
+@pytest.mark.parametrize("case", CASES)
+def test_hidden_padding_meets_no_weight(case, dtype, rng, to_device):
+    """An infinite weight reaches the results that its tap reaches, and no others."""
+    x_shape, weight_shape, stride, padding, extra, dilation, groups = case
+    ndim = len(stride)
+    x = small_integers(rng, x_shape, dtype) ** 2 + 1
+    weight = small_integers(rng, weight_shape, dtype) ** 2 + 1
+    weight.flat[rng.integers(weight.size)] = np.inf
+    options = {
+        "stride": stride, "padding": padding, "output_padding": extra, "groups": groups,
+        "dilation": dilation,
+    }  # fmt: skip
+    cpu = getattr(nbc, f"conv_transpose{ndim}d")
+    with np.errstate(invalid="ignore"):
+        expected = np.isfinite(cpu(x, weight, algorithm="im2col", **options))
+    found = FORWARD[ndim](to_device(x), to_device(weight), algorithm="direct", **options)
+    np.testing.assert_array_equal(np.isfinite(found.copy_to_host()), expected)

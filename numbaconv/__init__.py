@@ -21,6 +21,7 @@ from numbaconv.backward import (
 from numbaconv.conv import conv1d, conv2d, conv3d
 from numbaconv.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from numbaconv.explanation import Plan, algorithms, explain
+from numbaconv.held import Memory, memory, release_memory
 from numbaconv.im2col import col2im, im2col, kernel_matrix
 from numbaconv.input_gradients import (
     conv1d_input_grad,
@@ -55,6 +56,7 @@ __all__ = [
     "Conv2d",
     "Conv3d",
     "Gradients",
+    "Memory",
     "Plan",
     "algorithms",
     "avg_pool1d",
@@ -100,6 +102,8 @@ __all__ = [
     "max_unpool1d",
     "max_unpool2d",
     "max_unpool3d",
+    "memory",
+    "release_memory",
     "warmup",
 ]
 

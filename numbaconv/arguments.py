@@ -212,7 +212,8 @@ def result_dtype(dtype: npt.DTypeLike | None, **operands: np.dtype[Any]) -> np.d
     """Return the dtype of the result, to which every operand can be converted."""
     if dtype is None:
         for name, kind in operands.items():
-            supported(kind, f"the dtype of {name}")
+            if kind.kind != "b":  # which takes the other's dtype
+                supported(kind, f"the dtype of {name}")
         try:
             common = np.result_type(*operands.values())
         except TypeError:

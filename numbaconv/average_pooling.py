@@ -384,14 +384,40 @@ def _avg_pool_backward(
     if arguments.supported(grad.dtype, "the dtype of grad_output").kind not in "fc":
         raise TypeError(f"grad_output must be of a float or complex dtype, got {grad.dtype}")
     shape = arguments.shape(input_shape, "input_shape")
+    ceil_mode = arguments.flag(ceil_mode, "ceil_mode")
+    include_pad, divisor = checked_divisor(count_include_pad, divisor_override)
+    signature = (
+        ndim, shape, grad.shape, grad.dtype, kernel_size, stride, padding, dilation, ceil_mode,
+        include_pad, divisor, layout,
+    )  # fmt: skip
+    window = (kernel_size, 0 if stride is None else stride, padding, dilation)
+    plan = call.remembered(_resolve_backward, signature, *window)
+    parallel = arguments.flag(parallel, "parallel")
+    return spread(plan, grad, out, parallel)
+
+
+def _resolve_backward(
+    ndim: int,
+    shape: Ints,
+    grad_shape: Ints,
+    dtype: np.dtype[Any],
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    ceil_mode: bool,
+    include_pad: bool,
+    divisor: int | None,
+    layout: Any,
+) -> Any:
+    from numbaconv.pooling.spread import planned
+
     geometry = PoolGeometry.parse(
         ndim, shape, kernel_size, stride, padding, dilation, ceil_mode, layout, "input_shape"
     )
-    arguments.check_grad(grad.shape, geometry.output_shape)
-    arguments.check_addressable(shape, np.dtype(grad.dtype))
-    include_pad, divisor = checked_divisor(count_include_pad, divisor_override)
-    parallel = arguments.flag(parallel, "parallel")
-    return spread(grad, geometry, out, parallel, include_pad, divisor)
+    arguments.check_grad(grad_shape, geometry.output_shape)
+    arguments.check_addressable(shape, np.dtype(dtype))
+    return planned(geometry, dtype, include_pad, divisor)
 
 
 def checked_divisor(count_include_pad: Any, divisor_override: Any) -> tuple[bool, int | None]:

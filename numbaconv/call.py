@@ -6,15 +6,13 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from numbaconv import arguments, costs, recording, routes
+from numbaconv import arguments, costs, held, recording, routes
 from numbaconv.arrays import Array, is_direct, overlaps_itself, writeable
 from numbaconv.geometry import ConvGeometry, Ints
 from numbaconv.packed import Packed
 
 T = TypeVar("T")
 
-_remembered: dict[Any, Any] = {}
-_MOST_REMEMBERED = 1024
 # Multiplications and additions of one launch, in float32.
 _MOST_FLOPS = 40_000_000_000
 _NUMPY_MODES = {
@@ -99,14 +97,12 @@ def remembered(resolve: Callable[..., T], signature: tuple[Any, ...], *values: A
             return resolve(*signature)
     key = (resolve, signature)
     try:
-        found = _remembered.get(key)
+        found: T | None = held.find(key)
     except TypeError:  # what cannot be hashed is an error, or a dtype spelled as a list
         return resolve(*signature)
     if found is None:
         found = resolve(*signature)
-        if len(_remembered) >= _MOST_REMEMBERED:
-            _remembered.clear()
-        _remembered[key] = found
+        held.keep(key, found)
     return found
 
 

@@ -268,7 +268,8 @@ class ConvGeometry:
             axis = ndim if channels_last else 1
             raise ValueError(
                 f"{weight_name} of shape {weight_shape} does not fit {name} of shape {x_shape}: "
-                f"with layout={layout!r} and groups={groups} its axis {axis} must be C/groups = {channels // groups}, got {group_channels}"
+                f"with layout={layout!r} and groups={groups} its axis {axis} must be "
+                f"C/groups = {channels // groups}, got {group_channels}"
             )
         window = Window.parse(
             size, kernel, stride, padding, dilation, padding_mode, name, weight_name

@@ -1,17 +1,21 @@
 """Conv1d, Conv2d and Conv3d: convolutions whose weights are prepared once."""
 
+import weakref
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from numbaconv import arguments, call, routes
+from numbaconv import arguments, call, held, routes
 from numbaconv.arrays import Array
 from numbaconv.formulas import dilated_size
 from numbaconv.geometry import ConvGeometry, Ints
 from numbaconv.packed import Packed
 
 IntOrAxes = int | tuple[int, ...]
+
+# Forms of a layer's weights that it keeps, for inputs of several shapes.
+_MOST_FORMS = 4
 
 
 class _Conv:
@@ -69,7 +73,8 @@ class _Conv:
             raise ValueError(
                 f"groups must divide the output channels of weight ({outputs}), got {groups}"
             )
-        arguments.supported(weight.dtype, "the dtype of weight")
+        if weight.dtype.kind != "b":
+            arguments.supported(weight.dtype, "the dtype of weight")
         if options["dtype"] is not None:
             arguments.convertible(weight.dtype, options["dtype"], "weight")
             if self._bias is not None:
@@ -90,7 +95,10 @@ class _Conv:
             )
 
     def _prepare(self) -> None:
-        self._by_signature: dict[Any, tuple[call.Call, Packed]] = {}
+        # What is known of an input's shape is held elsewhere, with a limit for all layers.
+        self._by_signature: weakref.WeakValueDictionary[Any, _Prepared] = (
+            weakref.WeakValueDictionary()
+        )
         self._packed: dict[Any, Packed] = {}
 
     def __call__(self, x: npt.ArrayLike, out: Array | None = None, parallel: bool = True) -> Array:
@@ -117,12 +125,15 @@ class _Conv:
         if found is None:
             source = arguments.as_array(source, "x")
             found = self._prepared(source.shape, source.dtype, parallel)
-        return call.run(found[0], source, found[1], out, parallel, (source,))
+        packed = self._packed.get(found.key)
+        if packed is None:
+            packed = self._pack(found.call, found.key, parallel)
+        return call.run(found.call, source, packed, out, parallel, (source,))
 
     def _prepared(
         self, shape: Ints, dtype: np.dtype[Any], parallel: bool, name: str = "x"
-    ) -> tuple[call.Call, Packed]:
-        """Return how an input of this shape is convolved, and the weights for that."""
+    ) -> "_Prepared":
+        """Return how an input of this shape is convolved, with the weights packed for that."""
         options = self._options
         found = call.resolve(
             self._ndim, shape, dtype, self._weight.shape, self._weight.dtype, options["stride"],
@@ -131,18 +142,23 @@ class _Conv:
         )  # fmt: skip
         # The result's dtype counts: the bias is rounded to it.
         key = found.algorithm, found.dtype, found.work, found.plan.pack_key
-        packed = self._packed.get(key)
-        if packed is None:
-            bias = self._bias
-            if bias is not None:
-                bias = call.check_bias(bias, found.geometry.out_channels, found.dtype)
-            packed = call.pack(found, self._weight, bias, parallel, keep=True)
-            # Of two threads that pack at once, both get the first one's.
-            packed = self._packed.setdefault(key, packed)
-        prepared = found, packed
-        if len(self._by_signature) < 256:
-            self._by_signature[shape, dtype] = prepared
+        if key not in self._packed:
+            self._pack(found, key, parallel)
+        prepared = _Prepared(found, key)
+        held.keep((id(self), shape, dtype), prepared)
+        self._by_signature[shape, dtype] = prepared
         return prepared
+
+    def _pack(self, found: call.Call, key: Any, parallel: bool) -> Packed:
+        """Return the weights in the form that a call wants, and keep them; few forms are kept."""
+        bias = self._bias
+        if bias is not None:
+            bias = call.check_bias(bias, found.geometry.out_channels, found.dtype)
+        packed = call.pack(found, self._weight, bias, parallel, keep=True)
+        while len(self._packed) >= _MOST_FORMS:
+            self._packed.pop(next(iter(self._packed)), None)
+        # Of two threads that pack at once, both get the first one's.
+        return self._packed.setdefault(key, packed)
 
     @property
     def weight(self) -> Array:
@@ -193,6 +209,15 @@ class _Conv:
             str(self._weight.dtype),
         ]
         return f"{type(self).__name__}({', '.join(words)})"
+
+
+class _Prepared:
+    """How inputs of one shape are convolved, and which form of the weights that takes."""
+
+    __slots__ = ("__weakref__", "call", "key")
+
+    def __init__(self, found: call.Call, key: Any) -> None:
+        self.call, self.key = found, key
 
 
 def _frozen(value: Any, depth: int = 2) -> Any:

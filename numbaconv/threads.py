@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from numba.np.ufunc import parallel as numba_parallel
 
-from numbaconv import recording
+from numbaconv import held, recording
 from numbaconv.jit import Kernel
 
 _turns = threading.Lock()
@@ -40,6 +40,9 @@ if hasattr(os, "register_at_fork"):
 _SERIAL_WORK = 1 << 16
 # Elements of int64 in a cache line, of which processors fetch two at a time.
 _LINE = 16
+# Tables of finished calls that are kept, and the bytes of the largest.
+_MOST_IDLE = 2
+_LARGEST_IDLE = 1 << 20
 
 
 def worker_count(tasks: int, *, work: int, parallel: bool) -> int:
@@ -117,7 +120,7 @@ class Scratch:
 
     def __init__(self, counters: int, *shapes: tuple[int, ...]) -> None:
         self.counters, self.shapes = counters, shapes
-        self._idle: collections.deque[tuple[Any, ...]] = collections.deque(maxlen=4)
+        self._idle: collections.deque[tuple[Any, ...]] = collections.deque(maxlen=_MOST_IDLE)
 
     def take(self, workers: int) -> tuple[Any, ...]:
         """Return counters, and a table of each shape for at least so many workers."""
@@ -126,9 +129,9 @@ class Scratch:
         except IndexError:
             found = ()
         if not found or (self.shapes and len(found[1]) < workers):
-            return (
-                shared_counter(self.counters), *(tables(workers, *shape) for shape in self.shapes)
-            )  # fmt: skip
+            made = shared_counter(self.counters), *(tables(workers, *s) for s in self.shapes)
+            held.grew(made)
+            return made
         if recording.active:
             for array in found:
                 recording.borrowed_array(array)
@@ -136,7 +139,8 @@ class Scratch:
 
     def give_back(self, scratch: tuple[Any, ...]) -> None:
         """Let a later call have them."""
-        self._idle.append(scratch)
+        if sum(array.nbytes for array in scratch) <= _LARGEST_IDLE:
+            self._idle.append(scratch)
 
 
 def threading_layer() -> str:

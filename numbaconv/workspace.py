@@ -1,16 +1,17 @@
 """Memory that calls borrow and give back, so that fresh pages are not touched at every call."""
 
+import os
+import threading
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from numbaconv import recording
+from numbaconv import held, recording
 
 _ALIGNMENT = 64
-# What is kept between calls: at most this many buffers, none larger than this.
-_MOST_KEPT = 4
-_LARGEST_KEPT = 1 << 26
+# What is kept between calls: at most this many buffers.
+_MOST_KEPT = 8
 
 
 class Workspace:
@@ -36,17 +37,31 @@ class Workspace:
         return np.ndarray(shape, dtype, self._memory, offset)
 
 
+# The oldest first.
 _idle: list[Workspace] = []
+_changing = threading.Lock()
+
+
+def _after_fork() -> None:
+    """Replace a lock that another thread of the parent may hold."""
+    global _changing
+    _changing = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def take(nbytes: int) -> Workspace:
-    """Return a workspace of at least `nbytes`: one that was given back, if it is large enough."""
-    # Lists pop and append in one step, so threads need no lock.
-    try:
-        space = _idle.pop()
-    except IndexError:
-        space = Workspace(nbytes)
-    if space.nbytes < nbytes:
+    """Return a workspace of at least `nbytes`: the smallest that was given back, if one will do."""
+    space = None
+    with _changing:
+        for one in _idle:
+            if one.nbytes >= nbytes and (space is None or one.nbytes < space.nbytes):
+                space = one
+        if space is not None:
+            _idle.remove(space)
+    if space is None:
         space = Workspace(nbytes)
     if recording.active:
         recording.borrowed(space.address, min(nbytes + _ALIGNMENT, space.reach), space)
@@ -54,6 +69,22 @@ def take(nbytes: int) -> Workspace:
 
 
 def give_back(space: Workspace) -> None:
-    """Let later calls have a workspace."""
-    if space.nbytes <= _LARGEST_KEPT and len(_idle) < _MOST_KEPT:
+    """Let later calls have a workspace; the oldest go where there are too many."""
+    if space.nbytes > held.WORKSPACES:
+        return
+    with _changing:
         _idle.append(space)
+        while len(_idle) > _MOST_KEPT or sum(s.nbytes for s in _idle) > held.WORKSPACES:
+            _idle.pop(0)
+
+
+def held_nbytes() -> int:
+    """Return the bytes that wait for a borrower."""
+    with _changing:
+        return sum(space.nbytes for space in _idle)
+
+
+def release() -> None:
+    """Give all of them back to the system."""
+    with _changing:
+        _idle.clear()

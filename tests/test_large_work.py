@@ -15,6 +15,13 @@ import numbaconv as nbc
 from numbaconv import call, strips
 
 
+@pytest.fixture(autouse=True)
+def no_plans():
+    """Leave no plan of a small launch to other tests."""
+    yield
+    nbc.release_memory()
+
+
 @settings(max_examples=40)
 @given(
     cases(), st.integers(1, 3000), st.sampled_from(["im2col", "exact"]),
@@ -28,7 +35,7 @@ def test_small_launches_make_the_same(case, flops, algorithm, dtype, last):
     expected = case.naive(*arrays, bias)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(call, "_MOST_FLOPS", flops)
-        patch.setattr(call, "_remembered", {})
+        nbc.release_memory()
         layout = "channels_last" if last else "channels_first"
         found = case.run(*arrays, bias, layout, algorithm=algorithm)
         np.testing.assert_array_equal(found, expected)
@@ -48,7 +55,7 @@ def test_strips_begin_where_winograds_tiles_do(monkeypatch):
     x, weight = noise(rng, (1, 16, 90, 40), "f4"), noise(rng, (16, 16, 3, 3), "f4")
     whole = nbc.conv2d(x, weight, padding=1, algorithm="winograd")
     monkeypatch.setattr(call, "_MOST_FLOPS", 1_500_000)
-    monkeypatch.setattr(call, "_remembered", {})
+    nbc.release_memory()
     count = []
     run_parts = call.run_parts
     monkeypatch.setattr(call, "run_parts", lambda *a: count.append(1) or run_parts(*a))
@@ -90,7 +97,7 @@ def test_bits_do_not_depend_on_the_threads(monkeypatch):
     rng = np.random.default_rng(0)
     x, weight = noise(rng, (2, 8, 40, 40), "f4"), noise(rng, (8, 8, 3, 3), "f4")
     monkeypatch.setattr(call, "_MOST_FLOPS", 200_000)
-    monkeypatch.setattr(call, "_remembered", {})
+    nbc.release_memory()
     one = nbc.conv2d(x, weight, padding=1, parallel=False)
     np.testing.assert_array_equal(nbc.conv2d(x, weight, padding=1), one)
 

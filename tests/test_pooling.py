@@ -311,17 +311,17 @@ def test_errors():
     x = np.zeros((1, 2, 6, 7))
     with pytest.raises(ValueError, match=r"padding must be smaller .* got \(2, 2\)"):
         nbc.max_pool2d(x, 2, padding=2)
-    with pytest.raises(ValueError, match="the window does not fit"):
+    with pytest.raises(ValueError, match="kernel_size does not fit x"):
         nbc.avg_pool2d(x, 8)
-    with pytest.raises(TypeError, match="order"):
+    with pytest.raises(TypeError, match="no maximum"):
         nbc.max_pool2d(x.astype(complex), 2)
     with pytest.raises(TypeError, match="float or complex"):
         nbc.avg_pool2d_backward(np.zeros((1, 2, 3, 3), int), x.shape, 2)
-    with pytest.raises(ValueError, match="divisor_override must be from 1"):
+    with pytest.raises(ValueError, match="divisor_override must be an int other than 0"):
         nbc.avg_pool2d(x, 2, divisor_override=0)
     with pytest.raises(TypeError, match="ceil_mode must be True or False"):
         nbc.max_pool2d(x, 2, ceil_mode=1)
-    with pytest.raises(ValueError, match="kernel_size must be an int or have one"):
+    with pytest.raises(ValueError, match="kernel_size must be an int or one int"):
         nbc.max_pool2d(x, (2, 2, 2))
     grad = np.zeros((1, 2, 3, 3))
     with pytest.raises(ValueError, match="indices must be from 0 to 41"):
@@ -330,9 +330,9 @@ def test_errors():
         nbc.max_unpool2d(grad, np.full(grad.shape, -2), 2, output_size=(6, 7))
     with pytest.raises(ValueError, match="indices must have the shape"):
         nbc.max_pool2d_backward(grad, np.zeros((1, 2, 3, 4), int), x.shape)
-    with pytest.raises(TypeError, match="indices must be an array of int64"):
+    with pytest.raises(TypeError, match="indices must be of an integer dtype"):
         nbc.max_pool2d_backward(grad, grad, x.shape)
-    with pytest.raises(ValueError, match="output_size must be less than a stride"):
+    with pytest.raises(ValueError, match="output_size must be from"):
         nbc.max_unpool2d(grad, grad.astype(int), 2, output_size=(6, 9))
     with pytest.raises(ValueError, match="grad_output must have the shape"):
         nbc.avg_pool2d_backward(grad, (1, 2, 9, 9), 2)

@@ -306,12 +306,12 @@ def test_channels_that_do_not_fit_the_workspace_are_summed_in_parts(monkeypatch,
     ):
         for layout in LAYOUTS:
             nbc.routes.load("direct").plan.cache_clear()
-            nbc.call._remembered.clear()
+            nbc.release_memory()
             x, weight, bias = arrays(case, "float32", rng)
             y = case.run(x, weight, bias, layout, algorithm="direct", parallel=parallel)
             np.testing.assert_array_equal(y, case.naive(x, weight, bias))
     nbc.routes.load("direct").plan.cache_clear()
-    nbc.call._remembered.clear()
+    nbc.release_memory()
 
 
 class TestRefusals:

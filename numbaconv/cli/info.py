@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_info
 
 from numbaconv import blas
 from numbaconv.cache import cache_directory
+from numbaconv.held import memory
 from numbaconv.native.isa import host
 from numbaconv.threads import threading_layer
 
@@ -38,6 +39,7 @@ def report() -> str:
             if library["user_api"] == "blas"
         ),
         ("cache", _cache()),
+        ("memory", _memory()),
         ("GPU", _gpu()),
     ]
     width = max(len(name) for name, _ in lines)
@@ -50,6 +52,11 @@ def _cache() -> str:
         return "none: this user has no home"
     sizes = [entry.stat().st_size for entry in folder.glob("*.bin")]
     return f"{len(sizes)} kernels, {sum(sizes) / 2**20:.1f} MiB, {folder}"
+
+
+def _memory() -> str:
+    held = memory()
+    return f"{held.total / 2**20:.1f} MiB held between calls, at most {held.limit >> 20} MiB"
 
 
 def _gpu() -> str:

@@ -33,8 +33,8 @@ def repair(index: Any, work: Any, result: Any, conjugated: bool) -> Any:
     """Return the kernel that forms each NaN near the borders of a transposed convolution again.
 
     The result is what BASE and S_* describe, the input O_*; N is the number of the result's
-    elements, CHANNELS those of a group, M the input's. The ints `q` are where the weights are: their
-    base, and the strides of groups, outputs, channels and taps.
+    elements, CHANNELS those of a group, M the input's. The ints `q` say where the weights are: base
+    and the strides of groups, outputs, channels and taps.
     """
     wide = wider(work)
     at = operands.functions(index, 0)

@@ -18,12 +18,11 @@ lock = threading.RLock()
 # A thread of the simulator is a thread of Python.
 _THREADS = 16 if SIMULATED else 256
 
-# Blocks of memory of this many bytes and more go back when their call ends.
+# Bytes that are kept for a context at most: a larger block goes back when its call ends, and the
+# oldest make room.
 _MOST_KEPT = 1 << 26
-
-
-# Blocks of memory that are kept for a context, at most.
-_MOST_BLOCKS = 64
+# Blocks of memory that are kept for a context, and streams that are known, at most.
+_MOST_BLOCKS, _MOST_STREAMS = 64, 256
 _OUT_OF_MEMORY = 2  # CUDA_ERROR_OUT_OF_MEMORY
 _PER_THREAD = 2  # what the interface calls the default stream of the calling thread
 
@@ -74,7 +73,11 @@ def stream_of(pointer: int | None) -> Any:
     if pointer is None or SIMULATED:
         return 0
     found = _streams.get(pointer)
-    return _streams.setdefault(pointer, cuda.external_stream(pointer)) if found is None else found
+    if found is None:
+        while len(_streams) >= _MOST_STREAMS:
+            _streams.pop(next(iter(_streams)), None)
+        found = _streams.setdefault(pointer, cuda.external_stream(pointer))
+    return found
 
 
 def wait(stream: Any, others: tuple[Any, ...]) -> None:
@@ -142,6 +145,7 @@ def borrow(purpose: str, count: int, dtype: np.dtype[Any], stream: Any) -> Any:
     if found is None or found.size < count:
         found = allocate((count,), dtype, stream)
     kept[key] = found  # the last in the order of use
-    while len(kept) > _MOST_BLOCKS:
-        del kept[next(iter(kept))]
+    nbytes = sum(block.nbytes for block in kept.values())
+    while len(kept) > _MOST_BLOCKS or nbytes > _MOST_KEPT:
+        nbytes -= kept.pop(next(iter(kept))).nbytes
     return found

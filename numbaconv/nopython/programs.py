@@ -16,7 +16,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from numbaconv import recording
+from numbaconv import held, recording
 from numbaconv import threads as layers
 from numbaconv.arrays import reach
 from numbaconv.nopython import runtime
@@ -53,6 +53,25 @@ class _RefusedError(Exception):
 def sites() -> list["Site"]:
     """Return the calls in jitted code that this process has made."""
     return list(_sites)
+
+
+def held_nbytes() -> int:
+    """Return the bytes of all programs, and of what they keep."""
+    return held.measured([(site.programs, site._tables) for site in sites()])
+
+
+_nbytes = 0
+
+
+def _has_room(size: int) -> bool:
+    """Return whether a program may be kept: running code may be in any of those that are."""
+    global _nbytes
+    if _nbytes + size > held.PROGRAMS:
+        _nbytes = held_nbytes()  # some may have gone with their code
+    if _nbytes + size > held.PROGRAMS:
+        return False
+    _nbytes += size
+    return True
 
 
 class Site:
@@ -112,7 +131,10 @@ class Site:
             words = _program(recorder, places, results)
         except _RefusedError:
             return
+        size = held.measured((words, recorder.kept))
         with _changing:
+            if not _has_room(size):
+                return
             self.programs.append((words, recorder.kept))
             if 2 * len(self.programs) > self._capacity:
                 self._grow(2 * self._capacity)

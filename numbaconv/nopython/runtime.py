@@ -13,6 +13,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 
+from numbaconv import held
 from numbaconv.jit import device
 from numbaconv.native import link
 from numbaconv.native.emit import I8, I64
@@ -23,7 +24,7 @@ FIND, RUN, COUNT_THREADS, SLOTS = 0, 1, 2, 3
 MOST_ARGUMENTS = 160
 # As many pieces of memory are kept between calls, none larger than this.
 _SLOTS = 4
-_LARGEST_KEPT = 1 << 26
+_LARGEST_KEPT = held.BORROWED // _SLOTS
 _SMALLEST = 1 << 16
 _PRIME = 0x9E3779B97F4A7C15 - (1 << 64)
 
@@ -62,6 +63,35 @@ def know_threads() -> None:
     found = llvmlite.binding.address_of_symbol("get_num_threads")
     if found:
         block()[COUNT_THREADS] = found
+
+
+def held_nbytes() -> int:
+    """Return the bytes that wait in the slots for a borrower."""
+    if not _block[RUN]:
+        return 0
+    found = np.zeros(1, np.int64)
+    _measure()(int(_block.ctypes.data) + 8 * SLOTS, int(found.ctypes.data))
+    return int(found[0])
+
+
+@functools.cache
+def _measure() -> Callable[[int, int], None]:
+    kind = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)
+    return kind(link.address(_measure_function))
+
+
+def _measure_function() -> Callable[..., None]:
+    def measure(slots: int, result: int) -> None:
+        """Write the bytes of the memory in the slots, each of which is taken for a moment."""
+        total = 0
+        for i in range(_SLOTS):
+            found: int = _exchange(slots + 8 * i, 0)
+            if found != 0:
+                total += _read(found - 64)
+                _give_back(slots, found)
+        _write(result, total)
+
+    return measure
 
 
 @functools.cache

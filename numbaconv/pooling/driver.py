@@ -33,6 +33,7 @@ class Shape(NamedTuple):
     block: int  # planes of a task
     parts: int  # of the lines, each a task
     piece: int  # outputs of a line, at most
+    uniform: int  # whether the counts are those of any line, not of a whole row
     x_group: int
     x_plane: int
     x_channel: int
@@ -44,7 +45,8 @@ class Shape(NamedTuple):
 @device
 def _unpack(p: Place) -> Shape:
     return Shape(
-        p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13]
+        p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13],
+        p[14],
     )  # fmt: skip
 
 
@@ -125,7 +127,7 @@ def _reduce_tasks(
                 length, index_step = min(s.piece, w.output[2] - q), w.stride[2]
                 step_bytes = w.stride[2] * s.x_column
                 to = row * w.output[2] + q
-                counted = counts + q * s.size
+                counted = counts if s.uniform else counts + q * s.size
             call(
                 reducer,
                 (

@@ -100,14 +100,14 @@ class PoolGeometry:
         window = self.window
         found = []
         for axis in range(window.ndim):
-            low = window.padding[axis][0]
+            low, k, d = window.padding[axis][0], window.kernel[axis], window.dilation[axis]
             start = np.arange(window.output[axis]) * window.stride[axis] - low
-            taps = np.arange(window.kernel[axis]) * window.dilation[axis]
-            at = start[:, None] + taps
             begin, end = 0, window.size[axis]
             if include_pad:
                 begin, end = -low, end + self.high[axis]
-            found.append(np.maximum(((at >= begin) & (at < end)).sum(axis=1), 1))
+            # The taps before `begin`, and those before `end`, rounded up.
+            before, until = (np.clip(-((start - edge) // d), 0, k) for edge in (begin, end))
+            found.append(np.maximum(until - before, 1))
         ones = [np.ones(1, np.int64)] * (3 - len(found))
         return tuple(a.astype(np.int64) for a in (*ones, *found))
 

@@ -28,6 +28,8 @@ _WORK = 2
 _BLOCK_BYTES = 1 << 17
 # Taps of a task: small enough for launches of a bounded length, where they are many.
 TASK_TAPS = 1 << 24
+# Outputs of a line where one table of counts serves all lines.
+MOST_PIECE = 1 << 14
 
 
 class Plan:
@@ -78,9 +80,12 @@ class Plan:
             depths, rows, columns = (np.ones_like(a) for a in (depths, rows, columns))
             depths *= divisor
         slack = isa.host().lanes(signed)
-        self.counts = np.ones(length + slack, signed)
+        # Of a row whose outputs have as many taps each, a piece stands for all.
+        self.uniform = geometry.channels_last or bool(np.all(columns == columns[0]))
+        held = min(length, MOST_PIECE) if self.uniform and not geometry.channels_last else length
+        self.counts = np.ones(held + slack, signed)
         if not geometry.channels_last:
-            self.counts[:width] = columns
+            self.counts[:held] = columns[:held]
         self.axis_counts = depths, rows, columns
         self.window = window.packed
         self.scratch = threads.Scratch(1)
@@ -137,10 +142,12 @@ class Plan:
         piece, parts = cut_lines(
             planes, block, groups, math.prod(rows), width, geometry.window.taps, workers,
             whole=geometry.channels_last, across=geometry.channels,
+            most=MOST_PIECE if self.uniform else width,
         )  # fmt: skip
         shape = driver.Shape(
             x.itemsize, geometry.channels, int(geometry.channels_last), planes, groups, block,
-            parts, piece, group_step, step, channel if self.turned else x.itemsize, *steps,
+            parts, piece, int(self.uniform), group_step, step,
+            channel if self.turned else x.itemsize, *steps,
         )  # fmt: skip
         return np.array(shape, np.int64)
 
@@ -161,13 +168,14 @@ def cut_lines(
     *,
     whole: bool,
     across: int,
+    most: int,
 ) -> tuple[int, int]:
     """Return (outputs of a line, parts of the lines): enough tasks, none of which takes long.
 
-    Lines are of `width` outputs in each of the `rows` of a plane; where they are `whole`, they are
-    outputs of `across` channels, and are not cut.
+    Lines are of `width` outputs in each of the `rows` of a plane, cut into `most` outputs at most;
+    where they are `whole`, they are outputs of `across` channels, and are not cut.
     """
-    piece = 1 if whole else min(width, max(64, TASK_TAPS // taps))
+    piece = 1 if whole else min(width, most, max(64, TASK_TAPS // taps))
     lines = rows * -(-width // piece)
     parts = min(lines, 4 * workers) if -(-planes // block) * groups < 4 * workers else 1
     outputs = block * rows * width * (across if whole else 1)

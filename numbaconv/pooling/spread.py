@@ -5,9 +5,7 @@ by neighbouring windows, so each phase of the stride is a line for the same nati
 forward's.
 """
 
-import functools
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +17,7 @@ from numbaconv.native import isa
 from numbaconv.native.pool import LONG_MEAN, MEAN, SHORT_SUM, reducer
 from numbaconv.pooling import driver
 from numbaconv.pooling.geometry import PoolGeometry
-from numbaconv.pooling.reduce import cut_lines, require_machine_code
+from numbaconv.pooling.reduce import MOST_PIECE, cut_lines, require_machine_code
 
 # Strides up to which phases are written; beyond, each position by itself.
 _MOST_PHASES = 8
@@ -50,14 +48,16 @@ class Plan:
         require_machine_code()
         self.geometry, self.dtype = geometry, dtype
         window = geometry.window
-        depths, rows, columns = geometry.counts(include_pad)
-        counts = (depths[:, None, None] * rows[:, None] * columns).reshape(window.output)
-        if divisor is not None:
-            counts = np.full_like(counts, divisor)
+        self.axis_counts = geometry.counts(include_pad)
         # Where all windows divide alike, the sums are divided, else each window's share is.
-        uniform = bool(np.all(counts == counts.flat[0]))
-        self.factor = int(counts.flat[0]) if uniform else 1
-        self.divisors = None if uniform else counts.astype(dtype)
+        self.uniform = divisor is not None or all(
+            bool(np.all(a == a[0])) for a in self.axis_counts
+        )  # fmt: skip
+        self.factor = 1
+        if divisor is not None:
+            self.factor = divisor
+        elif self.uniform:
+            self.factor = math.prod(int(a[0]) for a in self.axis_counts)
         size, stride = (three_axes(a, 1)[2] for a in (window.size, window.stride))
         last = geometry.channels_last
         self.phases = size if last or stride > _MOST_PHASES else min(stride, size)
@@ -73,7 +73,8 @@ class Plan:
             kind, 1, dtype, unsigned=False, length=length, columns=not last, deep=window.ndim == 3,
             tall=tall, wide=wide, apart=apart,
         )  # fmt: skip
-        self.counts = np.ones(length + isa.host().lanes(dtype), dtype)
+        held = length if last else min(length, MOST_PIECE)
+        self.counts = np.ones(held + isa.host().lanes(dtype), dtype)
         self.window = window.packed
         self.scratch = threads.Scratch(1)
 
@@ -84,16 +85,23 @@ class Plan:
             # One window that covers all: NumPy repeats its share at the speed of memory.
             out[...] = grad / self.dtype.type(self.factor)
             return
-        if self.divisors is None:
+        if self.uniform:
             self._run(grad, out, parallel)
             if recording.active:
                 recording.keep(constants=(self.counts,))
                 recording.approve()
             return
         step = max(1, _DIVIDED // max(grad[0].size, 1))
-        divisors = self.divisors[..., None] if self.geometry.channels_last else self.divisors
+        divisors = self._divisors()
         for n in range(0, len(grad), step):
             self._run(grad[n : n + step] / divisors, out[n : n + step], parallel)
+
+    def _divisors(self) -> Array:
+        """Return what the windows of an image are divided by."""
+        depths, rows, columns = self.axis_counts
+        counts = depths[:, None, None] * rows[:, None] * columns
+        counts = counts.reshape(self.geometry.window.output).astype(self.dtype)
+        return counts[..., None] if self.geometry.channels_last else counts
 
     def _run(self, grad: Array, out: Array, parallel: bool) -> None:
         geometry, size = self.geometry, self.dtype.itemsize
@@ -109,11 +117,12 @@ class Plan:
         depth, rows, columns = three_axes(geometry.window.size, 1)
         piece, parts = cut_lines(
             planes, block, 1, depth * rows * self.phases, -(-columns // self.phases),
-            geometry.window.taps, workers, whole=last, across=geometry.channels,
+            geometry.window.taps, workers, whole=last, across=geometry.channels, most=MOST_PIECE,
         )  # fmt: skip
         shape = driver.Shape(
             size=size, channels=geometry.channels, channels_last=int(last), planes=planes, groups=1,
-            block=block, parts=parts, piece=piece, x_group=0, x_plane=plane, x_channel=size,
+            block=block, parts=parts, piece=piece, uniform=1, x_group=0, x_plane=plane,
+            x_channel=size,
             x_depth=height * width * pixel, x_row=width * pixel, x_column=pixel,
         )  # fmt: skip
         packed = np.array(shape, np.int64)
@@ -143,29 +152,23 @@ def _inverses(window: Window) -> Array:
     return np.array(found, np.int64)
 
 
-@functools.lru_cache(maxsize=256)
-def _plan(
+def planned(
     geometry: PoolGeometry, dtype: np.dtype[Any], include_pad: bool, divisor: int | None
 ) -> Plan:
-    return Plan(geometry, dtype, include_pad, divisor)
+    """Return the plan of a gradient of this dtype; that of complex ones is of a part."""
+    work = dtype.newbyteorder("=")
+    if work == np.float16:
+        work = np.dtype(np.float32)
+    elif work.kind == "c":
+        work = np.dtype(f"f{work.itemsize // 2}")
+    return Plan(geometry, work, include_pad, divisor)
 
 
-def spread(
-    grad: Array,
-    geometry: PoolGeometry,
-    out: Any,
-    parallel: bool,
-    include_pad: bool,
-    divisor: int | None,
-) -> Array:
+def spread(plan: Plan, grad: Array, out: Any, parallel: bool) -> Array:
     """Return the gradient of the input, from that of the means."""
-    dtype = grad.dtype.newbyteorder("=")
+    dtype, geometry = grad.dtype.newbyteorder("="), plan.geometry
     result, target = call.targets(out, geometry.input_shape, dtype, (grad,))
     if target.size:
-        work = np.dtype(np.float32) if dtype == np.float16 else dtype
-        if dtype.kind == "c":
-            work = np.dtype(f"f{dtype.itemsize // 2}")
-        plan = _plan(replace(geometry, batch=1), work, include_pad, divisor)
         source, images = as_batch(grad, geometry.batched), as_batch(target, geometry.batched)
         if dtype.kind == "c":
             _run(plan, source.real, images.real, parallel)

@@ -8,12 +8,11 @@ P. Zhang, E. Lo, B. Lu, "High Performance Depthwise and Pointwise Convolutions o
 AAAI 2020, section 3, argues for sums in registers over whole rows.
 """
 
-import functools
 from typing import Any
 
 import numpy as np
 
-from numbaconv import recording, threads
+from numbaconv import held, recording, threads
 from numbaconv.arrays import Array, address
 from numbaconv.geometry import ConvGeometry, three_axes
 from numbaconv.jit import native_available
@@ -207,7 +206,7 @@ class Plan:
         return workers * self.table_entries * 8
 
 
-@functools.lru_cache(maxsize=512)
+@held.shared
 def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan:
     """Return the plan of a problem."""
     return Plan(geometry, dtype)

@@ -13,13 +13,12 @@ M. Dukhan, "The Indirect Convolution Algorithm", arXiv:1907.02129, section 3, ha
 its entries are rows of an image, not pixels.
 """
 
-import functools
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from numbaconv import recording, threads, workspace
+from numbaconv import held, recording, threads, workspace
 from numbaconv.arrays import Array, address
 from numbaconv.formulas import end_inside, first_inside
 from numbaconv.geometry import ConvGeometry, three_axes
@@ -34,6 +33,8 @@ from numbaconv.routes import direct_driver as driver
 
 # Outputs from which on an image whose channels lie pages apart is copied before it is multiplied.
 _LEAST_OUTPUTS_OF_COPY = 64
+# Numbers of images and workers, and strides, for which a plan keeps its tables.
+_MOST_SCHEDULES = 4
 
 
 def refusal(geometry: ConvGeometry, dtype: np.dtype[Any]) -> str | None:
@@ -239,6 +240,8 @@ class Plan:
         key = images, workers
         found = self.schedules.get(key)
         if found is None:
+            if len(self.schedules) >= _MOST_SCHEDULES:
+                self.schedules.clear()
             found = self.schedules[key] = Schedule(self, images, workers)
         return found
 
@@ -304,9 +307,10 @@ class Schedule:
         """Return (bytes a worker, scratch, packed shape, and the tables of `driver.convolve`)."""
         found = self.shapes.get(strides)
         if found is None:
-            if len(self.shapes) > 8:
+            if len(self.shapes) >= _MOST_SCHEDULES:
                 self.shapes.clear()
             found = self.shapes[strides] = self._tables(strides)
+            held.grew(found)
         return found
 
     def _tables(self, strides: tuple[int, ...]) -> tuple[Any, ...]:
@@ -398,7 +402,7 @@ def _padded(offsets: Array) -> Array:
     return np.concatenate([offsets.ravel(), np.zeros(32)]).astype(np.int64)
 
 
-@functools.lru_cache(maxsize=512)
+@held.shared
 def plan(geometry: ConvGeometry, dtype: np.dtype[Any], place: Place | None = None) -> Plan:
     """Return the plan of a problem."""
     return Plan(geometry, dtype, place)

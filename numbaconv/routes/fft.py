@@ -10,7 +10,6 @@ computed in double precision, whatever the dtype, and in double precision "auto"
 Input that is not finite is convolved by the exact route instead.
 """
 
-import functools
 import itertools
 import math
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from numbaconv import routes
+from numbaconv import held, routes
 from numbaconv.arrays import Array
 from numbaconv.formulas import dilated_size
 from numbaconv.geometry import ConvGeometry, Ints
@@ -191,7 +190,7 @@ def _fast_length(n: int) -> int:
         n += 1
 
 
-@functools.lru_cache(maxsize=512)
+@held.shared
 def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan:
     """Return the plan of a problem."""
     return Plan(geometry, dtype)

@@ -15,14 +15,13 @@ spreads one NaN or infinity over all its outputs. So are all images where weight
 and what holds nothing but tiny numbers, which the transforms would round to few bits.
 """
 
-import functools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from numbaconv import recording, threads, workspace
+from numbaconv import held, recording, threads, workspace
 from numbaconv.arrays import Array, address
 from numbaconv.geometry import ConvGeometry
 from numbaconv.jit import Kernel, native_available
@@ -44,6 +43,8 @@ _PRODUCT_BYTES = 3 << 19
 # Lanes that may be empty, as a share of the tiles, before narrow panels are better.
 _MOST_EMPTY = 0.15
 _ITEM = 4
+# Numbers of images and workers, and strides, for which a plan keeps its tables.
+_MOST_SCHEDULES = 4
 _FLOAT = np.dtype(np.float32)
 
 
@@ -223,9 +224,10 @@ class Plan:
         key = images, workers, strides
         found = self.schedules.get(key)
         if found is None:
-            if len(self.schedules) > 16:
+            if len(self.schedules) >= _MOST_SCHEDULES:
                 self.schedules.clear()
             found = self.schedules[key] = self._schedule(images, workers, strides)
+            held.grew(found)
         return found
 
     def _schedule(self, images: int, workers: int, strides: tuple[int, ...]) -> tuple[Any, ...]:
@@ -317,7 +319,7 @@ def _cut(plan: Plan, panels: int, workers: int) -> tuple[int, int, bool, int, in
     return block, cuts, True, group, min(plan.channels, 2 * workers)
 
 
-@functools.lru_cache(maxsize=512)
+@held.shared
 def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan:
     """Return the plan of a problem."""
     return Plan(geometry)

@@ -8,14 +8,13 @@ in the order of the chunks; chunks are dealt out to *slots*, which are added up 
 it depends on the number of threads.
 """
 
-import functools
 import math
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from numbaconv import threads, workspace
+from numbaconv import held, threads, workspace
 from numbaconv.arrays import Array, address
 from numbaconv.formulas import end_inside, first_inside
 from numbaconv.geometry import ConvGeometry, three_axes
@@ -405,7 +404,7 @@ def _odd_lines(nbytes: int) -> int:
     return 64 * (lines + 1 - lines % 2)
 
 
-@functools.lru_cache(maxsize=256)
+@held.shared
 def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan:
     """Return the plan of a problem."""
     return Plan(geometry, dtype)

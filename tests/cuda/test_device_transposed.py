@@ -88,6 +88,7 @@ def test_depthwise(rng, to_device):
         nbcuda.conv_transpose2d(to_device(x), to_device(weight), algorithm="depthwise")
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of the simulator's NumPy scalars
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex64"])
 @pytest.mark.parametrize("case", CASES)
 def test_hidden_padding_meets_no_weight(case, dtype, rng, to_device):

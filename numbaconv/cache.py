@@ -4,7 +4,7 @@ Numba's own ``cache=True`` keeps an index a function that two processes can over
 other, and does not see an edit in another file. Here each compiled signature is one file, named by
 a hash of all that its machine code depends on. It is written whole beside its place and moved there
 in one step, which needs no lock, and is believed only if it carries its own key and the checksum of
-its contents. The folder is named by a hash of the package's sources, so an upgrade never finds old
+its contents, and if nobody but this user (or root) can have written it. The folder is named by a hash of the package's sources, so an upgrade never finds old
 code.
 """
 
@@ -15,6 +15,7 @@ import pickle
 import platform
 import sys
 import uuid
+import warnings
 from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
@@ -25,6 +26,8 @@ import numba
 from numba.core.caching import _Cache
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
+
+from numbaconv import trust
 
 _DIGEST = hashlib.sha256
 _DIGEST_SIZE = _DIGEST().digest_size
@@ -148,10 +151,16 @@ def _entry(key: bytes) -> Path | None:
 
 
 def _read(path: Path, key: bytes) -> bytes | None:
-    """Return what was saved under `key`, or None if it is missing, cut short or of another key."""
-    try:
-        data = path.read_bytes()
-    except OSError:
+    """Return what was saved under `key`, or None if it is missing, cut short or of another key.
+
+    Nor is it believed where somebody else may have written it.
+    """
+    if not path.parent.is_dir() or not _is_trusted(path.parent):
+        return None
+    data, doubt = trust.read(path)
+    if doubt is not None:
+        _warn(doubt)
+    if data is None:
         return None
     digest, body = data[:_DIGEST_SIZE], data[_DIGEST_SIZE:]
     if _DIGEST(body).digest() != digest or not body.startswith(key):
@@ -165,10 +174,38 @@ def _write(path: Path, key: bytes, payload: bytes) -> None:
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not _is_trusted(path.parent):
+            return
         try:
-            temporary.write_bytes(_DIGEST(body).digest() + body)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+            with os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
+                file.write(_DIGEST(body).digest() + body)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError:
         return
+
+
+@functools.cache
+def _is_trusted(folder: Path) -> bool:
+    """Return whether nobody else can have written to a folder; where somebody can, say so."""
+    doubt = trust.doubt_about(folder)
+    if doubt is not None:
+        _warn(doubt)
+    return doubt is None
+
+
+_warned = False
+
+
+def _warn(doubt: str) -> None:
+    """Say once why compiled kernels are not taken from the disk."""
+    global _warned
+    if not _warned:
+        _warned = True
+        warnings.warn(
+            f"kernels are compiled anew, not read from the cache, which somebody else may have "
+            f"written: {doubt}. Set NUMBA_CACHE_DIR to a folder of your own",
+            RuntimeWarning, stacklevel=2,
+        )  # fmt: skip

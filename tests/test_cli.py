@@ -195,7 +195,7 @@ MISTAKES = [
     (("apply", "x.npy", "y.npy", "--kernel", "blur"), "'blur'"),
     (("apply", "x.npy", "y.npy", "--kernel", "box", "--stride", "0"), "--stride"),
     (("apply", "x.npy", "y.npy", "--kernel", "box", "--padding", "full"), "'full'"),
-    (("apply", "x.npy", "y.npy", "--kernel", "box", "--padding", "-1"), "padding must be from 0"),
+    (("apply", "x.npy", "y.npy", "--kernel", "box", "--padding", "-1"), "neither an int from 0 on"),
     (("apply", "x.npy", "y.npy", "--kernel", "box", "--groups", "2"), "--groups"),
     (("apply", "x.npy", "out", "--kernel", "box"), "two folders of images"),
     (("apply", "x.npy", "y.npy", "--weights", "x.npy"), "cannot be read as an .npz"),

@@ -305,12 +305,10 @@ def test_channels_that_do_not_fit_the_workspace_are_summed_in_parts(monkeypatch,
         Case(2, 40, 35, 1, (7, 7), (3, 3), (2, 2), ONE, (1, 1)),
     ):
         for layout in LAYOUTS:
-            nbc.routes.load("direct").plan.cache_clear()
             nbc.release_memory()
             x, weight, bias = arrays(case, "float32", rng)
             y = case.run(x, weight, bias, layout, algorithm="direct", parallel=parallel)
             np.testing.assert_array_equal(y, case.naive(x, weight, bias))
-    nbc.routes.load("direct").plan.cache_clear()
     nbc.release_memory()
 
 

@@ -64,7 +64,8 @@ class Convolution:
             self._weight, self._bias = _load(job.weights)
             if self._weight.ndim not in (3, 4, 5) or self._weight.size == 0:
                 raise ValueError(
-                    f"the weights must have 3 to 5 axes, none empty, got shape {self._weight.shape}"
+                    f"'weight' of {job.weights} must have 3 to 5 axes, none empty, got shape "
+                    f"{self._weight.shape}"
                 )
         if self._weight is not None and channels_last and job.layout == "channels_first":
             # Images lie channels last, whatever the layout of the weights that a person saved.
@@ -86,8 +87,16 @@ class Convolution:
         ndim = weight.ndim - 2
         if images.ndim != ndim + 2:
             raise ValueError(
-                f"INPUT must have {ndim + 2} axes with these weights, got shape {images.shape}"
+                f"INPUT must have {ndim + 2} axes for {self._job.weights or self._job.kernel}, "
+                f"got {images.ndim}"
             )
+        if named is None:
+            expected = weight.shape[-2 if self._channels_last else 1] * groups
+            if channels != expected:
+                raise ValueError(
+                    f"{self._job.weights} takes {expected} channels with --groups {groups}, "
+                    f"the input has {channels}"
+                )
         in_float32 = named is not None or self._as_images
         products = _CONVS[ndim](
             images,
@@ -163,11 +172,11 @@ def _stream(
             interrupts()
             if not warm and len(batch.names) > 1:
                 # Compiled, or loaded from the cache, before the convolution's clock starts.
-                _named_errors(convolve, Batch(batch.images[:1], batch.names[:1]))
+                _named_errors(convolve, source, Batch(batch.images[:1], batch.names[:1]))
                 convolve.flops = 0
             warm = True
             start = time.perf_counter()
-            results = _named_errors(convolve, batch)
+            results = _named_errors(convolve, source, batch)
             spent = time.perf_counter() - start
             seconds += spent
             # Where files take longer than sums, Numba's threads would spin on the cores that read
@@ -191,11 +200,13 @@ def _add_first(montage: Montage, source: Source, convolve: Convolution, size: in
     convolve.flops = flops
 
 
-def _named_errors(convolve: Convolution, batch: Batch) -> Array:
-    """Convolve a batch; where that fails, say for which image."""
+def _named_errors(convolve: Convolution, source: Source, batch: Batch) -> Array:
+    """Convolve a batch; where that fails for a file of a folder, say for which."""
     try:
         return convolve(batch.images)
     except (ValueError, TypeError) as error:
+        if not isinstance(source, ImageSource):
+            raise
         raise type(error)(f"{batch.names[0]}: {error}") from None
 
 
@@ -203,7 +214,9 @@ def _open_source(job: Job) -> Source:
     files = [job.montage] if _is_images(job.source) else [job.target, job.montage]
     for path in files:
         if path is not None and not path.parent.is_dir():
-            raise ValueError(f"{path} cannot be written: {path.parent} is no folder")
+            raise ValueError(f"{path} cannot be written: there is no folder {path.parent}")
+    if job.montage is not None and job.montage.suffix.lower() != ".png":
+        raise ValueError(f"--montage takes a .png file, got {job.montage}")
     if _is_images(job.source):
         if job.target.suffix in (".npy", ".zarr"):
             raise ValueError(
@@ -218,12 +231,14 @@ def _open_source(job: Job) -> Source:
             "INPUT and OUTPUT must be two .npy files, two .zarr arrays or two folders of images, "
             f"got {job.source} and {job.target}"
         )
-    if kind == ".zarr" and job.target.exists() and job.target.samefile(job.source):
-        raise ValueError("OUTPUT must be another .zarr than INPUT")
+    if job.target.exists() and job.target.samefile(job.source):
+        raise ValueError(f"OUTPUT must be another {kind} than INPUT")
     last = job.layout == "channels_last"
     source = NpySource(job.source, last) if kind == ".npy" else ZarrSource(job.source, last)
     if 0 in source.array.shape:
-        raise ValueError(f"{job.source} holds no images: its shape is {source.array.shape}")
+        raise ValueError(
+            f"{job.source} holds no images, or empty ones: its shape is {source.array.shape}"
+        )
     return source
 
 
@@ -279,8 +294,12 @@ def _load(path: Path) -> tuple[Array, Array | None]:
             arrays = np.load(file, allow_pickle=False)
             if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise ValueError("it holds a single array")
+            others = sorted(set(arrays) - {"weight", "bias"})
             if "weight" not in arrays:
-                raise ValueError(f"it has no array 'weight' but {sorted(arrays)}")
+                raise ValueError(f"it has no array 'weight' but {others}")
+            if others:
+                raise ValueError(f"it takes 'weight' and 'bias', and has {others}, too")
             return arrays["weight"], arrays.get("bias")
     except UNREADABLE as error:
-        raise ValueError(f"{path} cannot be read as an .npz file of weights: {error}") from None
+        reason = "it is none, or holds Python objects" if "pickle" in str(error) else error
+        raise ValueError(f"{path} cannot be read as an .npz file of weights: {reason}") from None

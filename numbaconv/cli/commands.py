@@ -22,10 +22,12 @@ class _Padding(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     ) -> int | str:
         if value in ("same", "same_lower", "valid"):
             return value
-        try:
-            return int(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither an int nor one of same, same_lower, valid", param, ctx)
+        if not value.isdecimal():
+            self.fail(
+                f"{value!r} is neither an int from 0 on nor one of same, same_lower, valid", param,
+                ctx,
+            )  # fmt: skip
+        return int(value)
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -170,7 +172,8 @@ def apply(
     images gives a folder of images by the same names.
     """
     if (weights is None) == (kernel is None):
-        raise click.UsageError("give either --weights FILE.npz or --kernel NAME")
+        both = "" if weights is None else ", not both"
+        raise click.UsageError(f"give either --weights FILE.npz or --kernel NAME{both}")
     if kernel is not None and groups != 1:
         raise click.UsageError("--groups goes with --weights: a named filter takes each channel")
     summary = apply_command.run(

@@ -66,9 +66,11 @@ class NpySource:
                     raise ValueError("it does not begin as one")
             self.array = np.load(path, mmap_mode="r", allow_pickle=False)
         except UNREADABLE as error:
-            raise ValueError(f"{path} cannot be read as an .npy file: {error}") from None
+            reason = "it holds Python objects" if "objects" in str(error) else error
+            raise ValueError(f"{path} cannot be read as an .npy file: {reason}") from None
         if self.array.ndim < 3:
-            raise ValueError(f"{path} must hold one array of shape (N, C, *spatial)")
+            shape = "(N, *spatial, C)" if channels_last else "(N, C, *spatial)"
+            raise ValueError(f"{path} must hold one array of shape {shape}, got {self.array.shape}")
         self.count = len(self.array)
         self.channels_last = channels_last
 

@@ -12,6 +12,7 @@ from numbaconv.cache import cache_directory
 from numbaconv.held import memory
 from numbaconv.native.isa import host
 from numbaconv.threads import threading_layer
+from numbaconv.trust import doubt_about
 
 _PACKAGES = ("numbaconv", "numba", "llvmlite", "numpy", "scipy")
 _FEATURES = ("sse4.2", "avx", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "amx-tile", "neon")
@@ -50,6 +51,9 @@ def _cache() -> str:
     folder = cache_directory()
     if folder is None:
         return "none: this user has no home"
+    doubt = doubt_about(folder) if folder.is_dir() else None
+    if doubt is not None:
+        return f"not used: {doubt}"
     sizes = [entry.stat().st_size for entry in folder.glob("*.bin")]
     return f"{len(sizes)} kernels, {sum(sizes) / 2**20:.1f} MiB, {folder}"
 

@@ -6,7 +6,7 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
-from numbaconv import call, cuts, transposed
+from numbaconv import call, cuts, strips, transposed
 from numbaconv.arrays import Array
 from numbaconv.conv import conv1d, conv2d, conv3d
 from numbaconv.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
@@ -171,8 +171,11 @@ def _chosen_adjoint(geometry: ConvGeometry, dtype: np.dtype[Any], algorithm: Any
     found = transposed.resolve(geometry, dtype, algorithm)
     if algorithm != "auto" or found.empty or found.algorithm == "im2col":
         return str(algorithm if found.empty or algorithm != "auto" else "im2col")
-    plan: Any = getattr(found.plan, "inner", found.plan)
-    names = {phase.call.algorithm for phase in plan.phases}
+    plan: Any = found.plan
+    inner = getattr(plan, "inner", None)  # of a padding mode
+    plan = plan if inner is None else inner.plan
+    plans = [box.call.plan for box in plan.boxes] if isinstance(plan, strips.Plan) else [plan]
+    names = {phase.call.algorithm for one in plans for phase in getattr(one, "phases", ())}
     return "winograd" if names == {"winograd"} else "exact" if "winograd" not in names else "auto"
 
 

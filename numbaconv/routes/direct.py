@@ -220,7 +220,7 @@ class Plan:
         workers = threads.worker_count(1 << 30, work=images * self.work, parallel=parallel)
         plain = x.flags.c_contiguous
         strides = self.strides if plain else byte_strides(x, self.geometry)
-        nbytes, kept, *tables = self.schedule(images, workers).tables(strides)
+        nbytes, kept, *tables = self.schedule(images, workers).tables(self, strides)
         space, scratch = workspace.take(nbytes * workers), kept.take(workers)
         threads.run(
             driver.convolve, workers, workers, images, address(x), packed.address,
@@ -233,7 +233,7 @@ class Plan:
 
     def workspace_nbytes(self, images: int, workers: int) -> int:
         """Return the memory that `run` borrows."""
-        return int(self.schedule(images, workers).tables(self.strides)[0]) * workers
+        return int(self.schedule(images, workers).tables(self, self.strides)[0]) * workers
 
     def schedule(self, images: int, workers: int) -> "Schedule":
         """Return the cut of a batch among workers."""
@@ -298,23 +298,21 @@ class Schedule:
     """How a batch is cut into tasks, for one number of workers."""
 
     def __init__(self, plan: Plan, images: int, workers: int) -> None:
-        self.plan = plan
         self.images, self.workers = images, workers
         self.chunk, self.cuts = direct_cut.best_cut(plan, images, workers)
         self.shapes: dict[tuple[int, ...], tuple[Any, ...]] = {}
 
-    def tables(self, strides: tuple[int, ...]) -> tuple[Any, ...]:
+    def tables(self, plan: Plan, strides: tuple[int, ...]) -> tuple[Any, ...]:
         """Return (bytes a worker, scratch, packed shape, and the tables of `driver.convolve`)."""
         found = self.shapes.get(strides)
         if found is None:
             if len(self.shapes) >= _MOST_SCHEDULES:
                 self.shapes.clear()
-            found = self.shapes[strides] = self._tables(strides)
+            found = self.shapes[strides] = self._tables(plan, strides)
             held.grew(found)
         return found
 
-    def _tables(self, strides: tuple[int, ...]) -> tuple[Any, ...]:
-        plan = self.plan
+    def _tables(self, plan: Plan, strides: tuple[int, ...]) -> tuple[Any, ...]:
         geometry, size = plan.geometry, plan.size
         rows = -(-self.chunk // plan.output[2])
         layout = plan.layout(rows, strides)

@@ -106,7 +106,14 @@ def channel_block(plan: "Plan", plane: int) -> int:
 
 def phases(taps: Array, stride: int, rows: int) -> tuple[list[int], Array]:
     """Return the padded input heights of all workspace rows, and where each tap's first one is."""
-    heights: list[int] = []
+    groups, first = row_groups(taps, stride, rows)
+    return [start + i * stride for start, span in groups for i in range(span)], first
+
+
+def row_groups(taps: Array, stride: int, rows: int) -> tuple[list[tuple[int, int]], Array]:
+    """Return (padded height, rows) of each run of workspace rows, and each tap's first row."""
+    groups: list[tuple[int, int]] = []
+    count = 0
     first = np.zeros(len(taps), np.int64)
     phases = taps % stride
     for phase in np.unique(phases):
@@ -118,9 +125,10 @@ def phases(taps: Array, stride: int, rows: int) -> tuple[list[int], Array]:
             start = int(taps[group[0]])
             span = rows + (int(taps[group[-1]]) - start) // stride
             for tap in group:
-                first[tap] = len(heights) + (taps[tap] - start) // stride
-            heights += [start + i * stride for i in range(span)]
-    return heights, first
+                first[tap] = count + (taps[tap] - start) // stride
+            groups.append((start, span))
+            count += span
+    return groups, first
 
 
 def best_cut(plan: "Plan", images: int, workers: int) -> tuple[int, int]:
@@ -169,7 +177,7 @@ def _copied(plan: "Plan", rows: int, chunk: int) -> tuple[float, int]:
     flat = prefers_flat(plan, rows)
     spread = plan.kernel[2] if flat else min(plan.stride[2], plan.kernel[2])
     taps = np.arange(plan.kernel[1]) * plan.dilation[1]
-    heights = len(phases(taps, plan.stride[1], rows)[0])
+    heights = sum(span for _, span in row_groups(taps, plan.stride[1], rows)[0])
     elements = plan.channels * plan.kernel[0] * heights * spread * plan.output[2]
     return elements / _COPIED_PER_MULTIPLY + 10 * plan.channels, elements * plan.size
 

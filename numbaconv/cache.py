@@ -4,8 +4,8 @@ Numba's own ``cache=True`` keeps an index a function that two processes can over
 other, and does not see an edit in another file. Here each compiled signature is one file, named by
 a hash of all that its machine code depends on. It is written whole beside its place and moved there
 in one step, which needs no lock, and is believed only if it carries its own key and the checksum of
-its contents, and if nobody but this user (or root) can have written it. The folder is named by a hash of the package's sources, so an upgrade never finds old
-code.
+its contents, and if nobody but this user (or root) can have written it. The folder is named by a
+hash of the package's sources, so an upgrade never finds old code.
 """
 
 import functools

@@ -172,3 +172,85 @@ def test_a_cpu_with_other_features_has_entries_of_its_own(tmp_path):
     assert code(CALL, NUMBA_CACHE_DIR=str(tmp_path), **other).split() == [SUM, "0"]
     assert set(before) < set(entries(tmp_path))
     assert code(CALL, NUMBA_CACHE_DIR=str(tmp_path)).split() == [SUM, "1"]
+
+
+class TestTrust:
+    """Entries are pickles: nobody else may have written them."""
+
+    WARNS = """
+import warnings
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    {call}
+print(len(caught), *(str(w.message) for w in caught))
+"""
+
+    def call(self, folder):
+        """Return (hits of the cache, how many warnings, what they say)."""
+        indented = CALL.strip().replace("\n", "\n    ")
+        out = code(self.WARNS.format(call=indented), NUMBA_CACHE_DIR=str(folder)).splitlines()
+        assert out[0] == SUM
+        count, _, says = out[2].partition(" ")
+        return int(out[1]), int(count), says
+
+    @pytest.fixture
+    def filled(self, tmp_path):
+        folder = tmp_path / "cache"
+        folder.mkdir(mode=0o700)
+        code(CALL, NUMBA_CACHE_DIR=str(folder))
+        assert self.call(folder) == (1, 0, "")
+        return folder
+
+    pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="POSIX permissions")
+
+    def test_others_may_write_to_an_entry(self, filled):
+        for path in entries(filled):
+            path.chmod(0o666)
+        hits, count, says = self.call(filled)
+        assert (hits, count) == (0, 1)
+        assert "everybody may write to" in says
+        assert ".bin" in says
+
+    @pytest.mark.parametrize("place", ["own", "root", "above"])
+    def test_others_may_write_to_a_folder(self, filled, place):
+        folder = {"own": entries(filled)[0].parent, "root": filled, "above": filled.parent}[place]
+        folder.chmod(0o777)
+        hits, count, says = self.call(filled)
+        assert (hits, count) == (0, 1)
+        assert f"everybody may write to {folder}." in says
+
+    def test_what_is_sticky_is_safe_above(self, filled):
+        filled.parent.chmod(0o1777)
+        assert self.call(filled) == (1, 0, "")
+
+    @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="chown needs root")
+    @pytest.mark.parametrize("place", ["entry", "own", "root", "above"])
+    def test_it_is_somebody_elses(self, filled, place):
+        found = entries(filled)
+        folder = {"own": found[0].parent, "root": filled, "above": filled.parent}
+        for path in found if place == "entry" else [folder[place]]:
+            os.chown(path, 12345, -1)
+        hits, count, says = self.call(filled)
+        assert (hits, count) == (0, 1)
+        assert "belongs to user number 12345" in says
+
+    def test_symbolic_links(self, filled, tmp_path):
+        """One to an entry is not followed; one to the folder leads to where all is checked."""
+        link = tmp_path / "link"
+        link.symlink_to(filled)
+        assert self.call(link) == (1, 0, "")
+        filled.chmod(0o777)
+        assert self.call(link)[:2] == (0, 1)
+        filled.chmod(0o700)
+        for path in entries(filled):
+            other = path.with_suffix(".elsewhere")
+            path.rename(other)
+            path.symlink_to(other)
+        hits, count, says = self.call(filled)
+        assert (hits, count) == (0, 1)
+        assert "is a symbolic link" in says
+
+    def test_own_files_are_their_owners_alone(self, filled):
+        for path in entries(filled):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+            assert stat.S_IMODE(path.parent.stat().st_mode) & 0o022 == 0

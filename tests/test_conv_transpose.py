@@ -236,9 +236,9 @@ def test_errors():
     x, weight = np.zeros((1, 2, 5, 6)), np.zeros((2, 3, 3, 3))
     with pytest.raises(ValueError, match=r"output_padding must be smaller .* got 2 with stride 2"):
         nbc.conv_transpose2d(x, weight, stride=2, output_padding=2)
-    with pytest.raises(ValueError, match=r"the result would be of size \(-1, 0\)"):
+    with pytest.raises(ValueError, match=r"empty along spatial axis 0, where x has 5: padding=4"):
         nbc.conv_transpose2d(x, weight, padding=4)
-    with pytest.raises(ValueError, match="as many input channels as x, 2, got 3"):
+    with pytest.raises(ValueError, match="axis 0 must be the input channels, C = 2, got 3"):
         nbc.conv_transpose2d(x, np.zeros((3, 2, 3, 3)))
     with pytest.raises(ValueError, match="groups must divide"):
         nbc.conv_transpose2d(x, weight, groups=3)
@@ -258,3 +258,40 @@ def test_errors():
         nbc.conv_transpose2d(x, weight, algorithm="winograd")
     with pytest.raises(ValueError, match="grad_output must have the shape"):
         nbc.conv_transpose2d_input_grad(x.shape, weight, np.zeros((1, 3, 7, 9)))
+
+
+@pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_hidden_padding_meets_no_weight(ndim, dtype, layout):
+    """An infinite weight reaches the results that its tap reaches, and no others."""
+    rng = np.random.default_rng(0)
+    up, grad_of = (getattr(nbc, f"conv{name}{ndim}d{end}")
+                   for name, end in (("_transpose", ""), ("", "_input_grad")))  # fmt: skip
+    for _ in range(20):
+        kernel, stride, dilation, size = (
+            tuple(int(n) for n in rng.integers(low, high, ndim))
+            for low, high in ((1, 5), (1, 4), (1, 3), (3, 7))
+        )
+        x = rng.integers(1, 3, (2, 4, *size)).astype(dtype)
+        weight = rng.integers(1, 3, (4, 3, *kernel)).astype(dtype)
+        weight.flat[rng.integers(0, weight.size)] = rng.choice([np.inf, -np.inf, np.nan])
+        if layout == "channels_last":
+            x, weight = naive.channels_last(x), naive.weight_channels_last(weight)
+        options = {"stride": stride, "dilation": dilation, "layout": layout}
+        expected = up(x, weight, algorithm="im2col", **options)
+        shape = expected.shape
+        for algorithm in ("auto", "exact", "direct"):
+            y = up(x, weight, algorithm=algorithm, **options)
+            np.testing.assert_array_equal(y, expected)
+            y = grad_of(shape, weight, x, algorithm=algorithm, **options)
+            np.testing.assert_array_equal(y, expected)
+
+
+def test_images_do_not_decide_for_each_other():
+    """A NaN in the first image leaves the bits of the second alone."""
+    rng = np.random.default_rng(0)
+    x, weight = noise(rng, (2, 8, 9, 9), "f4"), noise(rng, (8, 8, 3, 3), "f4")
+    alone = nbc.conv_transpose2d(x[1:], weight)
+    x[0, 0, 0, 0] = np.nan
+    np.testing.assert_array_equal(nbc.conv_transpose2d(x, weight)[1:], alone)

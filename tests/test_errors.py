@@ -168,3 +168,109 @@ def test_an_error_leaves_out_alone():
     with pytest.raises(TypeError):
         call({"out": out, "stride": 1.5})
     np.testing.assert_array_equal(out, np.full(out.shape, 7))
+
+
+MASKED = np.ma.masked_array(X, X > 2)
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda m: nbc.conv2d(m, W, groups=2), "x"),
+        (lambda m: nbc.conv2d([m[0], m[1]], W, groups=2), "x"),
+        (lambda m: nbc.conv2d(X, np.ma.masked_array(W), groups=2), "weight"),
+        (lambda m: nbc.conv2d(X, W, np.ma.ones(6), groups=2), "bias"),
+        (lambda m: nbc.conv2d(X, W, groups=2, out=np.ma.zeros((2, 6, 4, 6), "f4")), "out"),
+        (lambda m: nbc.Conv2d(W, groups=2)(m), "x"),
+        (lambda m: nbc.im2col(m, 2), "x"),
+        (lambda m: nbc.col2im(np.ma.ones((4, 30)), (6, 7), (2, 2)), "cols"),
+        (lambda m: nbc.kernel_matrix(np.ma.masked_array(W)), "weight"),
+        (lambda m: nbc.max_pool2d(m, 2), "x"),
+        (lambda m: nbc.avg_pool2d(m, 2), "x"),
+        (lambda m: nbc.max_unpool2d(X, np.ma.zeros(X.shape, int), 2), "indices"),
+        (lambda m: nbc.conv_transpose2d(m, np.ones((4, 1, 2, 2))), "x"),
+        (lambda m: nbc.conv2d_weight_grad(X, W.shape, np.ma.ones((2, 6, 4, 6)), groups=2),
+         "grad_output"),
+    ],
+)  # fmt: skip
+def test_masked_arrays_are_refused(call, name):
+    with pytest.raises(TypeError, match=rf"{name} must not be a masked array.*{name}.filled"):
+        call(MASKED)
+
+
+def test_dtypes_that_have_no_byte_order():
+    kinds = ["?", "g", "G", "O", "S3", "U2", "M8[s]", "m8[s]", "V4", np.dtype([("a", "f4")])]
+    if hasattr(np, "dtypes") and hasattr(np.dtypes, "StringDType"):
+        kinds.append(np.dtypes.StringDType())
+    for kind in kinds:
+        with pytest.raises(TypeError, match="dtype must be float16"):
+            nbc.conv2d(X, W, groups=2, dtype=kind)
+
+
+@pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_gradients_of_nothing(ndim, layout):
+    """No images, no channels, no outputs, no positions: zeros and empty arrays, no errors."""
+    last = layout == "channels_last"
+
+    def shaped(n, c, size):
+        return np.ones((n, *size, c) if last else (n, c, *size), np.float32)
+
+    def weights(o, c):
+        return np.ones((*(2,) * ndim, c, o) if last else (o, c, *(2,) * ndim), np.float32)
+
+    conv, back = (getattr(nbc, f"conv{ndim}d{end}") for end in ("", "_backward"))
+    for n, c, o in ((0, 2, 3), (2, 0, 3), (2, 2, 0), (0, 0, 0)):
+        x, w = shaped(n, c, (4,) * ndim), weights(o, c)
+        found = back(conv(x, w, layout=layout), x, w, layout=layout)
+        assert [a.shape for a in found] == [x.shape, w.shape, (o,)]
+        up, up_back = (getattr(nbc, f"conv_transpose{ndim}d{end}") for end in ("", "_backward"))
+        y = up(shaped(n, o, (3,) * ndim), w, layout=layout)
+        found = up_back(y, shaped(n, o, (3,) * ndim), w, layout=layout)
+        assert [a.shape for a in found] == [shaped(n, o, (3,) * ndim).shape, w.shape, (c,)]
+    x, w = shaped(1, 3, (0,) * ndim), weights(3, 2)
+    for algorithm in ("auto", "im2col", "direct"):
+        grad = shaped(1, 2, (1,) * ndim)
+        found = getattr(nbc, f"conv_transpose{ndim}d_weight_grad")(
+            x, w.shape, grad, layout=layout, algorithm=algorithm
+        )
+        assert not found.any()
+
+
+def test_names_are_the_callers():
+    """Each function speaks of the arguments that it has."""
+    grad = np.ones((2, 6, 4, 6), np.float32)
+    cases = [
+        (lambda: nbc.conv2d_weight_grad(X, (6, 3, 3, 2), grad, groups=2), "weight_shape of shape"),
+        (lambda: nbc.conv2d_input_grad((2, 5, 6, 7), W, grad), "does not fit input_shape"),
+        (lambda: nbc.conv2d_backward(grad, X[:, :3], W), "does not fit x of shape"),
+        (lambda: nbc.conv2d_backward(grad[:, :5], X, W, groups=2, needs=("bias",)),
+         "grad_output must have the shape"),
+        (lambda: nbc.conv2d_backward(grad, X, W, groups=2, stride=0, needs=()), "stride"),
+        (lambda: nbc.explain((6, 7), (6, 4, 3, 3)), "x_shape must have 4 axes"),
+        (lambda: nbc.explain((1, 4, 6, 7), (6, 5, 3, 3)), "weight_shape of shape"),
+        (lambda: nbc.Conv2d(W, groups=4), "groups must divide the output channels of weight"),
+        (lambda: nbc.conv2d_input_grad(X, W, grad), "input_shape must be a tuple of ints, got an "
+         "array of shape"),
+        (lambda: nbc.conv2d(X, W, groups=2, stride=(1, 0)), r"stride must hold ints from 1 .*\(1, 0\)"),
+        (lambda: nbc.conv2d(X, W, groups=2, padding=(1, (1, 2))), r"padding must be an int.*\(1, \(1, 2\)\)"),
+    ]  # fmt: skip
+    for call, says in cases:
+        with pytest.raises((ValueError, TypeError), match=says):
+            call()
+
+
+def test_explain_of_tall_images_takes_no_time_or_memory():
+    nbc.explain((2, 4, 2**28, 7), (6, 4, 3, 3))
+    nbc.explain((2, 4, 6, 7), (6, 4, 3, 3), padding=(2**31 - 1, 1))
+
+
+def test_layers_freeze_what_they_are_given():
+    layer = nbc.Conv2d(W, groups=2, stride=np.array([1, 2]), padding=[[0, 1], [1, 0]])
+    np.testing.assert_array_equal(
+        layer(X), nbc.conv2d(X, W, groups=2, stride=(1, 2), padding=((0, 1), (1, 0)))
+    )
+    own = [1, [1, 1]]
+    own[1][1] = own
+    with pytest.raises((ValueError, TypeError), match="stride"):
+        nbc.Conv2d(W, groups=2, stride=own)

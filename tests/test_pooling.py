@@ -336,3 +336,87 @@ def test_errors():
         nbc.max_unpool2d(grad, grad.astype(int), 2, output_size=(6, 9))
     with pytest.raises(ValueError, match="grad_output must have the shape"):
         nbc.avg_pool2d_backward(grad, (1, 2, 9, 9), 2)
+
+
+def test_positional_arguments_are_pytorchs():
+    x = np.arange(42.0).reshape(1, 1, 6, 7)
+    np.testing.assert_array_equal(
+        nbc.max_pool2d(x, 3, 2, 1, 1, True, False),
+        nbc.max_pool2d(x, 3, stride=2, padding=1, ceil_mode=True),
+    )
+    mean = nbc.avg_pool2d(x, 3, 2, 1, True, False, 7)
+    np.testing.assert_array_equal(
+        mean,
+        nbc.avg_pool2d(x, 3, stride=2, padding=1, ceil_mode=True, count_include_pad=False,
+                       divisor_override=7),
+    )  # fmt: skip
+    np.testing.assert_array_equal(
+        nbc.avg_pool2d_backward(mean, x.shape, 3, 2, 1, True, False, 7),
+        nbc.avg_pool2d_backward(mean, x.shape, 3, stride=2, padding=1, ceil_mode=True,
+                                count_include_pad=False, divisor_override=7),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "complex64", *INTEGERS])
+@pytest.mark.parametrize("divisor", [-3, -1, 2, 100])
+def test_any_divisor_but_zero(dtype, divisor):
+    x = np.arange(36).reshape(1, 1, 6, 6).astype(dtype)
+    total = x.reshape(3, 2, 3, 2).astype("int64" if x.dtype.kind in "iu" else dtype).sum((1, 3))
+    if x.dtype.kind in "iu":
+        expected = np.trunc(total / divisor).astype(np.int64)
+    elif x.dtype.kind == "c":
+        expected = total.real / np.float32(divisor) + np.complex64(0)
+    else:
+        expected = total / divisor
+    found = nbc.avg_pool2d(x, 2, divisor_override=divisor)
+    np.testing.assert_array_equal(found[0, 0], expected.astype(dtype))
+    if x.dtype.kind in "fc":
+        back = nbc.avg_pool2d_backward(found, x.shape, 2, divisor_override=divisor)
+        shares = found.real / found.real.dtype.type(divisor)
+        np.testing.assert_array_equal(back, shares.repeat(2, 2).repeat(2, 3))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", *INTEGERS])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_both_byte_orders(dtype, order, rng):
+    x = values(rng, (2, 3, 6, 7), dtype)
+    swapped = x.astype(x.dtype.newbyteorder(order))
+    expected, places = nbc.max_pool2d(x, 2, return_indices=True)
+    found, indices = nbc.max_pool2d(swapped, 2, return_indices=True)
+    assert found.dtype == x.dtype
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(indices, places)
+    places = places.astype(f"{order}i8")
+    swapped = expected.astype(expected.dtype.newbyteorder(order))
+    np.testing.assert_array_equal(
+        nbc.max_unpool2d(swapped, places, 2, output_size=(6, 7)),
+        nbc.max_unpool2d(expected, places, 2, output_size=(6, 7)),
+    )
+    with pytest.raises(TypeError, match="indices must be of an integer dtype that int64 holds"):
+        nbc.max_unpool2d(expected, places.astype(f"{order}u8"), 2)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_windows_of_a_launch(layout, monkeypatch, rng):
+    """However little a launch takes, and a line, the results are the same."""
+    from numbaconv import launches
+    from numbaconv.pooling import reduce
+
+    x = noise(rng, (3, 5, 11, 300), "float32")
+    options = ((7, 9), (2, 1), (3, 4))
+
+    def all_of_them():
+        nbc.release_memory()
+        y, i = nbc.max_pool2d(in_layout(layout, x), *options, return_indices=True, layout=layout)
+        mean = nbc.avg_pool2d(in_layout(layout, x), *options, layout=layout)
+        shape = in_layout(layout, x).shape
+        back = nbc.avg_pool2d_backward(mean, shape, *options, layout=layout)
+        return y, i, mean, back, nbc.max_pool2d_backward(y, i, shape, layout=layout)
+
+    expected = all_of_them()
+    monkeypatch.setattr(launches, "MOST_TAPS", 5000)
+    monkeypatch.setattr(launches, "MOST_MOVED", 100)
+    monkeypatch.setattr(reduce, "TASK_TAPS", 4000)
+    for a, b in zip(all_of_them(), expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+    nbc.release_memory()

@@ -464,3 +464,54 @@ class TestOddProblems:
             nbc.conv2d(x, weight, algorithm="winograd")
         assert nbc.conv2d(x.real, weight.real, algorithm="winograd").shape == (0, 2, 3, 3)
         assert nbc.conv2d(x, weight).shape == (0, 2, 3, 3)
+
+
+class TestTinyNumbers:
+    """Winograd's transforms would round numbers that have few bits left."""
+
+    @pytest.mark.parametrize(("of_x", "of_weight"), [(1, 1e-41), (1e-41, 1), (1e-41, 1e20)])
+    def test_they_go_another_way(self, of_x, of_weight, rng):
+        x = (noise(rng, (3, 16, 20, 20), "f8") * of_x).astype("f4")
+        weight = (noise(rng, (16, 16, 3, 3), "f8") * of_weight).astype("f4")
+        y = nbc.conv2d(x, weight, padding=1, algorithm="winograd")
+        np.testing.assert_array_equal(y, nbc.conv2d(x, weight, padding=1, algorithm="direct"))
+
+    def test_one_tiny_image_among_others(self, rng):
+        x, weight = noise(rng, (3, 16, 20, 20), "f4"), noise(rng, (16, 16, 3, 3), "f4")
+        x[1] *= np.float32(1e-41)
+        y = nbc.conv2d(x, weight, algorithm="winograd")
+        for n, name in enumerate(("winograd", "direct", "winograd")):
+            alone = nbc.conv2d(x[n : n + 1], weight, algorithm=name)
+            np.testing.assert_array_equal(y[n : n + 1], alone)
+
+    def test_zeros(self, rng):
+        x = np.zeros((1, 16, 20, 20), "f4")
+        assert not nbc.conv2d(x, noise(rng, (16, 16, 3, 3), "f4"), algorithm="winograd").any()
+
+
+class TestDoublePrecision:
+    def test_auto_never_takes_fft(self):
+        for dtype in ("float64", "complex128"):
+            shapes = (1, 1, 1000, 1000), (1, 1, 201, 201)
+            plan = nbc.explain(*shapes, dtype=dtype)
+            assert plan.algorithm != "fft"
+            assert "algorithm='fft' would be" in plan.reason
+            assert nbc.explain(*shapes, dtype=dtype, algorithm="fft").algorithm == "fft"
+
+    def test_small_results_beside_large_ones(self, rng):
+        x, weight = np.zeros((1, 1, 400)), rng.random((1, 1, 200))
+        x[0, 0, ::20] = 10.0 ** np.arange(1, 81, 4)
+        y = nbc.conv1d(x, weight)
+        exact = [float(sum(map(np.longdouble, x[0, 0, i : i + 200] * weight[0, 0])))
+                 for i in range(201)]  # fmt: skip
+        np.testing.assert_allclose(y[0, 0], exact, rtol=1e-13)
+        assert (nbc.conv1d(x, weight) >= 0).all()
+
+    def test_float32_is_transformed_in_float64(self, rng):
+        x, weight = rng.random((1, 1, 3000)), rng.random((1, 1, 1000))
+        exact = nbc.conv1d(x, weight, algorithm="im2col")
+        y = nbc.conv1d(x.astype("f4"), weight.astype("f4"), algorithm="fft")
+        wide = nbc.conv1d(x.astype("f4").astype("f8"), weight.astype("f4").astype("f8"),
+                          algorithm="im2col")  # fmt: skip
+        np.testing.assert_allclose(y, wide, rtol=6e-8)
+        assert y.shape == exact.shape

@@ -114,12 +114,12 @@ def _reduce_tasks(
             d, h = row // w.output[1], row % w.output[1]
             a0, a1, i = _taps_inside(w, 0, d)
             b0, b1, j = _taps_inside(w, 1, h)
-            divisor = depth_counts[d] * row_counts[h]
+            divisor = _count(depth_counts, d) * _count(row_counts, h)
             if s.channels_last:
                 e0, e1, column = _taps_inside(w, 2, q)
                 length, step_bytes, index_step = s.channels, s.x_channel, 0
                 to = (row * w.output[2] + q) * s.channels
-                divisor *= column_counts[q]
+                divisor *= _count(column_counts, q)
                 counted = counts
             else:
                 q *= s.piece
@@ -140,6 +140,12 @@ def _reduce_tasks(
                     index_step, counted, divisor, planes, s.x_plane, out_plane,
                 ),
             )  # fmt: skip
+
+
+@device
+def _count(counts: Place, i: int) -> int:
+    """Return a window's count, of which there may be one for all."""
+    return counts[i] if counts.size > 1 else counts[0]  # type: ignore[no-any-return]
 
 
 @device

@@ -95,21 +95,36 @@ class PoolGeometry:
     def counts(self, include_pad: bool) -> tuple[npt.NDArray[np.int64], ...]:
         """Return for three axes how many taps of each window count, at least 1.
 
-        With `include_pad` those of the padded input, else those of the input.
+        With `include_pad` those of the padded input, else those of the input. Of an axis all of
+        whose windows have as many, it is one number.
         """
         window = self.window
-        found = []
+        found = [np.ones(1, np.int64)] * (3 - window.ndim)
         for axis in range(window.ndim):
-            low, k, d = window.padding[axis][0], window.kernel[axis], window.dilation[axis]
-            start = np.arange(window.output[axis]) * window.stride[axis] - low
-            begin, end = 0, window.size[axis]
-            if include_pad:
-                begin, end = -low, end + self.high[axis]
-            # The taps before `begin`, and those before `end`, rounded up.
-            before, until = (np.clip(-((start - edge) // d), 0, k) for edge in (begin, end))
-            found.append(np.maximum(until - before, 1))
-        ones = [np.ones(1, np.int64)] * (3 - len(found))
-        return tuple(a.astype(np.int64) for a in (*ones, *found))
+            outputs = np.array([0, window.output[axis] - 1])
+            ends = self._counted(axis, outputs, include_pad)
+            # Windows at the ends have the least.
+            if window.output[axis] > 1 and not np.all(ends == window.kernel[axis]):
+                ends = self._counted(axis, np.arange(window.output[axis]), include_pad)
+                found.append(ends)
+            else:
+                found.append(ends[:1])
+        return tuple(found)
+
+    def _counted(
+        self, axis: int, outputs: npt.NDArray[np.int64], include_pad: bool
+    ) -> npt.NDArray[np.int64]:
+        """Return how many taps of some outputs' windows count, along one axis."""
+        window = self.window
+        low, k, d = window.padding[axis][0], window.kernel[axis], window.dilation[axis]
+        start = outputs * window.stride[axis] - low
+        begin, end = 0, window.size[axis]
+        if include_pad:
+            begin, end = -low, end + self.high[axis]
+        # The taps before `begin`, and those before `end`, rounded up.
+        before, until = (np.clip(-((start - edge) // d), 0, k) for edge in (begin, end))
+        counts: npt.NDArray[np.int64] = np.maximum(until - before, 1).astype(np.int64)
+        return counts
 
 
 def pool_axes(ndim: int, kernel_size: Any, stride: Any) -> tuple[Ints, Ints]:

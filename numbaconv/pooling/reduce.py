@@ -85,7 +85,7 @@ class Plan:
         held = min(length, MOST_PIECE) if self.uniform and not geometry.channels_last else length
         self.counts = np.ones(held + slack, signed)
         if not geometry.channels_last:
-            self.counts[:held] = columns[:held]
+            self.counts[:held] = columns[:held] if len(columns) > 1 else columns[0]
         self.axis_counts = depths, rows, columns
         self.window = window.packed
         self.scratch = threads.Scratch(1)

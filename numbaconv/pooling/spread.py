@@ -100,7 +100,9 @@ class Plan:
         """Return what the windows of an image are divided by."""
         depths, rows, columns = self.axis_counts
         counts = depths[:, None, None] * rows[:, None] * columns
-        counts = counts.reshape(self.geometry.window.output).astype(self.dtype)
+        shape = three_axes(self.geometry.window.output, 1)
+        counts = np.broadcast_to(counts, shape).reshape(self.geometry.window.output)
+        counts = counts.astype(self.dtype)
         return counts[..., None] if self.geometry.channels_last else counts
 
     def _run(self, grad: Array, out: Array, parallel: bool) -> None:

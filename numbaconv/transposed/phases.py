@@ -150,7 +150,14 @@ class Plan:
     @property
     def pack_key(self) -> tuple[Any, ...]:
         """What the packed form of the weights depends on, beside the weights."""
-        return tuple((p.flip.taps, p.call.algorithm, p.plan.pack_key) for p in self.phases)
+        return tuple(
+            (
+                tuple((taps.start, taps.stop, taps.step) for taps in p.flip.taps),
+                p.call.algorithm,
+                p.plan.pack_key,
+            )
+            for p in self.phases
+        )
 
     def pack(
         self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool

@@ -27,9 +27,9 @@ CALLS = {
     "conv1d, one row": ("w = ones(64, 64, 31)", "nbc.conv1d(big(1, 64, 8_000_000), w)"),
     "conv3d": ("w = ones(32, 32, 3, 3, 3)", "nbc.conv3d(big(1, 32, 400, 400, 400), w)"),
     "layer": ("layer = nbc.Conv2d(ones(64, 64, 3, 3))", "layer(big(1, 64, 6000, 12000))"),
-    "conv2d, float64, fft": (
-        "w = ones(4, 4, 65, 65).astype('f8')",
-        "nbc.conv2d(big(40, 4, 3000, 3000).astype('f8'), w, algorithm='fft')",
+    "conv2d, fft": (
+        "w = ones(4, 4, 65, 65)",
+        "nbc.conv2d(big(40, 4, 3000, 3000), w, algorithm='fft')",
     ),
     "conv_transpose2d": (
         "w = ones(64, 64, 4, 4)",

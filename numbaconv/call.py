@@ -310,8 +310,8 @@ def images_at_once(geometry: ConvGeometry, work: np.dtype[Any]) -> int:
 
 
 def strip_flops(work: np.dtype[Any]) -> int:
-    """Return the most work of a strip of an image, which is copied out and in: of some launches."""
-    return 4 * most_flops(work)
+    """Return the most work of a box of an image, which is copied out and in: of two launches."""
+    return 2 * most_flops(work)
 
 
 def most_flops(work: np.dtype[Any]) -> int:

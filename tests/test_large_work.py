@@ -1,17 +1,15 @@
 """Work that is cut into launches: the same results, and Ctrl-C between them."""
 
-import signal
-import subprocess
 import sys
 
 import numpy as np
 import pytest
-from children import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from problems import cases, noise, small_integers
 
 import numbaconv as nbc
+from benchmarks.interrupts import CALLS, interrupted
 from numbaconv import call, strips
 
 
@@ -102,40 +100,22 @@ def test_bits_do_not_depend_on_the_threads(monkeypatch):
     np.testing.assert_array_equal(nbc.conv2d(x, weight, padding=1), one)
 
 
-_LONG = """
-import os, signal, sys, time
-import numpy as np, numbaconv as nbc
-weight = np.ones((64, 64, 3, 3), {dtype!r})
-small = nbc.conv2d(np.ones((1, 64, 40, 40), {dtype!r}), weight, algorithm={algorithm!r})
-x = np.broadcast_to(np.ones((1, 64, 1, 1), {dtype!r}), {shape!r})
-try:
-    print("ready", flush=True)
-    nbc.conv2d(x, weight, algorithm={algorithm!r})
-    print("it ended")
-except KeyboardInterrupt:
-    print("interrupted", flush=True)
-again = nbc.conv2d(np.ones((1, 64, 40, 40), {dtype!r}), weight, algorithm={algorithm!r})
-print(np.array_equal(small, again))
-"""
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("name", CALLS)
+def test_ctrl_c_in_the_largest_calls(name):
+    """They would take from ten seconds to minutes, and end long before."""
+    interrupted(name, after=15.0)  # compiles, where Ctrl-C may be swallowed
+    seconds, said = interrupted(name)
+    assert said == ["interrupted", "True"]
+    assert seconds < 20
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-@pytest.mark.parametrize(
-    ("shape", "algorithm", "dtype"),
-    [
-        ((400, 64, 128, 128), "direct", "float32"),
-        ((1, 64, 4000, 12000), "winograd", "float32"),
-        ((100, 64, 128, 128), "im2col", "float64"),
-    ],
-)
-def test_ctrl_c_in_a_long_run(shape, algorithm, dtype):
+@pytest.mark.parametrize("name", ["conv2d, one image", "max_pool2d, a batch", "conv2d_input_grad"])
+def test_ctrl_c_in_a_long_run(name):
     """It ends long before the work would, and the process goes on."""
-    child = subprocess.Popen(
-        [sys.executable, "-c", _LONG.format(shape=shape, algorithm=algorithm, dtype=dtype)],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
-    assert child.stdout.readline() == "ready\n"
-    child.send_signal(signal.SIGINT)
-    out, err = child.communicate(timeout=120)
-    assert out.split() == ["interrupted", "True"], err
+    interrupted(name, after=15.0)
+    seconds, said = interrupted(name)
+    assert said == ["interrupted", "True"]
+    assert seconds < 20

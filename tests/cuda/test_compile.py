@@ -14,7 +14,17 @@ from numba.cuda import types
 from numba.cuda.core import config
 from numba.cuda.np.numpy_support import from_dtype
 
-from numbaconv.cuda import depthwise, operands, parameters, patches, product, sums, tiles, weights
+from numbaconv.cuda import (
+    depthwise,
+    hidden,
+    operands,
+    parameters,
+    patches,
+    product,
+    sums,
+    tiles,
+    weights,
+)
 
 if config.ENABLE_CUDASIM:
     pytest.skip("the simulator compiles nothing", allow_module_level=True)
@@ -46,25 +56,28 @@ def tiles_of(work):
         return {product.pick_tile(*s, work) for s in ((8, 1000), (64, 1000), (512, 100_000))}
 
 
-def forward(dtype, index=np.int32, mode=0, partial=False, tile=None):
+def forward(dtype, index=np.int32, mode=0, partial=False, tile=None, long=False):
     work = work_of(dtype)
     for shape in [tile] if tile else tiles_of(work):
+        if long and shape.rows * shape.columns > 64 * 64:
+            continue  # which no long sum takes
         result = work if partial else dtype
         yield (
             f"forward {shape}",
-            tiles.forward.source(shape, index, work, result, mode, partial),
+            tiles.forward.source(shape, index, work, result, mode, partial, long),
             (array(work), array(dtype), array(dtype), array(result), ints(index)),
         )
 
 
-def weight_sums(dtype, index=np.int32, mode=0, conjugated=""):
+def weight_sums(dtype, index=np.int32, mode=0, conjugated="", long=False):
     from numbaconv.cuda import weight_sums
 
     work = work_of(dtype)
     arrays = (array(dtype), array(dtype), array(work), ints(index))
     with mock.patch("numbaconv.cuda.launch.SIMULATED", False):
         tile, threads = weight_sums.pick_weight_tile(work), weight_sums.sum_threads()
-    yield "weight_sums", tiles.weight_sums.source(tile, index, work, mode, conjugated), arrays
+    tiled = tiles.weight_sums.source(tile, index, work, mode, conjugated, long)
+    yield "weight_sums", tiled, arrays
     for patches_too in (True, False):
         single = sums.over_positions.source(threads, index, work, mode, conjugated, patches_too)
         yield "over_positions", single, arrays
@@ -83,7 +96,7 @@ def moving(dtype, index=np.int32):
         weights.finish_forward.source(index, work, dtype),
         (made, x, x, ints(index, 13)),
     )
-    for mode in (1, 2, 3):
+    for mode in (1, 2, 3, 4):
         yield "fold_axis", sums.fold_axis.source(index, work, mode), (made, made, ints(index, 5))
 
 
@@ -108,10 +121,21 @@ def depthwise_kernels(dtype, index=np.int32, mode=0):
     yield "depthwise", depthwise.forward_any.source(index, work, dtype, mode, False), arrays
 
 
+def repairs(dtype, index=np.int32):
+    x, work = array(dtype), work_of(dtype)
+    for conjugated in (False, True) if np.dtype(dtype).kind == "c" else (False,):
+        built = hidden.repair.source(index, work, dtype, conjugated)
+        yield "repair", built, (x, x, x, x, ints(index), ints(index, 7))
+
+
 def specimens(dtype):
     """Yield (name, Python function, types) of every kernel over a dtype."""
     yield from forward(dtype)
     yield from weight_sums(dtype)
+    if np.dtype(dtype).kind in "fc":
+        yield from forward(dtype, long=True)
+        yield from weight_sums(dtype, long=True)
+        yield from repairs(dtype)
     yield from moving(dtype)
     yield from gathering(dtype)
     yield from depthwise_kernels(dtype)
@@ -120,6 +144,9 @@ def specimens(dtype):
             yield from forward(dtype, mode=mode, tile=tiles.Tile(64, 64, 16, 8, 4))
         yield from forward(dtype, partial=True)
         yield from forward(dtype, index=np.int64, tile=tiles.Tile(64, 64, 16, 8, 4))
+        yield from forward(dtype, index=np.int64, tile=tiles.Tile(64, 64, 16, 8, 4), long=True)
+        yield from weight_sums(dtype, index=np.int64, long=True)
+        yield from repairs(dtype, index=np.int64)
         yield from weight_sums(dtype, index=np.int64, mode=1)
         yield from moving(dtype, index=np.int64)
         yield from gathering(dtype, index=np.int64, mode=3)

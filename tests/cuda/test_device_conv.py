@@ -7,7 +7,7 @@ from device_cases import CASES, ROUTES, named
 from problems import DTYPES, assert_within_bound, noise, small_integers
 
 import numbaconv.cuda as nbcuda
-from numbaconv.cuda import convolve, product, tiles
+from numbaconv.cuda import convolve, depthwise, product, tiles, weight_sums
 
 CONVS = {n: getattr(nbcuda, f"conv{n}d") for n in (1, 2, 3)}
 INPUT_GRADS = {n: getattr(nbcuda, f"conv{n}d_input_grad") for n in (1, 2, 3)}
@@ -243,3 +243,34 @@ def test_only_what_is_needed(rng, to_device):
     np.testing.assert_array_equal(found.bias.copy_to_host(), [4, 4])
     with pytest.raises(ValueError, match="needs"):
         nbcuda.conv2d_backward(grad, to_device(x), to_device(weight), needs=("output",))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex64", "int32"])
+def test_long_sums(dtype, rng, to_device, monkeypatch):
+    """Sums are long already of eight terms: parts are kept apart, and nothing is lost."""
+    for module in (tiles, product, weight_sums, depthwise):
+        monkeypatch.setattr(module, "MOST", 8)
+    for build in (tiles.forward, tiles.weight_sums, depthwise.forward_any):
+        build.cache_clear()
+    monkeypatch.setattr(convolve, "_UNROLLED", 0)
+    try:
+        for case in (CASES[0], CASES[2], DEPTHWISE[0]):
+            x = small_integers(rng, case.x_shape, dtype)
+            weight = small_integers(rng, case.weight_shape, dtype)
+            for algorithm in ("im2col", "direct", "depthwise"):
+                if algorithm == "depthwise" and case.channels > case.groups:
+                    continue
+                y = run(case, x, weight, None, to_device, algorithm=algorithm)
+                np.testing.assert_array_equal(y, case.naive(x, weight, None))
+            grad = small_integers(rng, y.shape, dtype)
+            found = WEIGHT_GRADS[case.ndim](
+                to_device(x), case.weight_shape, to_device(grad), groups=case.groups, **case.window
+            )
+            expected = naive.weight_grad(
+                np.conj(x), case.weight_shape, grad, case.stride, case.padding, case.dilation,
+                case.groups,
+            )  # fmt: skip
+            np.testing.assert_array_equal(found.copy_to_host(), expected)
+    finally:
+        for build in (tiles.forward, tiles.weight_sums, depthwise.forward_any):
+            build.cache_clear()

@@ -26,8 +26,8 @@ LIMIT = WORKSPACES + PLANS + PROGRAMS + BORROWED
 _RECENT = 8
 # What is kept after the oldest had to go, so that this is seldom.
 _KEPT_SHARE = 0.75
-# Of an object beside the memory of its arrays.
-_OBJECT = 100
+# Of an object beside the memory of its arrays, and of an entry with its key.
+_OBJECT, _ENTRY = 100, 1000
 
 _entries: collections.OrderedDict[Hashable, Any] = collections.OrderedDict()
 _nbytes = 0
@@ -96,7 +96,7 @@ def memory() -> Memory:
     programs = sys.modules.get("numbaconv.nopython.programs")
     runtime = sys.modules.get("numbaconv.nopython.runtime")
     return Memory(
-        measured(list(_entries.values())),
+        _plans_nbytes(),
         workspaces.held_nbytes() if workspaces else 0,
         (programs.held_nbytes() if programs else 0) + (runtime.held_nbytes() if runtime else 0),
         LIMIT,
@@ -134,7 +134,7 @@ def find(key: Hashable) -> Any:
 def keep(key: Hashable, value: Any) -> None:
     """Keep a value for later calls, until there are too many newer ones."""
     global _nbytes
-    size = measured(value)
+    size = measured(value) + _ENTRY
     with _changing:
         _entries[key] = value
         _nbytes += size
@@ -154,11 +154,16 @@ def _shrink() -> None:
     if _nbytes <= PLANS:
         return
     with _changing:
-        left = measured(list(_entries.values()))
+        left = _plans_nbytes()
         while left > PLANS * _KEPT_SHARE and _entries:
             _, value = _entries.popitem(last=False)
-            left -= measured(value)
-        _nbytes = measured(list(_entries.values()))
+            left -= measured(value) + _ENTRY
+        _nbytes = _plans_nbytes()
+
+
+def _plans_nbytes() -> int:
+    values = list(_entries.values())
+    return measured(values) + _ENTRY * len(values) if values else 0
 
 
 _recents: list[collections.deque[Any]] = []
@@ -187,6 +192,7 @@ def shared(build: Callable[..., T]) -> Callable[..., T]:
 def measured(value: Any) -> int:
     """Return the bytes of the arrays that an object holds, and a little for each object."""
     seen: set[int] = set()
+    roots: set[int] = set()  # arrays that own their memory
     waiting = [value]
     total = 0
     while waiting:
@@ -198,8 +204,8 @@ def measured(value: Any) -> int:
         if isinstance(one, np.ndarray):
             while isinstance(one.base, np.ndarray):
                 one = one.base
-            if id(one) not in seen or one.base is None:
-                seen.add(id(one))
+            if id(one) not in roots:
+                roots.add(id(one))
                 total += one.nbytes
         elif isinstance(one, dict):
             waiting += one.values()

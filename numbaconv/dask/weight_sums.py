@@ -8,7 +8,7 @@ import numpy as np
 
 from numbaconv import call, cuts
 from numbaconv.arrays import Array
-from numbaconv.backward import channel_sums
+from numbaconv.bias_gradients import channel_sums
 from numbaconv.cuts import Cut
 from numbaconv.dask import arrays, blocks
 from numbaconv.geometry import ConvGeometry

@@ -8,7 +8,7 @@ from numbaconv import call, launches, recording, threads, workspace
 from numbaconv.arrays import Array, address, as_batch, writeable
 from numbaconv.geometry import Ints, join_shape, split_shape
 from numbaconv.long_sums import LONGEST
-from numbaconv.native.pool import scatterer
+from numbaconv.native.scatter import scatterer
 from numbaconv.pooling import driver
 from numbaconv.pooling.reduce import require_machine_code
 

@@ -27,6 +27,6 @@ def _runs() -> bool:
 # A script, which needs a package that no extra brings.
 collect_ignore_glob = ["tests/fuzz_with_atheris.py"]
 if not _compiles():
-    collect_ignore_glob += ["tests/cuda/*", "numbaconv/cuda/*", "docs/cuda.md"]
+    collect_ignore_glob += ["tests/cuda", "tests/cuda/*", "numbaconv/cuda/*", "docs/cuda.md"]
 elif not _runs():
     collect_ignore_glob += ["tests/cuda/test_device_*", "numbaconv/cuda/*", "docs/cuda.md"]

@@ -216,7 +216,10 @@ def _reason(found: call.Call, request: str, prepared: bool) -> str:
     )
     weights = "with prepared weights" if prepared else "with weights packed in the call"
     if not others:
-        return f"nothing else can run this problem {weights}"
+        only = (
+            "nothing else can" if len(found.costs) == 1 else f"no other that {request!r} takes can"
+        )
+        return f"{only} run this problem {weights}{_faster_fft(found, request)}"
     ratio = others[0] / found.costs[found.algorithm]
     among = "" if request == "auto" else " of those that sum every product"
     return (

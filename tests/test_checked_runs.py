@@ -29,7 +29,7 @@ x, cols = np.zeros((1, 1, 3, 3)), np.zeros((1, 4, 6))
 x, cols = flatten(x, channels_last=False), flatten(cols, channels_last=False)
 try:
     gather.im2col_columns.serial(
-        x.data, x.place, window.packed, 1, 1, True, 64, cols.data, cols.place
+        0, 1, x.data, x.place, window.packed, 1, 1, True, 64, cols.data, cols.place
     )
 except IndexError:
     print("caught")

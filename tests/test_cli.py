@@ -365,7 +365,17 @@ def test_alone_it_prints_help(run):
 def test_info(run):
     status, out, _ = run("info")
     assert status == 0
-    for fact in ("numbaconv", "numba", "numpy", "CPU", "threading layer", "BLAS", "cache", "GPU"):
+    for fact in (
+        "numbaconv",
+        "numba",
+        "numpy",
+        "CPU",
+        "threading layer",
+        "BLAS",
+        "cache",
+        "memory",
+        "GPU",
+    ):
         assert fact in out
 
 

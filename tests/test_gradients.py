@@ -306,7 +306,7 @@ def test_errors():
         nbc.conv2d_input_grad((3, 8), weight, grad)
     with pytest.raises(TypeError, match="input_shape must be a tuple of ints"):
         nbc.conv2d_input_grad(5, weight, grad)
-    with pytest.raises(ValueError, match="needs must be one of"):
+    with pytest.raises(ValueError, match="needs must be a tuple or list of names"):
         nbc.conv2d_backward(grad, x, weight, needs=("x",))
     with pytest.raises(TypeError, match="needs must be a tuple"):
         nbc.conv2d_backward(grad, x, weight, needs="input")

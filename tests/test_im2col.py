@@ -260,7 +260,7 @@ class TestErrors:
             nbc.col2im(np.ones((1, 6, 16)), (5, 5), 2)
         with pytest.raises(ValueError, match="cols must have 3 axes"):
             nbc.col2im(np.ones(16), (5, 5), 2)
-        with pytest.raises(ValueError, match="kernel_size must be an int or have one int per"):
+        with pytest.raises(ValueError, match="kernel_size must be an int or one int per"):
             nbc.col2im(np.ones((1, 4, 16)), (5, 5), (2,))
 
     def test_what_does_not_fit_is_named(self):
@@ -272,7 +272,9 @@ class TestErrors:
     def test_kinds(self):
         with pytest.raises(TypeError, match="the dtype of x must be float16"):
             nbc.im2col(np.ones((1, 1, 3, 3), bool), 2)
-        with pytest.raises(TypeError, match=r"stride must be an int, got 1\.5"):
+        with pytest.raises(
+            TypeError, match=r"stride must be an int or one int per spatial axis .*, got 1\.5"
+        ):
             nbc.im2col(np.ones((1, 1, 3, 3)), 2, stride=1.5)
         with pytest.raises(ValueError, match="patches must be one of 'columns', 'rows'"):
             nbc.im2col(np.ones((1, 1, 3, 3)), 2, patches="blocks")

@@ -60,7 +60,8 @@ def repair(index: Any, work: Any, result: Any, conjugated: bool) -> Any:
             place = index(
                 p[BASE] + n * p[S_N] + channel * p[S_C] + d * p[S_D] + h * p[S_H] + w * p[S_W]
             )
-            if not inner and out[place] != out[place]:
+            value = work(out[place])
+            if not inner and value != value:
                 group = quotient(channel, p[CHANNELS])
                 c = index(channel - group * p[CHANNELS])
                 total = wide(0)

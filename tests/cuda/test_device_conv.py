@@ -245,6 +245,7 @@ def test_only_what_is_needed(rng, to_device):
         nbcuda.conv2d_backward(grad, to_device(x), to_device(weight), needs=("output",))
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered")  # the simulator's ints are NumPy's
 @pytest.mark.parametrize("dtype", ["float32", "complex64", "int32"])
 def test_long_sums(dtype, rng, to_device, monkeypatch):
     """Sums are long already of eight terms: parts are kept apart, and nothing is lost."""

@@ -95,8 +95,10 @@ def test_hidden_padding_meets_no_weight(case, dtype, rng, to_device):
     """An infinite weight reaches the results that its tap reaches, and no others."""
     x_shape, weight_shape, stride, padding, extra, dilation, groups = case
     ndim = len(stride)
-    x = small_integers(rng, x_shape, dtype) ** 2 + 1
-    weight = small_integers(rng, weight_shape, dtype) ** 2 + 1
+    x, weight = (
+        (np.abs(small_integers(rng, shape, dtype)) + 1).astype(dtype)
+        for shape in (x_shape, weight_shape)
+    )
     weight.flat[rng.integers(weight.size)] = np.inf
     options = {
         "stride": stride, "padding": padding, "output_padding": extra, "groups": groups,

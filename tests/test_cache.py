@@ -1,15 +1,17 @@
 """The compilation cache: found again, never wrong, and never in the way."""
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import numba
 import pytest
 from children import ROOT, code
 
-from numbaconv import cache
+from numbaconv import cache, trust
 
 CALL = """
 import numpy as np, numbaconv as nbc
@@ -174,6 +176,17 @@ def test_a_cpu_with_other_features_has_entries_of_its_own(tmp_path):
     assert code(CALL, NUMBA_CACHE_DIR=str(tmp_path)).split() == [SUM, "1"]
 
 
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    """A cache that one call has filled, of files that are their owner's alone."""
+    folder = tmp_path_factory.mktemp("original")
+    code(CALL, NUMBA_CACHE_DIR=str(folder))
+    for path in entries(folder):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.parent.stat().st_mode) & 0o022 == 0
+    return folder
+
+
 class TestTrust:
     """Entries are pickles: nobody else may have written them."""
 
@@ -193,15 +206,18 @@ print(len(caught), *(str(w.message) for w in caught))
         count, _, says = out[2].partition(" ")
         return int(out[1]), int(count), says
 
-    @pytest.fixture
-    def filled(self, tmp_path):
-        folder = tmp_path / "cache"
-        folder.mkdir(mode=0o700)
-        code(CALL, NUMBA_CACHE_DIR=str(folder))
-        assert self.call(folder) == (1, 0, "")
-        return folder
-
     pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="POSIX permissions")
+
+    @pytest.fixture
+    def filled(self, original, tmp_path):
+        return Path(shutil.copytree(original, tmp_path / "cache"))
+
+    def test_it_is_read_where_nobody_else_may_write(self, filled, tmp_path):
+        assert self.call(filled) == (1, 0, "")
+        tmp_path.chmod(0o1777)  # sticky: nobody can replace what others have put there
+        link = tmp_path / "link"
+        link.symlink_to(filled)
+        assert self.call(link) == (1, 0, "")
 
     def test_others_may_write_to_an_entry(self, filled):
         for path in entries(filled):
@@ -211,46 +227,47 @@ print(len(caught), *(str(w.message) for w in caught))
         assert "everybody may write to" in says
         assert ".bin" in says
 
-    @pytest.mark.parametrize("place", ["own", "root", "above"])
-    def test_others_may_write_to_a_folder(self, filled, place):
-        folder = {"own": entries(filled)[0].parent, "root": filled, "above": filled.parent}[place]
-        folder.chmod(0o777)
+    def test_others_may_write_to_a_folder_above(self, filled, tmp_path):
+        tmp_path.chmod(0o777)
         hits, count, says = self.call(filled)
         assert (hits, count) == (0, 1)
-        assert f"everybody may write to {folder}." in says
+        assert f"everybody may write to {tmp_path}." in says
 
-    def test_what_is_sticky_is_safe_above(self, filled):
-        filled.parent.chmod(0o1777)
-        assert self.call(filled) == (1, 0, "")
+    @pytest.mark.parametrize("place", ["own", "root", "above", "link"])
+    def test_doubts_about_folders(self, filled, tmp_path, place):
+        own = entries(filled)[0].parent
+        assert trust.doubt_about(own) is None
+        link = tmp_path / "link"
+        link.symlink_to(filled)
+        looked_at = link / own.name if place == "link" else own
+        folder = {"own": own, "root": filled, "above": tmp_path, "link": filled}[place]
+        folder.chmod(0o777)
+        assert trust.doubt_about(looked_at) == f"everybody may write to {folder}"
+        folder.chmod(0o1777)
+        # Sticky: whoever may write to the folder of the entries may still add some.
+        assert (trust.doubt_about(looked_at) is None) == (place != "own")
+        folder.chmod(0o700)
+        if os.geteuid() == 0:
+            os.chown(folder, 12345, -1)
+            assert "belongs to user number 12345" in trust.doubt_about(looked_at)
+
+    def test_doubts_about_files(self, tmp_path):
+        path = tmp_path / "entry"
+        assert trust.read(path) == (None, None)
+        path.write_bytes(b"contents")
+        path.chmod(0o644)
+        assert trust.read(path) == (b"contents", None)
+        link = tmp_path / "link"
+        link.symlink_to(path)
+        assert trust.read(link) == (None, f"{link} is a symbolic link")
+        assert trust.read(tmp_path) == (None, None)
+        path.chmod(0o646)
+        assert trust.read(path) == (None, f"everybody may write to {path}")
 
     @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="chown needs root")
-    @pytest.mark.parametrize("place", ["entry", "own", "root", "above"])
-    def test_it_is_somebody_elses(self, filled, place):
-        found = entries(filled)
-        folder = {"own": found[0].parent, "root": filled, "above": filled.parent}
-        for path in found if place == "entry" else [folder[place]]:
+    def test_it_is_somebody_elses(self, filled):
+        for path in entries(filled):
             os.chown(path, 12345, -1)
         hits, count, says = self.call(filled)
         assert (hits, count) == (0, 1)
         assert "belongs to user number 12345" in says
-
-    def test_symbolic_links(self, filled, tmp_path):
-        """One to an entry is not followed; one to the folder leads to where all is checked."""
-        link = tmp_path / "link"
-        link.symlink_to(filled)
-        assert self.call(link) == (1, 0, "")
-        filled.chmod(0o777)
-        assert self.call(link)[:2] == (0, 1)
-        filled.chmod(0o700)
-        for path in entries(filled):
-            other = path.with_suffix(".elsewhere")
-            path.rename(other)
-            path.symlink_to(other)
-        hits, count, says = self.call(filled)
-        assert (hits, count) == (0, 1)
-        assert "is a symbolic link" in says
-
-    def test_own_files_are_their_owners_alone(self, filled):
-        for path in entries(filled):
-            assert stat.S_IMODE(path.stat().st_mode) == 0o600
-            assert stat.S_IMODE(path.parent.stat().st_mode) & 0o022 == 0

@@ -112,10 +112,10 @@ def test_ctrl_c_in_the_largest_calls(name):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-@pytest.mark.parametrize("name", ["conv2d, one image", "max_pool2d, a batch", "conv2d_input_grad"])
+@pytest.mark.parametrize("name", ["max_pool2d, a batch", "conv2d_input_grad"])
 def test_ctrl_c_in_a_long_run(name):
     """It ends long before the work would, and the process goes on."""
-    interrupted(name, after=15.0)
+    interrupted(name, after=8.0)
     seconds, said = interrupted(name)
     assert said == ["interrupted", "True"]
     assert seconds < 20

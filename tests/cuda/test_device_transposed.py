@@ -8,6 +8,7 @@ from problems import noise, small_integers
 
 import numbaconv as nbc
 import numbaconv.cuda as nbcuda
+from numbaconv.cuda import transposed
 
 FORWARD = {n: getattr(nbcuda, f"conv_transpose{n}d") for n in (1, 2, 3)}
 INPUT_GRADS = {n: getattr(nbcuda, f"conv_transpose{n}d_input_grad") for n in (1, 2, 3)}
@@ -88,24 +89,28 @@ def test_depthwise(rng, to_device):
         nbcuda.conv_transpose2d(to_device(x), to_device(weight), algorithm="depthwise")
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of the simulator's NumPy scalars
-@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64"])
+@pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "complex64"])
 @pytest.mark.parametrize("case", CASES)
-def test_hidden_padding_meets_no_weight(case, dtype, rng, to_device):
-    """An infinite weight reaches the results that its tap reaches, and no others."""
+def test_what_hidden_padding_spoils_is_formed_again(
+    case, dtype, layout, rng, to_device, monkeypatch
+):
+    """Each NaN near the borders, here all results, from the windows that exist."""
     x_shape, weight_shape, stride, padding, extra, dilation, groups = case
-    ndim = len(stride)
-    x, weight = (
-        (np.abs(small_integers(rng, shape, dtype)) + 1).astype(dtype)
-        for shape in (x_shape, weight_shape)
-    )
-    weight.flat[rng.integers(weight.size)] = np.inf
-    options = {
-        "stride": stride, "padding": padding, "output_padding": extra, "groups": groups,
-        "dilation": dilation,
-    }  # fmt: skip
-    cpu = getattr(nbc, f"conv_transpose{ndim}d")
-    with np.errstate(invalid="ignore"):
-        expected = np.isfinite(cpu(x, weight, algorithm="im2col", **options))
-    found = FORWARD[ndim](to_device(x), to_device(weight), algorithm="direct", **options)
-    np.testing.assert_array_equal(np.isfinite(found.copy_to_host()), expected)
+    x, weight = (small_integers(rng, shape, dtype) for shape in (x_shape, weight_shape))
+    bias = small_integers(rng, (weight_shape[1] * groups,), dtype)
+    expected = naive.conv_transpose(x, weight, bias, stride, padding, extra, dilation, groups)
+
+    def spoil(algorithm, geometry, x, kernels, bias, out, work, conjugated):
+        out.data.copy_to_device(np.full(out.data.shape, np.nan, out.data.dtype))
+
+    monkeypatch.setattr(transposed, "_run_phases", spoil)
+    last = layout == "channels_last"
+    if last:
+        x, weight = naive.channels_last(x), naive.weight_channels_last(weight)
+    found = FORWARD[len(stride)](
+        *(to_device(np.ascontiguousarray(a)) for a in (x, weight, bias)), stride=stride,
+        padding=padding, output_padding=extra, groups=groups, dilation=dilation, layout=layout,
+        algorithm="direct",
+    ).copy_to_host()  # fmt: skip
+    np.testing.assert_array_equal(naive.channels_first(found) if last else found, expected)

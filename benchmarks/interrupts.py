@@ -12,75 +12,79 @@ import subprocess
 import sys
 import time
 
-# Of each function a call that takes long: what is prepared, and the call. `big` costs no memory.
+# Of each function a call that takes long: what is prepared, and the call, whose result takes some
+# gigabytes at most. `big` costs no memory.
 CALLS = {
-    "conv2d, a batch": ("w = ones(64, 64, 3, 3)", "nbc.conv2d(big(4000, 64, 128, 128), w)"),
-    "conv2d, one image": ("w = ones(64, 64, 3, 3)", "nbc.conv2d(big(1, 64, 6000, 12000), w)"),
+    "conv2d, a batch": ("w = ones(64, 64, 15, 15)", "nbc.conv2d(big(100, 64, 150, 150), w)"),
+    "conv2d, one image": ("w = ones(64, 64, 15, 15)", "nbc.conv2d(big(1, 64, 1500, 1500), w)"),
     "conv2d, im2col": (
-        "w = ones(64, 64, 3, 3)",
-        "nbc.conv2d(big(1, 64, 4000, 8000), w, algorithm='im2col')",
+        "w = ones(64, 64, 11, 11)",
+        "nbc.conv2d(big(1, 64, 1500, 1500), w, algorithm='im2col')",
     ),
     "conv2d, depthwise": (
         "w = ones(1, 1, 31, 31)",
-        "nbc.conv2d(big(64, 1, 6000, 6000), w, algorithm='depthwise')",
+        "nbc.conv2d(big(24, 1, 3000, 3000), w, algorithm='depthwise')",
     ),
-    "conv1d, one row": ("w = ones(64, 64, 31)", "nbc.conv1d(big(1, 64, 8_000_000), w)"),
-    "conv3d": ("w = ones(32, 32, 3, 3, 3)", "nbc.conv3d(big(1, 32, 400, 400, 400), w)"),
-    "layer": ("layer = nbc.Conv2d(ones(64, 64, 3, 3))", "layer(big(1, 64, 6000, 12000))"),
     "conv2d, fft": (
         "w = ones(4, 4, 65, 65)",
-        "nbc.conv2d(big(40, 4, 3000, 3000), w, algorithm='fft')",
+        "nbc.conv2d(big(20, 4, 1500, 1500), w, algorithm='fft')",
     ),
+    "conv1d, one row": ("w = ones(64, 64, 255)", "nbc.conv1d(big(1, 64, 2_000_000), w)"),
+    "conv3d": ("w = ones(32, 32, 7, 7, 7)", "nbc.conv3d(big(1, 32, 170, 170, 170), w)"),
+    "layer": ("layer = nbc.Conv2d(ones(64, 64, 15, 15))", "layer(big(1, 64, 1500, 1500))"),
     "conv_transpose2d": (
-        "w = ones(64, 64, 4, 4)",
-        "nbc.conv_transpose2d(big(1, 64, 3000, 6000), w, stride=2)",
+        "w = ones(64, 64, 30, 30)",
+        "nbc.conv_transpose2d(big(1, 64, 700, 700), w, stride=2)",
     ),
     "conv_transpose2d, im2col": (
-        "w = ones(64, 64, 4, 4)",
-        "nbc.conv_transpose2d(big(1, 64, 2000, 3000), w, stride=2, algorithm='im2col')",
+        "w = ones(64, 64, 12, 12)",
+        "nbc.conv_transpose2d(big(1, 64, 700, 700), w, stride=2, algorithm='im2col')",
     ),
     "conv2d_input_grad": (
-        "w = ones(64, 64, 3, 3)",
-        "nbc.conv2d_input_grad((1, 64, 6000, 6000), w, big(1, 64, 5998, 5998))",
+        "w = ones(64, 64, 15, 15)",
+        "nbc.conv2d_input_grad((1, 64, 1514, 1514), w, big(1, 64, 1500, 1500))",
     ),
     "conv2d_input_grad, reflect": (
-        "w = ones(64, 64, 3, 3)",
-        "nbc.conv2d_input_grad((1, 64, 4000, 4000), w, big(1, 64, 4000, 4000), padding=1,"
+        "w = ones(64, 64, 15, 15)",
+        "nbc.conv2d_input_grad((1, 64, 1500, 1500), w, big(1, 64, 1500, 1500), padding=7,"
         " padding_mode='reflect')",
     ),
     "conv2d_weight_grad": (
         "",
-        "nbc.conv2d_weight_grad(big(1, 64, 6000, 6000), (64, 64, 3, 3), big(1, 64, 5998, 5998))",
+        "nbc.conv2d_weight_grad(big(1, 64, 1514, 1514), (64, 64, 15, 15), big(1, 64, 1500, 1500))",
     ),
     "conv1d_weight_grad": (
         "",
-        "nbc.conv1d_weight_grad(big(1, 64, 9_000_030), (64, 64, 31), big(1, 64, 9_000_000))",
+        "nbc.conv1d_weight_grad(big(1, 64, 2_000_254), (64, 64, 255), big(1, 64, 2_000_000))",
     ),
     "conv_transpose2d_input_grad": (
-        "w = ones(64, 64, 3, 3)",
-        "nbc.conv_transpose2d_input_grad((1, 64, 5998, 5998), w, big(1, 64, 6000, 6000))",
+        "w = ones(64, 64, 15, 15)",
+        "nbc.conv_transpose2d_input_grad((1, 64, 1486, 1486), w, big(1, 64, 1500, 1500))",
     ),
     "conv_transpose2d_weight_grad": (
         "",
-        "nbc.conv_transpose2d_weight_grad(big(1, 64, 5998, 5998), (64, 64, 3, 3),"
-        " big(1, 64, 6000, 6000))",
+        "nbc.conv_transpose2d_weight_grad(big(1, 64, 1486, 1486), (64, 64, 15, 15),"
+        " big(1, 64, 1500, 1500))",
     ),
     "max_pool2d, a batch": ("", "nbc.max_pool2d(big(64, 16, 500, 500), 51, 1)"),
-    "max_pool2d, one image": ("", "nbc.max_pool2d(big(1, 1, 12000, 12000), 51, 1)"),
+    "max_pool2d, one image": ("", "nbc.max_pool2d(big(1, 1, 9000, 9000), 101, 1)"),
     "max_pool1d": ("", "nbc.max_pool1d(big(1, 1, 20_000_000), 50_000, 1)"),
-    "avg_pool2d": ("", "nbc.avg_pool2d(big(1, 1, 12000, 12000), 101, 1)"),
+    "avg_pool2d": ("", "nbc.avg_pool2d(big(1, 1, 9000, 9000), 101, 1)"),
     "avg_pool2d_backward": (
         "",
         "nbc.avg_pool2d_backward(big(64, 16, 450, 450), (64, 16, 500, 500), 51, 1)",
     ),
     "max_pool2d_backward": (
-        "i = np.random.default_rng(0).integers(0, 4_000_000, (40, 1, 2000, 2000))",
-        "for _ in range(20): nbc.max_pool2d_backward(big(*i.shape), i, i.shape)",
+        "i = np.random.default_rng(0).integers(0, 4_000_000, (10, 1, 2000, 2000))",
+        "for _ in range(99): nbc.max_pool2d_backward(big(*i.shape), i, i.shape)",
     ),
-    "im2col": ("", "for _ in range(20): nbc.im2col(big(1, 3, 3000, 3000), (9, 9), patches='rows')"),
+    "im2col": (
+        "",
+        "for _ in range(99): nbc.im2col(big(1, 3, 1500, 1500), (9, 9), patches='rows')",
+    ),
     "col2im": (
-        "c = big(1, 243, 2992 * 2992)",
-        "for _ in range(20): nbc.col2im(c, (3000, 3000), (9, 9))",
+        "c = big(1, 243, 1492 * 1492)",
+        "for _ in range(99): nbc.col2im(c, (1500, 1500), (9, 9))",
     ),
 }  # fmt: skip
 _CHILD = """

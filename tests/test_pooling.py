@@ -420,3 +420,13 @@ def test_windows_of_a_launch(layout, monkeypatch, rng):
     for a, b in zip(all_of_them(), expected, strict=True):
         np.testing.assert_array_equal(a, b)
     nbc.release_memory()
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint16, np.float16])
+def test_windows_wider_than_the_type_can_count(dtype):
+    x = np.zeros((1, 300, 400), dtype)
+    x[0, 150, 200] = 1
+    np.testing.assert_array_equal(nbc.max_pool2d(x, (290, 390)), [[[1]]])
+    np.testing.assert_array_equal(
+        nbc.max_pool2d(x, (3, 390), stride=1).max(-1)[0, 148:151], [1, 1, 1]
+    )

@@ -84,7 +84,7 @@ class Plan:
         self.uniform = geometry.channels_last or bool(np.all(columns == columns[0]))
         held = min(length, MOST_PIECE) if self.uniform and not geometry.channels_last else length
         self.counts = np.ones(held + slack, signed)
-        if not geometry.channels_last:
+        if not geometry.channels_last and kind in (MEAN, LONG_MEAN):
             self.counts[:held] = columns[:held] if len(columns) > 1 else columns[0]
         self.axis_counts = depths, rows, columns
         self.window = window.packed

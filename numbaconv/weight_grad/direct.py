@@ -19,13 +19,13 @@ from numbaconv.arrays import Array, address
 from numbaconv.formulas import end_inside, first_inside
 from numbaconv.geometry import ConvGeometry, three_axes
 from numbaconv.jit import native_available
-from numbaconv.long_sums import Total
 from numbaconv.native import emit, isa
 from numbaconv.native.rows import NOTHING, copier
 from numbaconv.native.tile import tile
 from numbaconv.native.transpose import panel_packer, transposer
 from numbaconv.routes.direct import contiguous_strides
 from numbaconv.weight_grad import direct_driver as driver
+from numbaconv.weight_grad.slots import Slots
 
 # Bytes of a worker's chunk.
 _CHUNK_BYTES = 3 << 18
@@ -56,12 +56,11 @@ def refusal(geometry: ConvGeometry, dtype: np.dtype[Any]) -> str | None:
 
 @dataclass
 class Sums:
-    """The running sums of a call, what they take, and what was drained from them."""
+    """The running sums of a call, and the memory that they take."""
 
-    slots: int
+    slots: Slots
     memory: workspace.Workspace
     shape: Array
-    drained: Total | None = None
 
 
 class Plan:
@@ -232,7 +231,9 @@ class Plan:
         shape = self.shapes.get(slots)
         if shape is None:
             shape = self.shapes[slots] = self._shape(slots)
-        return Sums(slots, workspace.take(nbytes), shape)
+        memory = workspace.take(nbytes)
+        values = memory.view(self.dtype, (slots, nbytes // (slots * self.size)))
+        return Sums(Slots(values), memory, shape)
 
     def _shape(self, slots: int) -> Array:
         cut, geometry = self.cut, self.geometry
@@ -259,7 +260,7 @@ class Plan:
     def add(self, sums: Sums, x: Array, grad: Array, first: int, parallel: bool) -> None:
         """Add what some images come to, of which the first is number `first`."""
         cut, images = self.cut, len(x)
-        tasks = sums.slots * self.geometry.groups * cut.out_cuts * cut.cuts
+        tasks = len(sums.slots) * self.geometry.groups * cut.out_cuts * cut.cuts
         workers = threads.worker_count(tasks, work=images * self.work, parallel=parallel)
         space = workspace.take(cut.worker_bytes * workers)
         counter, table = scratch = self.scratch.take(workers)
@@ -271,30 +272,13 @@ class Plan:
         workspace.give_back(space)
         self.scratch.give_back(scratch)
 
-    def _total(self, sums: Sums) -> Array:
-        """Return the first slot, to which all others were added."""
-        count = self.geometry.groups * self.out_blocks * self.blocks * self.tile_bytes // self.size
-        slots = sums.memory.view(self.dtype, (sums.slots, count))
-        total: Array = slots[0]
-        for slot in slots[1:]:
-            total += slot
-        return total
-
     def drain(self, sums: Sums) -> None:
         """Set aside what the sums have come to, and let them begin at zero."""
-        total = self._total(sums)
-        if sums.drained is None:
-            sums.drained = Total(total.copy())
-        else:
-            sums.drained.add(total)
-        sums.memory.view(self.dtype, (sums.slots, total.size))[...] = 0
+        sums.slots.drain()
 
     def finish(self, sums: Sums, out: Array, parallel: bool) -> None:
         """Write the gradient to `out`, in the caller's layout."""
-        total = self._total(sums)
-        if sums.drained is not None:
-            sums.drained.add(total)
-            total[...] = sums.drained.value
+        total = sums.slots.total()
         direct = out.dtype == self.dtype and out.flags.carray
         target = out if direct else np.empty(out.shape, self.dtype)
         workers = threads.worker_count(self.out_blocks, work=total.size, parallel=parallel)

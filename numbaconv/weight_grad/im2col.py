@@ -9,7 +9,6 @@ K. Chellapilla, S. Puri, P. Simard, "High Performance Convolutional Neural Netwo
 Processing", IWFHR 2006, section 3.2, trains with the same three products.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numba
@@ -21,10 +20,10 @@ from numbaconv.gather import gather_tap
 from numbaconv.geometry import ConvGeometry
 from numbaconv.indexing import spatial_strides, split_axes, unpack_window
 from numbaconv.jit import device, kernel
-from numbaconv.long_sums import Total
 from numbaconv.matmul import multiply
 from numbaconv.routes.im2col import even_block
 from numbaconv.runs import copy_run
+from numbaconv.weight_grad.slots import Slots
 
 # Positions of a tile, and the most patch elements and output channels of one product.
 _POSITIONS = 512
@@ -37,22 +36,6 @@ _SLOT_BYTES = 1 << 23
 _MOST_TILES = 1024
 # Positions of images that are converted at once, where arrays must be.
 _CONVERTED = 1 << 15
-
-
-@dataclass
-class Sums:
-    """The running sums of a call.
-
-    Attributes
-    ----------
-    slots : ndarray
-        ``(slots, O, K)``: the gradient by output channel and patch element.
-    drained : Total or None
-        What was drained from them.
-    """
-
-    slots: Array
-    drained: Total | None = None
 
 
 class Plan:
@@ -83,19 +66,19 @@ class Plan:
         """Return whether an array of the right dtype is read where it is: any is."""
         return True
 
-    def start(self, images: int) -> Sums:
-        """Return sums of nothing, for so many images in all."""
+    def start(self, images: int) -> Slots:
+        """Return sums of nothing, ``(slots, O, K)``, for so many images in all."""
         shape = self.geometry.out_channels, self.geometry.patch_size
         slots = min(self.slots, images * self.tiles)
-        return Sums(np.zeros((slots, *shape), self.dtype))
+        return Slots(np.zeros((slots, *shape), self.dtype))
 
-    def add(self, sums: Sums, x: Array, grad: Array, first: int, parallel: bool) -> None:
+    def add(self, sums: Slots, x: Array, grad: Array, first: int, parallel: bool) -> None:
         """Add what some images come to, of which the first is number `first`."""
         geometry = self.geometry
         groups = geometry.groups
         outputs = geometry.out_channels // groups
         cuts = -(-outputs // self.outputs), -(-geometry.patch_size // self.elements)
-        tasks = len(sums.slots) * groups * cuts[0] * cuts[1]
+        tasks = len(sums) * groups * cuts[0] * cuts[1]
         work = len(x) * geometry.window.positions * geometry.out_channels * geometry.patch_size
         workers = threads.worker_count(tasks, work=work, parallel=parallel)
         source = flatten(x, channels_last=geometry.channels_last)
@@ -110,31 +93,16 @@ class Plan:
                     [first, len(x), geometry.in_channels // groups, groups, outputs, self.positions,
                      self.elements, self.outputs, *cuts], np.int64,
                 ),
-                np.empty((workers, workspace), self.dtype), sums.slots,
+                np.empty((workers, workspace), self.dtype), sums.values,
             )  # fmt: skip
 
-    def _total(self, sums: Sums) -> Array:
-        """Return the first slot, to which all others were added."""
-        total: Array = sums.slots[0]
-        for slot in sums.slots[1:]:
-            total += slot
-        return total
-
-    def drain(self, sums: Sums) -> None:
+    def drain(self, sums: Slots) -> None:
         """Set aside what the sums have come to, and let them begin at zero."""
-        total = self._total(sums)
-        if sums.drained is None:
-            sums.drained = Total(total.copy())
-        else:
-            sums.drained.add(total)
-        sums.slots[...] = 0
+        sums.drain()
 
-    def finish(self, sums: Sums, out: Array, parallel: bool) -> None:
+    def finish(self, sums: Slots, out: Array, parallel: bool) -> None:
         """Write the gradient to `out`, in the caller's layout."""
-        total = self._total(sums)
-        if sums.drained is not None:
-            sums.drained.add(total)
-            total = sums.drained.value
+        total = sums.total()
         geometry = self.geometry
         in_group = geometry.in_channels // geometry.groups
         total = total.reshape(geometry.out_channels, in_group, *geometry.window.kernel)

@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from numba import cuda
+from numba import cuda, types
 from numba.cuda.core import config
 
 
@@ -16,6 +16,29 @@ def quick_simulation():
         sys.setswitchinterval(1e-4)
     yield
     sys.setswitchinterval(before)
+
+
+@pytest.fixture(autouse=True)
+def one_shared_array_a_block(monkeypatch):
+    """Let a block's first threads agree on its shared memory.
+
+    The simulator looks for the array of a line, and makes one where there is none, without a
+    lock: of two threads that come at once, the first may write to an array that none reads.
+    """
+    if not config.ENABLE_CUDASIM:
+        return
+    from numba.cuda.simulator.kernelapi import FakeCUDAShared
+    from numba.np import numpy_support
+
+    def array(self, shape, dtype, alignment=None):
+        assert shape != 0
+        assert alignment is None
+        frame = sys._getframe(1)
+        line = frame.f_code.co_filename, frame.f_lineno
+        kind = numpy_support.as_dtype(dtype) if isinstance(dtype, types.Type) else dtype
+        return self._allocations.setdefault(line, np.empty(shape, kind))
+
+    monkeypatch.setattr(FakeCUDAShared, "array", array)
 
 
 @pytest.fixture

@@ -19,6 +19,13 @@ DTYPES = (*FLOATS, "float16", *INTEGERS)
 #: Patches of channels-last arrays are rows only where a group has enough channels: tests have both.
 LAYOUTS = ("channels_first", "channels_last", "channels_last, patches as rows")
 MODES = ("zeros", "reflect", "replicate", "circular", "symmetric")
+#: Dtypes of the threaded twins, which take their time to compile; the serial ones run them all.
+THREADED = ("float32", "complex64", "int16")
+
+
+def twins(dtypes):
+    """Return pairs for ``("dtype", "parallel")``: all dtypes serially, some of them in threads."""
+    return [(d, False) for d in dtypes] + [(d, True) for d in dtypes if d in THREADED]
 
 
 #: The algorithm of `Case.run` where a test names none.

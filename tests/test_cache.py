@@ -37,13 +37,28 @@ def entries(folder):
     return sorted(folder.glob("numbaconv-*/*.bin"))
 
 
-def test_the_next_process_finds_it(tmp_path):
-    assert code(CALL, NUMBA_CACHE_DIR=str(tmp_path)).split() == [SUM, "0"]
-    before = entries(tmp_path)
-    assert before
-    assert code(CALL, NUMBA_CACHE_DIR=str(tmp_path)).split() == [SUM, "1"]
-    assert entries(tmp_path) == before
-    assert not list(tmp_path.rglob("*.tmp"))
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    """A cache that one call has filled, of files that are their owner's alone."""
+    folder = tmp_path_factory.mktemp("original")
+    assert code(CALL, NUMBA_CACHE_DIR=str(folder)).split() == [SUM, "0"]
+    assert entries(folder)
+    for path in entries(folder):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.parent.stat().st_mode) & 0o022 == 0
+    return folder
+
+
+@pytest.fixture
+def filled(original, tmp_path):
+    return Path(shutil.copytree(original, tmp_path / "cache"))
+
+
+def test_the_next_process_finds_it(filled):
+    before = entries(filled)
+    assert code(CALL, NUMBA_CACHE_DIR=str(filled)).split() == [SUM, "1"]
+    assert entries(filled) == before
+    assert not list(filled.rglob("*.tmp"))
 
 
 def test_the_next_process_finds_native_functions(tmp_path):
@@ -56,9 +71,8 @@ def test_the_next_process_finds_native_functions(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "flipped", "of another key"])
-def test_a_damaged_entry_is_compiled_again(tmp_path, damage):
-    code(CALL, NUMBA_CACHE_DIR=str(tmp_path))
-    for path in entries(tmp_path):
+def test_a_damaged_entry_is_compiled_again(filled, damage):
+    for path in entries(filled):
         data = bytearray(path.read_bytes())
         if damage == "truncated":
             data = data[: len(data) // 2]
@@ -70,8 +84,8 @@ def test_a_damaged_entry_is_compiled_again(tmp_path, damage):
             body = b"another key" + bytes(data[cache._DIGEST_SIZE :])
             data = cache._DIGEST(body).digest() + body
         path.write_bytes(data)
-    assert code(CALL, NUMBA_CACHE_DIR=str(tmp_path)).split() == [SUM, "0"]
-    assert code(CALL, NUMBA_CACHE_DIR=str(tmp_path)).split() == [SUM, "1"]
+    assert code(CALL, NUMBA_CACHE_DIR=str(filled)).split() == [SUM, "0"]
+    assert code(CALL, NUMBA_CACHE_DIR=str(filled)).split() == [SUM, "1"]
 
 
 def test_no_place_to_write(tmp_path):
@@ -81,16 +95,15 @@ def test_no_place_to_write(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
-def test_a_read_only_cache_is_read(tmp_path):
-    code(CALL, NUMBA_CACHE_DIR=str(tmp_path))
-    (folder,) = tmp_path.glob("numbaconv-*")
-    before = entries(tmp_path)
+def test_a_read_only_cache_is_read(filled):
+    (folder,) = filled.glob("numbaconv-*")
+    before = entries(filled)
     folder.chmod(stat.S_IRUSR | stat.S_IXUSR)
     try:
-        assert code(CALL, NUMBA_CACHE_DIR=str(tmp_path)).split() == [SUM, "1"]
+        assert code(CALL, NUMBA_CACHE_DIR=str(filled)).split() == [SUM, "1"]
     finally:
         folder.chmod(stat.S_IRWXU)
-    assert entries(tmp_path) == before
+    assert entries(filled) == before
 
 
 def test_no_home(tmp_path):
@@ -105,9 +118,8 @@ def test_a_user_without_a_home(tmp_path):
     assert code(source, NUMBA_CACHE_DIR="").split() == [SUM, "0"]
 
 
-def test_settings_that_change_code_have_entries_of_their_own(tmp_path):
-    code(CALL, NUMBA_CACHE_DIR=str(tmp_path))
-    checked = code(CALL, NUMBA_CACHE_DIR=str(tmp_path), NUMBA_BOUNDSCHECK="1")
+def test_settings_that_change_code_have_entries_of_their_own(filled):
+    checked = code(CALL, NUMBA_CACHE_DIR=str(filled), NUMBA_BOUNDSCHECK="1")
     assert checked.split() == [SUM, "0"]
 
 
@@ -159,32 +171,19 @@ def test_processes_that_fill_it_together(tmp_path):
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-def test_an_unreadable_entry_is_compiled_again(tmp_path):
-    code(CALL, NUMBA_CACHE_DIR=str(tmp_path))
-    for path in entries(tmp_path):
+def test_an_unreadable_entry_is_compiled_again(filled):
+    for path in entries(filled):
         path.unlink()
         path.mkdir()
-    assert code(CALL, NUMBA_CACHE_DIR=str(tmp_path)).split() == [SUM, "0"]
+    assert code(CALL, NUMBA_CACHE_DIR=str(filled)).split() == [SUM, "0"]
 
 
-def test_a_cpu_with_other_features_has_entries_of_its_own(tmp_path):
-    code(CALL, NUMBA_CACHE_DIR=str(tmp_path))
-    before = entries(tmp_path)
+def test_a_cpu_with_other_features_has_entries_of_its_own(filled):
+    before = entries(filled)
     other = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
-    assert code(CALL, NUMBA_CACHE_DIR=str(tmp_path), **other).split() == [SUM, "0"]
-    assert set(before) < set(entries(tmp_path))
-    assert code(CALL, NUMBA_CACHE_DIR=str(tmp_path)).split() == [SUM, "1"]
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory):
-    """A cache that one call has filled, of files that are their owner's alone."""
-    folder = tmp_path_factory.mktemp("original")
-    code(CALL, NUMBA_CACHE_DIR=str(folder))
-    for path in entries(folder):
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        assert stat.S_IMODE(path.parent.stat().st_mode) & 0o022 == 0
-    return folder
+    assert code(CALL, NUMBA_CACHE_DIR=str(filled), **other).split() == [SUM, "0"]
+    assert set(before) < set(entries(filled))
+    assert code(CALL, NUMBA_CACHE_DIR=str(filled)).split() == [SUM, "1"]
 
 
 class TestTrust:
@@ -207,10 +206,6 @@ print(len(caught), *(str(w.message) for w in caught))
         return int(out[1]), int(count), says
 
     pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="POSIX permissions")
-
-    @pytest.fixture
-    def filled(self, original, tmp_path):
-        return Path(shutil.copytree(original, tmp_path / "cache"))
 
     def test_it_is_read_where_nobody_else_may_write(self, filled, tmp_path):
         assert self.call(filled) == (1, 0, "")

@@ -22,6 +22,7 @@ from problems import (
     layout_named,
     noise,
     small_integers,
+    twins,
 )
 
 import numbaconv as nbc
@@ -41,14 +42,21 @@ def arrays(case, dtype, rng, bias=True, draw=small_integers):
     )
 
 
-@pytest.fixture(params=["im2col", "auto"])
-def rng(request, monkeypatch):
-    """A source of numbers; tests that take it run by the reference route and by the chosen one."""
-    monkeypatch.setattr(problems, "DEFAULT", request.param)
+@pytest.fixture
+def rng():
     return np.random.default_rng(20261122)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.fixture(params=["im2col", "auto"])
+def by_each_route(request, monkeypatch):
+    """Run a test by the reference route, and by the one that "auto" chooses."""
+    monkeypatch.setattr(problems, "DEFAULT", request.param)
+
+
+both_routes = pytest.mark.usefixtures("by_each_route")
+
+
+@pytest.mark.parametrize(("dtype", "parallel"), twins(DTYPES), indirect=["parallel"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_integers_come_out_exactly(dtype, layout, parallel, rng):
     for case in (SKEW, VOLUME, SIGNAL):
@@ -75,6 +83,7 @@ def test_integers_wrap_as_numpy_does(dtype, case, layout, seed):
         np.testing.assert_array_equal(y, case.naive(x, weight, bias))
 
 
+@both_routes
 @pytest.mark.parametrize("name", AWKWARD)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_awkward_arrays_give_the_same_result(name, layout, parallel, rng):
@@ -90,6 +99,7 @@ def test_awkward_arrays_give_the_same_result(name, layout, parallel, rng):
             np.testing.assert_array_equal(a, b)
 
 
+@both_routes
 @pytest.mark.parametrize("name", [n for n in AWKWARD if n not in ("read-only", "byte-swapped")])
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
@@ -104,23 +114,25 @@ def test_out_of_any_strides(name, layout, dtype, parallel, rng):
         with layout_named(layout) as layout_name:
             result = CONVS[case.ndim](
                 x, weight, bias, **case.window, groups=case.groups, layout=layout_name, out=out,
-                parallel=parallel,
+                parallel=parallel, algorithm=problems.DEFAULT,
             )  # fmt: skip
         assert result is out
         np.testing.assert_array_equal(out, expected)
 
 
+@both_routes
 def test_out_may_overlap_an_input(rng):
     memory = small_integers(rng, (3, 8, 8), "float32")
     x, out = memory[None, :1], memory[None, 1:2]
     weight = small_integers(rng, (1, 1, 3, 3), "float32")
-    expected = nbc.conv2d(x, weight, padding=1)
-    np.testing.assert_array_equal(nbc.conv2d(x.copy(), weight, padding=1, out=out), expected)
-    np.testing.assert_array_equal(nbc.conv2d(x, weight, padding=1, out=x), expected)
+    options = {"padding": 1, "algorithm": problems.DEFAULT}
+    expected = nbc.conv2d(x, weight, **options)
+    np.testing.assert_array_equal(nbc.conv2d(x.copy(), weight, **options, out=out), expected)
+    np.testing.assert_array_equal(nbc.conv2d(x, weight, **options, out=x), expected)
     shifted = np.zeros((1, 1, 9, 8), np.float32)
     shifted[:, :, :8] = small_integers(rng, (1, 1, 8, 8), "float32")
-    expected = nbc.conv2d(shifted[:, :, :8], weight, padding=1)
-    got = nbc.conv2d(shifted[:, :, :8], weight, padding=1, out=shifted[:, :, 1:])
+    expected = nbc.conv2d(shifted[:, :, :8], weight, **options)
+    got = nbc.conv2d(shifted[:, :, :8], weight, **options, out=shifted[:, :, 1:])
     np.testing.assert_array_equal(got, expected)
 
 
@@ -131,6 +143,7 @@ def test_out_that_overlaps_itself(rng):
     np.testing.assert_array_equal(out[0, 0, 0], x[0, 0, 3])
 
 
+@both_routes
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("dtype", ["float32", "uint64"])
 def test_padding_modes_of_any_width(mode, dtype, parallel, rng):
@@ -141,6 +154,7 @@ def test_padding_modes_of_any_width(mode, dtype, parallel, rng):
         np.testing.assert_array_equal(y, case.naive(x, weight, bias))
 
 
+@both_routes
 @pytest.mark.parametrize("mode", MODES)
 def test_padding_modes_of_a_single_input(mode, rng):
     case = Case(1, 1, 1, 1, (1, 2), (3, 3), (1, 1), ((2, 3), (3, 2)), (1, 1), mode)
@@ -187,6 +201,7 @@ def test_forms_of_padding_agree(rng):
     np.testing.assert_array_equal(nbc.conv2d(x, weight, padding="valid"), nbc.conv2d(x, weight))
 
 
+@both_routes
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("groups", [1, 3])
 @pytest.mark.parametrize("bias", [False, True])
@@ -203,14 +218,16 @@ def test_pointwise(layout, groups, bias, parallel, rng):
         np.testing.assert_array_equal(y, case.naive(x, weight, offset))
 
 
+@both_routes
 def test_unbatched(rng):
+    options = {"algorithm": problems.DEFAULT}
     for case in (SIGNAL, SKEW, VOLUME):
         x, weight, bias = arrays(case, "float32", rng)
-        y = CONVS[case.ndim](x[0], weight, bias, **case.window, groups=case.groups)
+        y = CONVS[case.ndim](x[0], weight, bias, **case.window, groups=case.groups, **options)
         np.testing.assert_array_equal(y, case.naive(x, weight, bias)[0])
         y = CONVS[case.ndim](
             naive.channels_last(x)[0], naive.weight_channels_last(weight), bias, **case.window,
-            groups=case.groups, layout="channels_last",
+            groups=case.groups, layout="channels_last", **options,
         )  # fmt: skip
         np.testing.assert_array_equal(y, naive.channels_last(case.naive(x, weight, bias))[0])
 
@@ -238,6 +255,7 @@ def test_blocked_patches_and_outputs(layout, dtype, parallel, rng, monkeypatch):
         np.testing.assert_array_equal(y, case.naive(x, weight, bias))
 
 
+@both_routes
 @pytest.mark.parametrize("dtype", ["float32", "complex64"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_large_enough_for_many_tiles(dtype, layout, rng):
@@ -250,6 +268,7 @@ def test_large_enough_for_many_tiles(dtype, layout, rng):
     assert_within_bound(some, y[:, picked], x, weight[picked], bias[picked])
 
 
+@both_routes
 def test_threads_do_not_change_a_bit(threads_restored, monkeypatch, rng):
     monkeypatch.setattr(threads, "_SERIAL_WORK", 0)
     case = Case(3, 16, 40, 1, (30, 31), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1))
@@ -263,6 +282,7 @@ def test_threads_do_not_change_a_bit(threads_restored, monkeypatch, rng):
             np.testing.assert_array_equal(y, results[0])
 
 
+@both_routes
 def test_place_in_the_batch_does_not_change_a_bit(rng):
     for kernel in ((3, 3), (1, 1)):
         case = Case(5, 16, 24, 1, (19, 23), kernel, (1, 1), ((0, 0), (0, 0)), (1, 1))
@@ -275,6 +295,7 @@ def test_place_in_the_batch_does_not_change_a_bit(rng):
             np.testing.assert_array_equal(together[n : n + 1], alone)
 
 
+@both_routes
 @pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
 @pytest.mark.parametrize("kernel", [(1, 1), (3, 3)])
 def test_strides_do_not_change_a_bit(layout, kernel, rng):
@@ -293,6 +314,7 @@ def test_strides_do_not_change_a_bit(layout, kernel, rng):
     )
 
 
+@both_routes
 def test_one_nan_reaches_exactly_the_windows_that_cover_it(rng):
     case = SKEW
     x, weight, bias = arrays(case, "float32", rng)
@@ -319,6 +341,7 @@ class TestDtypes:
                 assert y.dtype == expected
                 np.testing.assert_array_equal(y, np.full((1, 1, 2), 2, expected))
 
+    @both_routes
     @pytest.mark.parametrize("x_dtype", [*INTEGERS, "bool", "float16", "float32"])
     @pytest.mark.parametrize("weight_dtype", ["uint8", "int16", "float32", "complex64"])
     def test_mixed_operands_are_converted_by_value(self, x_dtype, weight_dtype, rng):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from problems import AWKWARD, CONVS, DTYPES, MODES, Case, cases, noise, small_integers
+from problems import AWKWARD, CONVS, DTYPES, MODES, Case, cases, noise, small_integers, twins
 
 import numbaconv as nbc
 from numbaconv import threads
@@ -93,15 +93,9 @@ def naive_weight_grad(case, x, grad):
     )  # fmt: skip
 
 
-#: Dtypes of the threaded twins, which take their time to compile; the serial ones run them all.
-THREADED = ("float32", "complex64", "int16")
-
-
 @pytest.mark.parametrize("algorithm", ["im2col", "exact"])
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize(
-    ("dtype", "parallel"), [(d, False) for d in DTYPES] + [(d, True) for d in THREADED]
-)
+@pytest.mark.parametrize(("dtype", "parallel"), twins(DTYPES), indirect=["parallel"])
 def test_integers_come_out_exactly(dtype, layout, algorithm, parallel, rng, monkeypatch):
     monkeypatch.setattr(threads, "_SERIAL_WORK", 0)
     for case in CASES:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from problems import AWKWARD, DTYPES, Case, cases, noise, small_integers
+from problems import AWKWARD, DTYPES, Case, cases, noise, small_integers, twins
 
 import numbaconv as nbc
 
@@ -56,7 +56,7 @@ def oracle(x, case):
 
 
 @pytest.mark.parametrize(("layout", "patches"), FORMS)
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("dtype", "parallel"), twins(DTYPES), indirect=["parallel"])
 def test_im2col_of_every_dtype(layout, patches, dtype, parallel, rng):
     for case in CASES:
         x = small_integers(rng, case.x_shape, dtype)
@@ -66,7 +66,10 @@ def test_im2col_of_every_dtype(layout, patches, dtype, parallel, rng):
 
 
 @pytest.mark.parametrize(("layout", "patches"), FORMS)
-@pytest.mark.parametrize("dtype", ["float32", "complex128", "uint8", "int64", "float16"])
+@pytest.mark.parametrize(
+    ("dtype", "parallel"), twins(["float32", "complex64", "uint8", "int16", "int64", "float16"]),
+    indirect=["parallel"],
+)  # fmt: skip
 def test_col2im(layout, patches, dtype, parallel, rng):
     for case in CASES:
         plain = small_integers(rng, oracle(np.zeros(case.x_shape), case).shape, dtype)

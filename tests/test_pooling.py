@@ -1,11 +1,12 @@
 """Pools, their backward passes and unpooling, against the oracle."""
 
 import naive
+import numba
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from problems import AWKWARD, INTEGERS, noise
+from problems import AWKWARD, INTEGERS, noise, twins
 
 import numbaconv as nbc
 
@@ -82,7 +83,10 @@ def naive_real_avg(x, kernel, stride, padding, dilation, ceil, include_pad, divi
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", *INTEGERS])
+@pytest.mark.parametrize(
+    ("dtype", "parallel"), twins(["float32", "float64", "float16", *INTEGERS]),
+    indirect=["parallel"],
+)  # fmt: skip
 def test_max_pool(dtype, layout, parallel, rng):
     for shape, kernel, stride, padding, dilation, ceil in CASES:
         x = values(rng, shape, dtype)
@@ -99,7 +103,10 @@ def test_max_pool(dtype, layout, parallel, rng):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "complex64", *INTEGERS])
+@pytest.mark.parametrize(
+    ("dtype", "parallel"), twins(["float32", "float64", "float16", "complex64", *INTEGERS]),
+    indirect=["parallel"],
+)  # fmt: skip
 def test_avg_pool(dtype, layout, parallel, rng):
     for shape, kernel, stride, padding, dilation, ceil in CASES:
         x = values(rng, shape, dtype)
@@ -422,11 +429,46 @@ def test_windows_of_a_launch(layout, monkeypatch, rng):
     nbc.release_memory()
 
 
-@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint16, np.float16])
-def test_windows_wider_than_the_type_can_count(dtype):
-    x = np.zeros((1, 300, 400), dtype)
-    x[0, 150, 200] = 1
-    np.testing.assert_array_equal(nbc.max_pool2d(x, (290, 390)), [[[1]]])
-    np.testing.assert_array_equal(
-        nbc.max_pool2d(x, (3, 390), stride=1).max(-1)[0, 148:151], [1, 1, 1]
-    )
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "float16"])
+@pytest.mark.parametrize(
+    ("size", "kernel"),
+    [((70000,), (66000,)), ((300, 400), (290, 390)), ((9, 90, 110), (8, 85, 105))],
+)
+def test_windows_wider_than_the_type_can_count(size, kernel, dtype, layout):
+    ndim = len(size)
+    place = tuple(n // 2 for n in size)
+    x = np.zeros((1, 1, *size), dtype)
+    x[(0, 0, *place)] = 1
+    given = in_layout(layout, x)
+    once = {"stride": size, "layout": layout}
+    np.testing.assert_array_equal(MAX[ndim](given, kernel, **once).ravel(), [1])
+    y, indices = MAX[ndim](given, kernel, return_indices=True, **once)
+    assert y.ravel() == [1]
+    assert indices.ravel() == np.ravel_multi_index(place, size)
+    found = MAX_BACK[ndim](y, indices, given.shape, layout=layout)
+    np.testing.assert_array_equal(back(layout, found), x)
+    # Constant images: means and their gradients count the taps, too.
+    ones = in_layout(layout, np.ones_like(x))
+    means = AVG[ndim](ones, kernel, **once)
+    np.testing.assert_array_equal(means.ravel(), [1])
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint16"])
+def test_jitted_and_lazy_windows_wider_than_the_type_can_count(dtype):
+    import dask.array as da
+
+    import numbaconv.dask as nbdask
+
+    @numba.njit
+    def pooled(x):
+        return nbc.max_pool2d(x, (290, 390), (1, 1)), nbc.avg_pool2d(x, (290, 390), (1, 1))
+
+    x = np.ones((1, 300, 400), dtype)
+    expected = np.ones((1, 11, 11), dtype)
+    for _ in range(3):
+        for found in pooled(x):
+            np.testing.assert_array_equal(found, expected)
+    lazily = da.from_array(x, (1, 100, 170))
+    for pool in (nbdask.max_pool2d, nbdask.avg_pool2d):
+        np.testing.assert_array_equal(pool(lazily, (290, 390), 1).compute(), expected)

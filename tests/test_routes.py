@@ -20,6 +20,7 @@ from problems import (
     exact,
     noise,
     small_integers,
+    twins,
 )
 
 import numbaconv as nbc
@@ -102,7 +103,7 @@ def rng():
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("dtype", "parallel"), twins(DTYPES), indirect=["parallel"])
 def test_every_route_on_every_case(dtype, layout, parallel, rng):
     ran = set()
     for case in CASES:

@@ -12,6 +12,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # error_model="numpy" drops a test for zero at every division. No fastmath: it would break NaN.
 OPTIONS: dict[str, Any] = {"nopython": True, "nogil": True, "error_model": "numpy"}
+# Nobody calls a helper from Python or C, so the functions that would let them are not compiled.
+_HELPER: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,12 @@ def kernel(function: Callable[..., None]) -> Kernel:
 
 def device(function: F) -> F:
     """Compile a helper that only kernels call; it is cached as a part of them."""
-    return numba.jit(**OPTIONS)(function)  # type: ignore[no-any-return]
+    return numba.jit(**OPTIONS, **_HELPER)(function)  # type: ignore[no-any-return]
 
 
 def inlined(function: F) -> F:
     """Compile a helper into its callers: for what runs so often that a call's cost shows."""
-    return numba.jit(**OPTIONS, forceinline=True)(function)  # type: ignore[no-any-return]
+    return numba.jit(**OPTIONS, **_HELPER, forceinline=True)(function)  # type: ignore[no-any-return]
 
 
 def _cached(function: Callable[..., None], *, parallel: bool) -> Callable[..., None]:

@@ -30,7 +30,7 @@ def kernel(function: Callable[..., None]) -> Kernel:
 
 
 def device(function: F) -> F:
-    """Compile a helper that only kernels call; it is cached as a part of them."""
+    """Compile a helper that only kernels call, never Python; it is cached as a part of them."""
     return numba.jit(**OPTIONS, **_HELPER)(function)  # type: ignore[no-any-return]
 
 

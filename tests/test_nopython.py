@@ -564,7 +564,7 @@ def keep_recording():
         first += 40
 thread = threading.Thread(target=keep_recording)
 thread.start()
-for n in range(8):
+for n in range(5):
     pid = os.fork()
     if pid == 0:
         signal.alarm(60)

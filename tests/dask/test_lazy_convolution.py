@@ -26,7 +26,7 @@ def in_layout(layout, x, weight, *more):
     )
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.data(), cases(largest=(20, 11, 6)), st.sampled_from(["channels_first", "channels_last"]))
 def test_convolution_and_gradients(data, case, layout):
     """Bit for bit in integers, which wrap."""
@@ -50,7 +50,7 @@ def test_convolution_and_gradients(data, case, layout):
         assert_same(lazily, wanted)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.data(), cases(modes=("zeros",), largest=(14, 8, 4)),
        st.sampled_from(["channels_first", "channels_last"]))  # fmt: skip
 def test_transposed_convolution_and_gradients(data, case, layout):

@@ -32,7 +32,7 @@ def pools(draw):
     )  # fmt: skip
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(st.data(), pools())
 def test_max_pools(data, pool):
     ndim, shape, kernel, stride, padding, dilation, ceil, layout = pool
@@ -53,7 +53,7 @@ def test_max_pools(data, pool):
     assert_same(back(lazy(data, grad), lazy(data, indices), shape, layout=layout), expected)
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(st.data(), pools(), st.booleans(), st.sampled_from([None, 3]))
 def test_average_pools(data, pool, include, divisor):
     ndim, shape, kernel, stride, padding, dilation, ceil, layout = pool

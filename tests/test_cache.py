@@ -63,7 +63,7 @@ def test_the_next_process_finds_it(filled):
 
 def test_the_next_process_finds_native_functions(tmp_path):
     count, hits = map(int, code(NATIVE, NUMBA_CACHE_DIR=str(tmp_path)).split())
-    assert count > 5
+    assert count >= 5
     assert hits == 0
     before = entries(tmp_path)
     assert list(map(int, code(NATIVE, NUMBA_CACHE_DIR=str(tmp_path)).split())) == [count, count]

@@ -1,0 +1,1 @@
+"""Filters of single planes as they lie: read, summed, rounded and written row by row."""

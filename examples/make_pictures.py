@@ -67,10 +67,12 @@ def main():
     for i, name in enumerate([None, "gaussian", "sobel", "emboss"]):
         shown = photograph
         if name:
-            weight = FILTERS[name].weight(3, channels_last=True)
+            kernels = FILTERS[name].kernels  # one, or the two of a gradient, for each channel
+            weight = np.tile(kernels[:, None], (3, 1, 1, 1)).transpose(2, 3, 1, 0)
             shown = nbc.conv2d(photograph, weight, padding="same", groups=3, dtype=np.float32,
                                padding_mode="replicate", layout="channels_last")  # fmt: skip
-            shown = FILTERS[name].combine(shown[None], 3, channels_last=True)[0]
+            if FILTERS[name].magnitude:
+                shown = np.hypot(shown[..., ::2], shown[..., 1::2])
             shown = np.clip(np.rint(shown), 0, 255).astype(np.uint8)
         axis = figure.add_subplot(bottom[0, i])
         axis.imshow(shown)

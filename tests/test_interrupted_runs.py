@@ -48,7 +48,7 @@ def store(path, array):
     if path.suffix == ".npy":
         np.save(path, array)
     else:
-        zarr.create_array(store=str(path), data=array, chunks=(3, *array.shape[1:]))
+        zarr.create_array(store=str(path), data=array, chunks=(2, *array.shape[1:]))
 
 
 def load(path):
@@ -63,7 +63,7 @@ def test_zarr_arrays(run, tmp_path, weights):
     assert "10 images" in out
     np.testing.assert_array_equal(load(tmp_path / "y.zarr"), nbc.conv2d(x, weights))
     made = zarr.open_array(str(tmp_path / "y.zarr"), mode="r")
-    assert made.chunks == (4, 2, 14, 15)
+    assert made.chunks == (2, 2, 14, 15)
     assert made.compressors == zarr.open_array(str(tmp_path / "x.zarr"), mode="r").compressors
     # Another run takes its place as a whole.
     assert run("apply", "x.zarr", "y.zarr", "--kernel", "box")[0] == 0
@@ -91,20 +91,37 @@ def test_mistakes_with_zarr_arrays(run, tmp_path, arguments, says):
 
 def fail_after(monkeypatch, count, error):
     """Let the run fail when so many batches have been convolved."""
-    from numbaconv.cli import apply
+    from numbaconv.cli import convolving
 
-    convolve = apply.Convolution.__call__
+    convolve = convolving.Mixing.arrays
     done = []
 
-    def failing(self, batch):
+    def failing(self, batch, *arguments, **keywords):
         if len(batch) > 1 or done:
             done.append(1)
             if len(done) > count:
                 raise error
-        return convolve(self, batch)
+        return convolve(self, batch, *arguments, **keywords)
 
-    monkeypatch.setattr(apply.Convolution, "__call__", failing)
-    return lambda: monkeypatch.setattr(apply.Convolution, "__call__", convolve)
+    monkeypatch.setattr(convolving.Mixing, "arrays", failing)
+    return lambda: monkeypatch.setattr(convolving.Mixing, "arrays", convolve)
+
+
+def fail_after_pictures(monkeypatch, count, error):
+    """Let the run fail when so many images have been filtered."""
+    from numbaconv.cli.pictures.work import Workers
+
+    convolve = Workers._frame
+    done = []
+
+    def failing(self, frame):
+        done.append(1)
+        if len(done) > count:
+            raise error
+        return convolve(self, frame)
+
+    monkeypatch.setattr(Workers, "_frame", failing)
+    return lambda: monkeypatch.setattr(Workers, "_frame", convolve)
 
 
 @pytest.mark.parametrize("kind", [".npy", ".zarr"])
@@ -225,8 +242,8 @@ def test_a_folder_has_no_part(run, tmp_path):
 
 def test_a_folder_of_two_jobs_is_not_gone_on_with(run, tmp_path, monkeypatch):
     photographs(tmp_path)
-    command = ("apply", "in", "out", "--kernel", "box", "--batch", "2")
-    restore = fail_after(monkeypatch, 2, KeyboardInterrupt())
+    command = ("apply", "in", "out", "--kernel", "box", "--threads", "1")
+    restore = fail_after_pictures(monkeypatch, 2, KeyboardInterrupt())
     assert run(*command, "--resume")[0] == 130
     restore()
     assert run("apply", "in", "out", "--kernel", "laplacian")[0] == 0
@@ -262,8 +279,8 @@ def test_another_job_is_not_gone_on_with(run, tmp_path, weights, monkeypatch):
 
 def test_a_folder_of_images_goes_on(run, tmp_path, monkeypatch):
     photographs(tmp_path)
-    command = ("apply", "in", "out", "--kernel", "sharpen", "--batch", "2", "--resume")
-    restore = fail_after(monkeypatch, 1, KeyboardInterrupt())
+    command = ("apply", "in", "out", "--kernel", "sharpen", "--threads", "1", "--resume")
+    restore = fail_after_pictures(monkeypatch, 2, KeyboardInterrupt())
     assert run(*command)[0] == 130
     stamps = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "out").glob("*.png")}
     assert set(stamps) == {"0.png", "1.png"}

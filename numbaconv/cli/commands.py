@@ -1,8 +1,11 @@
 """The commands and their options; what they do is in the other files of this folder."""
 
 from pathlib import Path
+from typing import Any
 
 import click
+import numba
+import numpy as np
 
 from numbaconv.bench.compare import PEERS
 from numbaconv.bench.layers import FAMILIES
@@ -10,7 +13,9 @@ from numbaconv.cli import apply as apply_command
 from numbaconv.cli import bench as bench_command
 from numbaconv.cli import info as info_command
 from numbaconv.cli import warmup as warmup_command
-from numbaconv.cli.filters import FILTERS
+from numbaconv.cli.filters import FORMS, named
+from numbaconv.cli.job import Job
+from numbaconv.filtering.planes import PlaneWindow
 from numbaconv.routes import NAMES
 
 
@@ -28,6 +33,29 @@ class _Padding(click.ParamType):  # type: ignore[type-arg,unused-ignore]
                 ctx,
             )  # fmt: skip
         return int(value)
+
+
+class _Filter(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    name = "NAME[:SIZE]"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            named(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return value
+
+
+class _Dtype(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    name = "DTYPE"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> np.dtype[Any]:
+        try:
+            return np.dtype(value)
+        except TypeError:
+            self.fail(f"{value!r} is no type of NumPy's", param, ctx)
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -121,7 +149,7 @@ def bench(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="An .npz file with an array 'weight' and, if wanted, an array 'bias'.",
 )
-@click.option("--kernel", type=click.Choice(list(FILTERS)), help="A named filter.")
+@click.option("--kernel", type=_Filter(), help=f"A named filter: {FORMS}.")
 @click.option("--stride", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option("--padding", type=_Padding(), help="[default: same for --kernel, 0 for --weights]")
 @click.option(
@@ -138,7 +166,29 @@ def bench(
     show_default=True,
     help="Of an INPUT of arrays, of OUTPUT, and of the weights.",
 )
-@click.option("--batch", type=click.IntRange(min=1), default=8, show_default=True)
+@click.option(
+    "--dtype",
+    type=_Dtype(),
+    help="Of the sums.  [default: float32 where that is exact enough, else float64]",
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="Images of an array that are taken at a time.",
+)
+@click.option("--threads", type=click.IntRange(min=1), help="[default: as many as Numba has]")
+@click.option("--recursive", is_flag=True, help="Images of the folders in the folder, too.")
+@click.option(
+    "--on-error",
+    type=click.Choice(["skip", "stop"]),
+    default="skip",
+    show_default=True,
+    help="What to do where an image cannot be read: go on, and end with status 1, or end.",
+)
+@click.option("--drop-alpha", is_flag=True, help="Write images without their alpha.")
+@click.option("--large-images", is_flag=True, help="Take images of more than 178 megapixels.")
 @click.option(
     "--montage",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -161,12 +211,18 @@ def apply(
     dilation: int,
     groups: int,
     layout: str,
+    dtype: Any,
     batch: int,
+    threads: int | None,
+    recursive: bool,
+    on_error: str,
+    drop_alpha: bool,
+    large_images: bool,
     montage: Path | None,
     resume: bool,
     quiet: bool,
-) -> None:
-    """Convolve a batch: an .npy file, a .zarr array, or a folder of images.
+) -> int:
+    """Convolve a batch: an .npy file, a .zarr array, a folder of images, or one image.
 
     An array of shape (N, C, *spatial) is streamed, so it may be larger than memory. A folder of
     images gives a folder of images by the same names.
@@ -176,25 +232,29 @@ def apply(
         raise click.UsageError(f"give either --weights FILE.npz or --kernel NAME{both}")
     if kernel is not None and groups != 1:
         raise click.UsageError("--groups goes with --weights: a named filter takes each channel")
-    summary = apply_command.run(
-        apply_command.Job(
+    return apply_command.run(
+        Job(
             source=source,
             target=target,
             weights=weights,
             kernel=kernel,
-            window={
-                "stride": stride,
-                "padding": padding if padding is not None else "same" if kernel else 0,
-                "padding_mode": padding_mode or ("replicate" if kernel else "zeros"),
-                "dilation": dilation,
-            },
+            window=PlaneWindow(
+                stride=stride,
+                padding=padding if padding is not None else "same" if kernel else 0,
+                padding_mode=padding_mode or ("replicate" if kernel else "zeros"),
+                dilation=dilation,
+            ),
             groups=groups,
             layout=layout,
+            dtype=dtype,
             batch=batch,
+            threads=threads or numba.get_num_threads(),
             montage=montage,
+            recursive=recursive,
+            large_images=large_images,
+            drop_alpha=drop_alpha,
+            skip_errors=on_error == "skip",
             resume=resume,
             quiet=quiet,
         )
     )
-    if not quiet:
-        click.echo(summary)

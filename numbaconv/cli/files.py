@@ -1,4 +1,4 @@
-"""Batches from and to files: .npy files and folders of images.
+"""Batches from and to .npy files, and how a file appears as a whole.
 
 A source yields `Batch`es; a sink takes the results in the same order. Nothing is ever half-written
 under its final name.
@@ -16,16 +16,11 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from numbaconv.arrays import Array
 
 # What NumPy raises for files that are no arrays.
 UNREADABLE = (ValueError, OSError, EOFError, OverflowError, zipfile.BadZipFile, zlib.error)
-
-# What each of Pillow's modes is read as. Grey stays grey; all others become RGB.
-_GREY = {"1": "L", "LA": "L", "La": "L"}
-_KEPT = ("L", "RGB", "F", "I;16", "I;16L", "I;16B", "I;16N")
 
 
 @dataclass(frozen=True)
@@ -41,6 +36,8 @@ class Source(Protocol):
 
     count: int
     channels_last: bool
+    #: Of one image.
+    nbytes: int
 
     def batches(self, size: int, skip: int = 0) -> Iterator[Batch]:
         """Yield all images but the first `skip`, at most `size` at a time."""
@@ -57,7 +54,7 @@ class Sink(Protocol):
 
 
 class NpySource:
-    """An .npy file, memory-mapped: only the batch at hand is ever read."""
+    """An .npy file: only the batch at hand is ever read."""
 
     def __init__(self, path: Path, channels_last: bool) -> None:
         try:
@@ -73,12 +70,33 @@ class NpySource:
             raise ValueError(f"{path} must hold one array of shape {shape}, got {self.array.shape}")
         self.count = len(self.array)
         self.channels_last = channels_last
+        self.nbytes = self.array[:1].nbytes
+        self._path = path
 
     def batches(self, size: int, skip: int = 0) -> Iterator[Batch]:
         """Yield all images but the first `skip`, at most `size` at a time."""
-        for n in range(skip, self.count, size):
-            images = np.array(self.array[n : n + size])  # read here, not in the kernel
-            yield Batch(images, [str(n + i) for i in range(len(images))])
+        array = self.array
+        if not array.flags.c_contiguous or self.nbytes == 0:
+            for n in range(skip, self.count, size):
+                images = np.array(array[n : n + size])  # read here, not in the kernel
+                yield Batch(images, [str(n + i) for i in range(len(images))])
+            return
+        # Read, not mapped: pages of a mapping would count as memory of this process.
+        with open(self._path, "rb", buffering=0) as file:
+            file.seek(array.offset + skip * self.nbytes)
+            for n in range(skip, self.count, size):
+                images = np.empty((min(size, self.count - n), *array.shape[1:]), array.dtype)
+                _fill(file, memoryview(images).cast("B"))
+                yield Batch(images, [str(n + i) for i in range(len(images))])
+
+
+def _fill(file: IO[bytes], left: memoryview) -> None:
+    """Read until all bytes are there."""
+    while left:
+        count = file.readinto(left)  # type: ignore[attr-defined]
+        if not count:
+            raise ValueError("the .npy file ends before its array does")
+        left = left[count:]
 
 
 class NpySink:
@@ -142,87 +160,13 @@ class NpySink:
         self._file.close()
 
 
-class ImageSource:
-    """The images of a folder, in the order of their names."""
-
-    channels_last = True
-
-    def __init__(self, folder: Path) -> None:
-        formats = Image.registered_extensions()
-        known = {suffix for suffix, kind in formats.items() if kind in Image.SAVE}
-        self.paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in known)
-        if not self.paths:
-            raise ValueError(f"{folder} holds no images that can be read and written")
-        self.count = len(self.paths)
-
-    def batches(self, size: int, skip: int = 0) -> Iterator[Batch]:
-        """Yield all images but the first `skip`, those of one shape in a row together."""
-        images: list[Array] = []
-        names: list[str] = []
-        for path in self.paths[skip:]:
-            image = read_image(path)
-            new = images and (image.shape, image.dtype) != (images[0].shape, images[0].dtype)
-            if new or len(images) == size:
-                yield Batch(np.stack(images), names)
-                images, names = [], []
-            images.append(image)
-            names.append(path.name)
-        if images:
-            yield Batch(np.stack(images), names)
-
-
-class ImageSink:
-    """A folder of images."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
-
-    def write(self, results: Array, names: list[str]) -> None:
-        """Write each result as an image, under its input's name."""
-        for image, name in zip(results, names, strict=True):
-            with replaced(self._folder / name) as file:
-                save_image(image, file, name)
-
-    def close(self) -> None:
-        """Nothing is kept back."""
-
-
-def read_image(path: Path) -> Array:
-    """Return an image as ``(H, W, C)``, grey or RGB; transparency is dropped."""
-    try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode not in (*_KEPT, "I"):
-                upright = upright.convert(_GREY.get(upright.mode, "RGB"))
-            array = np.asarray(upright)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} cannot be read as an image: {error}") from None
-    if array.dtype.kind == "i":  # how Pillow opens 16-bit images of some formats
-        if array.min() < 0 or array.max() > np.iinfo(np.uint16).max:
-            raise ValueError(f"{path} cannot be read as an image: it has more than 16 bits")
-        array = array.astype(np.uint16)
-    return array[..., None] if array.ndim == 2 else array
-
-
-def save_image(image: Array, file: IO[bytes], name: str) -> None:
-    """Write ``(H, W, 1)`` or ``(H, W, 3)`` in the format of the name's extension."""
-    if image.shape[-1] not in (1, 3):
-        raise ValueError(
-            f"{image.shape[-1]} output channels make no image; for an image OUTPUT the weights "
-            "must have 1 or 3, else give an .npy INPUT and OUTPUT"
-        )
-    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-    kind = Image.registered_extensions()[Path(name).suffix.lower()]
-    picture.save(file, kind, **({"quality": 95} if kind == "JPEG" else {}))
-
-
 @contextlib.contextmanager
 def replaced(path: Path) -> Iterator[IO[bytes]]:
     """Open a file beside `path` that takes its place when it is whole, or vanishes."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".numbaconv-", suffix=".part")
+    os.close(handle)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(name, "wb") as file:  # by its name, which some libraries want to know
             yield file
         os.chmod(name, 0o666 & ~_umask())
         os.replace(name, path)

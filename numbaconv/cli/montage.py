@@ -19,24 +19,29 @@ class Montage:
     def __init__(self, channels_last: bool, title: str) -> None:
         self._channels_last = channels_last
         self._title = title
-        self._rows: list[tuple[str, Image.Image, Image.Image]] = []
+        self._rows: dict[int, tuple[str, Image.Image, Image.Image]] = {}
 
     def add(self, images: Array, results: Array, names: list[str]) -> None:
-        """Keep pairs while there is room."""
-        room = MOST - len(self._rows)
-        for image, result, name in zip(images[:room], results[:room], names, strict=False):
-            self._rows.append((name, self._thumbnail(image), self._thumbnail(result)))
+        """Keep pairs of the next images while there is room."""
+        for image, result, name in zip(images, results, names, strict=True):
+            if len(self._rows) == MOST:
+                return
+            self.add_pair(len(self._rows), image, result, name)
+
+    def add_pair(self, number: int, image: Array, result: Array, name: str) -> None:
+        """Keep a pair, which the sheet shows by its number."""
+        self._rows[number] = name, self._thumbnail(image), self._thumbnail(result)
 
     def save(self, path: Path) -> None:
         """Write the sheet as a PNG file."""
-        height = sum(max(a.height, b.height) + _LINE + _GAP for _, a, b in self._rows)
+        height = sum(max(a.height, b.height) + _LINE + _GAP for _, a, b in self._rows.values())
         sheet = Image.new("RGB", (2 * _SIDE + 3 * _GAP, _LINE + _GAP + height), "white")
         draw = ImageDraw.Draw(sheet)
         font = ImageFont.load_default(16)
         draw.text((_GAP, _GAP // 2), "input", "black", font)
         draw.text((2 * _GAP + _SIDE, _GAP // 2), self._title, "black", font)
         top = _LINE + _GAP
-        for name, image, result in self._rows:
+        for _, (name, image, result) in sorted(self._rows.items()):
             sheet.paste(image, (_GAP, top))
             sheet.paste(result, (2 * _GAP + _SIDE, top))
             top += max(image.height, result.height)

@@ -48,6 +48,8 @@ class Unfinished:
         self._noted = time.monotonic()
         self._lock: FileLock | None = None
         self.done = 0
+        #: Those among them that failed, by number, and why.
+        self.failed: dict[int, str] = {}
         if keep:
             self._take_turn()
             try:
@@ -84,6 +86,7 @@ class Unfinished:
             with open(self._note, encoding="utf-8") as file:
                 found = json.load(file)
             job, done = found["job"], int(found["done"])
+            failed = {int(n): str(why) for n, why in found.get("failed", {}).items()}
         except FileNotFoundError:
             if not self._in_place and self.part.exists():
                 raise ValueError(
@@ -91,7 +94,7 @@ class Unfinished:
                     "remove it first"
                 ) from None
             return 0
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{self._note} is no note of an unfinished run: {error}") from None
         if job != self._job:
             changed = sorted(k for k in {*job, *self._job} if job.get(k) != self._job.get(k))
@@ -99,6 +102,7 @@ class Unfinished:
                 f"{self.target} cannot be resumed: {', '.join(changed)} changed since the run that "
                 f"was interrupted; remove {self._note} and what it has made to begin anew"
             )
+        self.failed = failed
         return done if self._in_place or self.part.exists() else 0
 
     def advance(self, count: int) -> None:
@@ -111,7 +115,7 @@ class Unfinished:
         """Note how far the run has come."""
         fresh = self._note.with_name(self._note.name + ".new")
         with open(fresh, "w", encoding="utf-8") as file:
-            json.dump({"job": self._job, "done": self.done}, file)
+            json.dump({"job": self._job, "done": self.done, "failed": self.failed}, file)
         os.replace(fresh, self._note)
         self._noted = time.monotonic()
 

@@ -1,0 +1,35 @@
+"""The lines at the end of a run: how much, how fast, where the time went, how much memory."""
+
+import contextlib
+import sys
+
+
+def quantity(count: int, name: str) -> str:
+    """Return a number of things, as ``3 images`` or ``1 image``."""
+    return f"{count} {name}" + "s" * (count != 1)
+
+
+def megabytes(count: float) -> str:
+    """Return a number of bytes, in MB, or of bytes a second."""
+    return f"{count / 1e6:.1f} MB"
+
+
+def peak_memory() -> int | None:
+    """Return the most bytes that this process has had resident, where the system tells."""
+    with contextlib.suppress(OSError, StopIteration):
+        # Linux's `ru_maxrss` is that of the process that started this one, if it was larger.
+        with open("/proc/self/status") as status:
+            line = next(line for line in status if line.startswith("VmHWM:"))
+        return int(line.split()[1]) << 10
+    try:
+        import resource
+    except ImportError:
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+def tail() -> str:
+    """Return the last words of a summary."""
+    peak = peak_memory()
+    return "" if peak is None else f"; at most {peak / 2**20:.0f} MiB of memory"

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -269,6 +270,29 @@ class TestZarr:
         assert shift["translation"] == [0, 0, 3.5, 4.25]
         assert made["0"].shape == (2, 1, 6, 6)
         assert list(made.array_keys()) == ["0"]
+
+
+class TestSummary:
+    def test_where_the_time_went(self, run, rng):
+        np.save("x.npy", rng.random((5, 3, 40, 50)).astype("f4"))
+        status, out, err = run("x.npy", "y.npy", "--kernel", "box", "--batch", 2)
+        assert (status, err) == (0, "")
+        for word in ("5 images in", "megapixels/s", "MB/s read", "MB/s written", "read ",
+                     "filter ", "write ", "GFLOP/s", "MiB of memory", "wrote y.npy"):  # fmt: skip
+            assert word in out
+        assert run("x.npy", "y.npy", "--kernel", "box", "--quiet")[1:] == ("", "")
+
+    def test_warnings_are_ours_or_nobodys(self, run, rng, monkeypatch):
+        def read(self, size, skip=0):
+            warnings.warn("of a library", UserWarning, stacklevel=1)
+            warnings.warn_explicit("of numbaconv", RuntimeWarning, streams.__file__, 1)
+            return batches(self, size, skip)
+
+        batches = streams.NpySource.batches
+        monkeypatch.setattr(streams.NpySource, "batches", read)
+        np.save("x.npy", rng.random((2, 3, 9, 9)))
+        status, _, err = run("x.npy", "y.npy", "--kernel", "box")
+        assert (status, err) == (0, "numbaconv: of numbaconv\n")
 
 
 class TestBatches:

@@ -4,6 +4,7 @@ from numbaconv.cli import streams
 from numbaconv.cli.job import Job
 from numbaconv.cli.pictures import run as pictures
 from numbaconv.cli.pictures.inputs import suffixes
+from numbaconv.cli.quiet import quiet_libraries
 
 
 def run(job: Job) -> int:
@@ -15,10 +16,11 @@ def run(job: Job) -> int:
             raise ValueError(f"{path} cannot be written: there is no folder {path.parent}")
     if job.montage is not None and job.montage.suffix.lower() != ".png":
         raise ValueError(f"--montage takes a .png file, got {job.montage}")
-    if images:
-        return pictures.run(job, job.convolution(images=True))
-    source = streams.open_source(job)
-    return streams.run(job, source, job.convolution(images=False))
+    with quiet_libraries():
+        if images:
+            return pictures.run(job, job.convolution(images=True))
+        source = streams.open_source(job)
+        return streams.run(job, source, job.convolution(images=False))
 
 
 def _is_images(job: Job) -> bool:

@@ -1,5 +1,6 @@
 """Reading the next batch, and writing the last, while one is convolved."""
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
@@ -10,12 +11,22 @@ from numbaconv.cli.files import Batch, Sink
 from numbaconv.cli.unfinished import Unfinished
 
 
-def ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Yield batches, of which one more is read meanwhile in a thread."""
+def ahead(batches: Iterator[Batch], seconds: dict[str, float]) -> Iterator[Batch]:
+    """Yield batches, of which one more is read meanwhile in a thread.
+
+    What reading takes is added to ``seconds["read"]``.
+    """
+
+    def read() -> Batch | None:
+        begin = time.perf_counter()
+        batch = next(batches, None)
+        seconds["read"] += time.perf_counter() - begin
+        return batch
+
     with ThreadPoolExecutor(1, "numbaconv-read") as pool:
-        coming = pool.submit(next, batches, None)
+        coming = pool.submit(read)
         while (batch := coming.result()) is not None:
-            coming = pool.submit(next, batches, None)
+            coming = pool.submit(read)
             yield batch
 
 
@@ -30,10 +41,15 @@ class Behind:
         Who is told how many are there.
     bar : tqdm
         Who shows it.
+    seconds : dict
+        What writing takes is added to its ``"write"``.
     """
 
-    def __init__(self, sink: Sink, unfinished: Unfinished, bar: Any) -> None:
+    def __init__(
+        self, sink: Sink, unfinished: Unfinished, bar: Any, seconds: dict[str, float]
+    ) -> None:
         self._sink, self._unfinished, self._bar = sink, unfinished, bar
+        self._seconds = seconds
         self._pool = ThreadPoolExecutor(1, "numbaconv-write")
         self._last: Future[None] | None = None
 
@@ -47,7 +63,9 @@ class Behind:
         self._last = self._pool.submit(self._write, results, names)
 
     def _write(self, results: Array, names: list[str]) -> None:
+        begin = time.perf_counter()
         self._sink.write(results, names)
+        self._seconds["write"] += time.perf_counter() - begin
         self._unfinished.advance(len(names))
         self._bar.update(len(names))
 

@@ -15,7 +15,7 @@ from numbaconv.cli.job import Job, contents
 from numbaconv.cli.montage import MOST, Montage
 from numbaconv.cli.pipeline import Behind, ahead
 from numbaconv.cli.progress import progress
-from numbaconv.cli.summary import quantity, tail
+from numbaconv.cli.summary import megabytes, quantity, tail
 from numbaconv.cli.unfinished import Unfinished
 from numbaconv.cli.zarr_files import ZarrSink, ZarrSource
 
@@ -60,20 +60,21 @@ class _Stream:
     ) -> None:
         self._job, self._source, self._convolve, self._montage = job, source, convolve, montage
         self.batch = _batch_size(job.batch, source)
-        self._seconds, self._flops = 0.0, 0
+        self._seconds = dict.fromkeys(("read", "filter", "write"), 0.0)
+        self._flops = self._pixels = self._bytes = 0
 
     def go(self, unfinished: Unfinished, interrupts: Interrupts) -> None:
         """Convolve what is not done yet."""
         job, source = self._job, self._source
-        warm, parallel = False, True
+        warm, parallel, axis = False, True, -1 if source.channels_last else 1
         skipped = unfinished.done
         with (
             progress(source.count, skipped, "image", quiet=job.quiet) as bar,
             contextlib.closing(_open_sink(job, source, self._convolve, unfinished)) as sink,
-            Behind(sink, unfinished, bar) as behind,
+            Behind(sink, unfinished, bar, self._seconds) as behind,
         ):
             ended = time.perf_counter()
-            for batch in ahead(source.batches(self.batch, skipped)):
+            for batch in ahead(source.batches(self.batch, skipped), self._seconds):
                 interrupts()
                 if not warm and len(batch.names) > 1:
                     # Compiled, or loaded from the cache, before the convolution's clock starts.
@@ -82,7 +83,9 @@ class _Stream:
                 start = time.perf_counter()
                 results = self._convolved(batch.images, parallel=parallel)
                 spent = time.perf_counter() - start
-                self._seconds += spent
+                self._seconds["filter"] += spent
+                self._pixels += batch.images.size // batch.images.shape[axis]
+                self._bytes += results.nbytes
                 self._flops += self._convolve.flops(results, source.channels_last)
                 # Where files take longer than sums, Numba's threads would spin on the cores that
                 # read and write. The bits are the same.
@@ -98,11 +101,14 @@ class _Stream:
     def summary(self, total: float, skipped: int) -> str:
         """Return the line that sums it up."""
         job, count = self._job, self._source.count - skipped
-        rate = count * self._source.nbytes / max(total, 1e-9) / 1e6
+        rate = 1 / max(total, 1e-9)
+        stages = ", ".join(f"{stage} {spent:.2f} s" for stage, spent in self._seconds.items())
         return (
-            f"{quantity(count, 'image')} in {total:.2f} s: {count / max(total, 1e-9):.1f} "
-            f"images/s, {rate:.1f} MB/s read; convolution {self._seconds:.2f} s, "
-            f"{self._flops / max(self._seconds, 1e-9) / 1e9:.2f} GFLOP/s{tail()}; "
+            f"{quantity(count, 'image')} in {total:.2f} s: {count * rate:.1f} images/s, "
+            f"{self._pixels / 1e6 * rate:.1f} megapixels/s, "
+            f"{megabytes(count * self._source.nbytes * rate)}/s read, "
+            f"{megabytes(self._bytes * rate)}/s written; {stages}, "
+            f"{self._flops / max(self._seconds['filter'], 1e-9) / 1e9:.2f} GFLOP/s{tail()}; "
             f"wrote {job.target}"
             + (f" and {job.montage}" if job.montage else "")
             + (f"; {skipped} images were there already" if skipped else "")

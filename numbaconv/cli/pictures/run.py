@@ -1,13 +1,9 @@
 """``numbaconv apply`` on a folder of images, or on one."""
 
 import contextlib
-import logging
 import time
-import warnings
-from collections.abc import Iterator
 
 import click
-from PIL import Image
 
 from numbaconv.cli.convolving import Convolution
 from numbaconv.cli.interrupts import interruptible
@@ -26,7 +22,6 @@ def run(job: Job, convolve: Convolution) -> int:
     tasks = _tasks(job, inputs)
     begin = time.perf_counter()
     with (
-        _quiet_libraries(),
         interruptible() as interrupts,
         contextlib.closing(_unfinished(job, inputs, tasks)) as unfinished,
     ):
@@ -43,23 +38,6 @@ def run(job: Job, convolve: Convolution) -> int:
         if progressed.montage and job.montage:
             progressed.montage.save(job.montage)
     return progressed.close(time.perf_counter() - begin)
-
-
-@contextlib.contextmanager
-def _quiet_libraries() -> Iterator[None]:
-    """Let what reads images say nothing by itself, and take images of any size.
-
-    What is wrong with an image is an exception, and its size is looked at where it is opened.
-    """
-    before, logger = Image.MAX_IMAGE_PIXELS, logging.getLogger("tifffile")
-    disabled = logger.disabled
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        Image.MAX_IMAGE_PIXELS, logger.disabled = None, True
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS, logger.disabled = before, disabled
 
 
 def _tasks(job: Job, inputs: Inputs) -> list[Task]:

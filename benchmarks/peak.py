@@ -17,10 +17,10 @@ import numpy as np
 import numbaconv as nbc
 from benchmarks import engines
 from benchmarks.layers import BY_NAME, NETWORKS
+from numbaconv.kernels.workspace import Workspace
 from numbaconv.native.isa import host
 from numbaconv.native.link import call
 from numbaconv.native.tile import tile
-from numbaconv.workspace import Workspace
 
 _THREADS = 2
 _K = 128

@@ -12,7 +12,7 @@ import numpy as np
 
 import numbaconv as nbc
 from benchmarks.layers import BY_NAME
-from numbaconv.routes import im2col as route
+from numbaconv.reference import forward as route
 
 LAYERS = ("resnet50.conv1", "resnet50.2b", "resnet50.3b", "resnet50.4b", "vgg19.3_2", "vgg19.5_1")
 CUTS = [

@@ -1,7 +1,7 @@
 """numbaconv: fast convolution for NumPy arrays, in pure Python and Numba."""
 
 from numbaconv import nopython
-from numbaconv.average_pooling import (
+from numbaconv.api.avg_pool import (
     avg_pool1d,
     avg_pool1d_backward,
     avg_pool2d,
@@ -9,7 +9,7 @@ from numbaconv.average_pooling import (
     avg_pool3d,
     avg_pool3d_backward,
 )
-from numbaconv.backward import (
+from numbaconv.api.backward import (
     Gradients,
     conv1d_backward,
     conv2d_backward,
@@ -18,12 +18,10 @@ from numbaconv.backward import (
     conv_transpose2d_backward,
     conv_transpose3d_backward,
 )
-from numbaconv.conv import conv1d, conv2d, conv3d
-from numbaconv.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
-from numbaconv.explanation import Plan, algorithms, explain
-from numbaconv.held import Memory, memory, release_memory
-from numbaconv.im2col import col2im, im2col, kernel_matrix
-from numbaconv.input_gradients import (
+from numbaconv.api.conv import conv1d, conv2d, conv3d
+from numbaconv.api.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
+from numbaconv.api.explain import Plan, algorithms, explain
+from numbaconv.api.input_grad import (
     conv1d_input_grad,
     conv2d_input_grad,
     conv3d_input_grad,
@@ -31,8 +29,9 @@ from numbaconv.input_gradients import (
     conv_transpose2d_input_grad,
     conv_transpose3d_input_grad,
 )
-from numbaconv.layers import Conv1d, Conv2d, Conv3d
-from numbaconv.max_pooling import (
+from numbaconv.api.layers import Conv1d, Conv2d, Conv3d
+from numbaconv.api.matrices import col2im, im2col, kernel_matrix
+from numbaconv.api.max_pool import (
     max_pool1d,
     max_pool1d_backward,
     max_pool2d,
@@ -40,9 +39,9 @@ from numbaconv.max_pooling import (
     max_pool3d,
     max_pool3d_backward,
 )
-from numbaconv.max_unpooling import max_unpool1d, max_unpool2d, max_unpool3d
-from numbaconv.warming import warmup
-from numbaconv.weight_gradients import (
+from numbaconv.api.max_unpool import max_unpool1d, max_unpool2d, max_unpool3d
+from numbaconv.api.warmup import warmup
+from numbaconv.api.weight_grad import (
     conv1d_weight_grad,
     conv2d_weight_grad,
     conv3d_weight_grad,
@@ -50,6 +49,7 @@ from numbaconv.weight_gradients import (
     conv_transpose2d_weight_grad,
     conv_transpose3d_weight_grad,
 )
+from numbaconv.kernels.held import Memory, memory, release_memory
 
 __all__ = [
     "Conv1d",

@@ -6,7 +6,7 @@ import numba
 import pytest
 from hypothesis import HealthCheck, settings
 
-from numbaconv import threads, workspace
+from numbaconv.kernels import threads, workspace
 
 # A first call compiles for seconds, so no deadline; the same examples each run, so that CI is
 # a fixed point. A long run draws anew with --hypothesis-seed and HYPOTHESIS_PROFILE=thorough.

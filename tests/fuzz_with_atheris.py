@@ -16,11 +16,13 @@ import hostile
 import numpy as np
 
 import numbaconv as nbc
-from numbaconv import arguments, arrays, call, conv, conv_transpose, geometry, im2col, layers
-from numbaconv.pooling import geometry as pooling_geometry
+from numbaconv.api import conv, conv_transpose, layers, matrices
+from numbaconv.problem import arguments, arrays, geometry
+from numbaconv.problem import pool_geometry as pooling_geometry
+from numbaconv.running import call
 
 # What checks arguments, but no formula that kernels share: Numba compiles nothing instrumented.
-for _module in (arguments, arrays, call, conv, conv_transpose, geometry, im2col, layers,
+for _module in (arguments, arrays, call, conv, conv_transpose, geometry, layers, matrices,
                 pooling_geometry):  # fmt: skip
     for _value in list(vars(_module).values()):
         if inspect.isfunction(_value) and _value.__module__ == _module.__name__:

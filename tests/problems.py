@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 import numbaconv as nbc
-from numbaconv.routes import im2col as route
+from numbaconv.reference import forward as route
 
 CONVS = {1: nbc.conv1d, 2: nbc.conv2d, 3: nbc.conv3d}
 FLOATS = ("float32", "float64", "complex64", "complex128")

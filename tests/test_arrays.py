@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from problems import AWKWARD
 
-from numbaconv.arrays import flatten, is_direct, overlaps_itself, spatial_walk, writeable
+from numbaconv.problem.arrays import flatten, is_direct, overlaps_itself, spatial_walk, writeable
 
 DIRECT = ("contiguous", "fortran", "strided", "negative", "offset", "read-only")
 

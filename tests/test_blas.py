@@ -9,7 +9,7 @@ import scipy.linalg.cython_blas  # noqa: F401  (loads SciPy's BLAS)
 import threadpoolctl
 
 import numbaconv as nbc
-from numbaconv import blas
+from numbaconv.reference import blas
 
 
 def counts():

@@ -11,13 +11,13 @@ import numba
 import pytest
 from children import ROOT, code
 
-from numbaconv import cache, trust
+from numbaconv.kernels import cache, trust
 
 CALL = """
 import numpy as np, numbaconv as nbc
 x = np.arange(24.0).reshape(1, 2, 3, 4)
 print(nbc.im2col(x, 2, parallel=False).sum())
-from numbaconv import gather
+from numbaconv.reference import gather
 print(sum(gather.im2col_columns.serial.stats.cache_hits.values()))
 """
 SUM = "552.0"  # of the patches of CALL
@@ -142,7 +142,7 @@ def test_every_source_is_in_the_hash():
     package = ROOT / "numbaconv"
     on_disk = {p.relative_to(package).as_posix() for p in package.rglob("*.py")}
     assert named == on_disk
-    assert "routes/im2col.py" in named
+    assert "reference/gather.py" in named
 
 
 @pytest.mark.long

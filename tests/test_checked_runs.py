@@ -21,9 +21,9 @@ PLAIN = (
 # The kernel is told of one row more than there is.
 OUT_OF_BOUNDS = """
 import numpy as np
-from numbaconv import gather
-from numbaconv.arrays import flatten
-from numbaconv.geometry import Window
+from numbaconv.reference import gather
+from numbaconv.problem.arrays import flatten
+from numbaconv.problem.geometry import Window
 window = Window((4, 3), (2, 2), (1, 1), (1, 1), ((0, 0), (0, 0)))
 x, cols = np.zeros((1, 1, 3, 3)), np.zeros((1, 4, 6))
 x, cols = flatten(x, channels_last=False), flatten(cols, channels_last=False)

@@ -26,8 +26,8 @@ from problems import (
 )
 
 import numbaconv as nbc
-from numbaconv import threads
-from numbaconv.routes import im2col as route
+from numbaconv.kernels import threads
+from numbaconv.reference import forward as route
 
 SKEW = Case(2, 4, 6, 2, (9, 11), (3, 2), (2, 1), ((1, 0), (2, 3)), (1, 3))
 VOLUME = Case(2, 2, 3, 1, (4, 5, 6), (2, 3, 2), (1, 2, 1), ((0, 1), (2, 0), (1, 1)), (2, 1, 3))
@@ -432,8 +432,8 @@ def test_one_machine_code_for_all_layouts_in_memory():
     """Strides, order, writeability and the number of axes do not compile anything again."""
     source = """
 import numpy as np, numbaconv as nbc
-from numbaconv.routes import im2col, direct_driver
-from numbaconv import gather
+from numbaconv.routes.direct import loops
+from numbaconv.reference import forward, gather
 convs = {3: nbc.conv1d, 4: nbc.conv2d, 5: nbc.conv3d}
 for shape in ((2, 3, 20), (2, 3, 8, 9), (2, 3, 4, 5, 6)):
     conv = convs[len(shape)]
@@ -452,7 +452,7 @@ for dtype in ("f8", "i1", "i4"):
     for layout in ("channels_first", "channels_last"):
         nbc.conv2d(np.ones((1, 5, 5, 5), dtype), np.ones((5, 5, 5, 5), dtype), layout=layout,
                    algorithm="direct", parallel=False)
-for kernel in (im2col._outputs_by_positions, gather.im2col_columns, direct_driver.convolve):
+for kernel in (forward._outputs_by_positions, gather.im2col_columns, loops.convolve):
     print(len(kernel.serial.signatures))
 """
     assert code(source).split() == ["1", "1", "1"]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from problems import AWKWARD, DTYPES, noise, small_integers
 
 import numbaconv as nbc
-from numbaconv.geometry import ConvGeometry
+from numbaconv.problem.geometry import ConvGeometry
 
 FORWARD = {1: nbc.conv_transpose1d, 2: nbc.conv_transpose2d, 3: nbc.conv_transpose3d}
 BACKWARD = {

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numbaconv.formulas import (
+from numbaconv.problem.formulas import (
     PADDING_MODES,
     dilated_size,
     end_inside,

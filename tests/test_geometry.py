@@ -6,8 +6,8 @@ import numba
 import numpy as np
 import pytest
 
-from numbaconv.geometry import ConvGeometry, Window, join_shape, split_shape, three_axes
-from numbaconv.indexing import unpack_window
+from numbaconv.kernels.indexing import unpack_window
+from numbaconv.problem.geometry import ConvGeometry, Window, join_shape, split_shape, three_axes
 
 
 def parse(**changes):

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from problems import AWKWARD, CONVS, DTYPES, MODES, Case, cases, noise, small_integers, twins
 
 import numbaconv as nbc
-from numbaconv import threads
-from numbaconv.formulas import output_size
+from numbaconv.kernels import threads
+from numbaconv.problem.formulas import output_size
 
 INPUT_GRADS = {1: nbc.conv1d_input_grad, 2: nbc.conv2d_input_grad, 3: nbc.conv3d_input_grad}
 WEIGHT_GRADS = {1: nbc.conv1d_weight_grad, 2: nbc.conv2d_weight_grad, 3: nbc.conv3d_weight_grad}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import numbaconv as nbc
-from numbaconv import held, workspace
+from numbaconv.kernels import held, workspace
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from problems import cases, noise, small_integers
 
 import numbaconv as nbc
 from benchmarks.interrupts import CALLS, interrupted
-from numbaconv import call, strips
+from numbaconv.running import call, strips
 
 
 @pytest.fixture(autouse=True)

@@ -197,10 +197,11 @@ class TestWeightGradients:
 
     def test_sums_are_drained(self, monkeypatch, rng):
         """However few images a running sum takes, the gradient is the same."""
-        from numbaconv.weight_grad import direct, im2col
+        from numbaconv.reference import weight_grad
+        from numbaconv.weight_grad import direct
 
         monkeypatch.setattr(direct, "_MOST_CHUNKS", 1)
-        monkeypatch.setattr(im2col, "_MOST_TILES", 1)
+        monkeypatch.setattr(weight_grad, "_MOST_TILES", 1)
         nbc.release_memory()
         x, grad = (rng.integers(-3, 4, (n, 3, 9, 8)).astype(np.float32) for n in (70, 70))
         for algorithm in ("im2col", "direct"):

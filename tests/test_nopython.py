@@ -315,7 +315,7 @@ def test_what_was_recorded_does_not_hold_for_what_is_not_aligned():
 CALLS = """
 import resource, sys
 import numba, numpy as np, numbaconv as nbc
-from numbaconv import recording, workspace
+from numbaconv.kernels import recording, workspace
 from numbaconv.nopython import door, programs
 @numba.njit
 def convolve(x, w):

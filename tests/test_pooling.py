@@ -406,8 +406,8 @@ def test_both_byte_orders(dtype, order, rng):
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_windows_of_a_launch(layout, monkeypatch, rng):
     """However little a launch takes, and a line, the results are the same."""
-    from numbaconv import launches
-    from numbaconv.pooling import reduce
+    from numbaconv.kernels import launches
+    from numbaconv.pooling import forward
 
     x = noise(rng, (3, 5, 11, 300), "float32")
     options = ((7, 9), (2, 1), (3, 4))
@@ -423,7 +423,7 @@ def test_windows_of_a_launch(layout, monkeypatch, rng):
     expected = all_of_them()
     monkeypatch.setattr(launches, "MOST_TAPS", 5000)
     monkeypatch.setattr(launches, "MOST_MOVED", 100)
-    monkeypatch.setattr(reduce, "TASK_TAPS", 4000)
+    monkeypatch.setattr(forward, "TASK_TAPS", 4000)
     for a, b in zip(all_of_them(), expected, strict=True):
         np.testing.assert_array_equal(a, b)
     nbc.release_memory()

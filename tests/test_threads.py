@@ -6,7 +6,7 @@ import sys
 import pytest
 from children import code, python
 
-from numbaconv import threads
+from numbaconv.kernels import threads
 
 # Each child compares its results with the serial ones and prints what it found.
 MANY_THREADS = """
@@ -35,7 +35,7 @@ print(np.array_equal(nbc.conv2d(x, w), expected))
 
 FORK_IN_THE_MIDDLE = """
 import os, signal, sys, threading, time, numpy as np, numbaconv as nbc
-from numbaconv import blas
+from numbaconv.reference import blas
 sys.setswitchinterval(1e-5)
 x, w = np.ones((1, 4, 12, 12), "f4"), np.ones((4, 4, 3, 3), "f4")
 expected = nbc.conv2d(x, w, parallel=False)
@@ -73,7 +73,7 @@ print(parallel._is_initialized)
 POOLS = """
 import concurrent.futures, multiprocessing, sys
 import joblib, numba, numpy as np, numbaconv as nbc
-from numbaconv import blas
+from numbaconv.reference import blas
 x, w = np.ones((4, 8, 32, 32), "f4"), np.ones((8, 8, 3, 3), "f4")
 def work(i, inner=False):
     if inner:

@@ -6,7 +6,7 @@ import pytest
 from children import code, python
 
 import numbaconv as nbc
-from numbaconv import warming
+from numbaconv.api import warmup
 from numbaconv.routes import NAMES
 
 # Usual calls, in a process that reports what Numba still had to compile.
@@ -49,7 +49,7 @@ def test_usual_calls_compile_nothing_after_it(tmp_path, dtype):
 
 
 def test_everything_is_warmed_by_default():
-    steps = dict(warming._steps(["float32"], [2], None))
+    steps = dict(warmup._steps(["float32"], [2], None))
     words = {label.split()[0] for label in steps}
     assert words == {
         "conv2d", "conv2d_backward", "conv_transpose2d", "col2im", "max_pool2d",

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from numbaconv.arrays import Array
 from numbaconv.bench.layers import BY_NAME, Layer
+from numbaconv.problem.arrays import Array
 
 THREADS = 2
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv.arrays import Array
+from numbaconv.problem.arrays import Array
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from numbaconv.arrays import Array
+from numbaconv.api.conv import conv1d, conv2d, conv3d
 from numbaconv.cli.files import UNREADABLE
-from numbaconv.conv import conv1d, conv2d, conv3d
 from numbaconv.filtering.planes import PlaneWindow, Taps, filter_planes, fits, sums_dtype
 from numbaconv.filtering.rounding import rounded, unwrapped
+from numbaconv.problem.arrays import Array
 
 _CONVS = {1: conv1d, 2: conv2d, 3: conv3d}
 # Bytes of results, in the type of the sums, that are formed at a time from a picture.

@@ -17,7 +17,7 @@ from typing import IO, Any, Protocol
 
 import numpy as np
 
-from numbaconv.arrays import Array
+from numbaconv.problem.arrays import Array
 
 # What NumPy raises for files that are no arrays.
 UNREADABLE = (ValueError, OSError, EOFError, OverflowError, zipfile.BadZipFile, zlib.error)

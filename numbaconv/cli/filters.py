@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv.arrays import Array
 from numbaconv.filtering.planes import Taps
+from numbaconv.problem.arrays import Array
 
 # Standard deviations that a Gaussian reaches to, as in SciPy.
 _REACH = 4.0

@@ -7,12 +7,12 @@ import llvmlite.binding
 import numba
 from threadpoolctl import threadpool_info
 
-from numbaconv import blas
-from numbaconv.cache import cache_directory
-from numbaconv.held import memory
+from numbaconv.kernels.cache import cache_directory
+from numbaconv.kernels.held import memory
+from numbaconv.kernels.threads import threading_layer
+from numbaconv.kernels.trust import doubt_about
 from numbaconv.native.isa import host
-from numbaconv.threads import threading_layer
-from numbaconv.trust import doubt_about
+from numbaconv.reference import blas
 
 _PACKAGES = ("numbaconv", "numba", "llvmlite", "numpy", "scipy")
 _FEATURES = ("sse4.2", "avx", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "amx-tile", "neon")

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from numbaconv.arrays import Array
 from numbaconv.cli.files import replaced
+from numbaconv.problem.arrays import Array
 
 #: How many pairs a sheet shows at the most.
 MOST = 12

@@ -6,9 +6,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any
 
-from numbaconv.arrays import Array
 from numbaconv.cli.files import Batch, Sink
 from numbaconv.cli.unfinished import Unfinished
+from numbaconv.problem.arrays import Array
 
 
 def ahead(batches: Iterator[Batch], seconds: dict[str, float]) -> Iterator[Batch]:

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 import numba
 
-from numbaconv.arrays import Array
 from numbaconv.cli.convolving import Convolution
 from numbaconv.cli.files import NpySink, NpySource, Sink, Source
 from numbaconv.cli.interrupts import Interrupts, interruptible
@@ -18,6 +17,7 @@ from numbaconv.cli.progress import progress
 from numbaconv.cli.summary import megabytes, quantity, tail
 from numbaconv.cli.unfinished import Unfinished
 from numbaconv.cli.zarr_files import ZarrSink, ZarrSource
+from numbaconv.problem.arrays import Array
 
 # Bytes of a batch at most, if it has more than one image: three of them are in memory, and results.
 _BATCH_BYTES = 48 << 20

@@ -2,8 +2,8 @@
 
 import time
 
-from numbaconv.cache import cache_directory
-from numbaconv.warming import warmup
+from numbaconv.api.warmup import warmup
+from numbaconv.kernels.cache import cache_directory
 
 
 def run(

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from numbaconv.arrays import Array
 from numbaconv.cli.files import Batch
 from numbaconv.filtering.planes import PlaneWindow
+from numbaconv.problem.arrays import Array
 
 # Bytes of a chunk at most: Blosc refuses 2 GiB.
 _CHUNK_BYTES = 1 << 28

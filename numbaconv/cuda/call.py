@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv import arguments, routes
-from numbaconv.call import work_dtype
+from numbaconv import routes
 from numbaconv.cuda import arrays, convolve, copying, launch
 from numbaconv.cuda.arrays import DeviceArray, Ints
 from numbaconv.cuda.places import Images
+from numbaconv.problem import arguments
+from numbaconv.running.call import work_dtype
 
 
 def check_algorithm(algorithm: Any) -> str:

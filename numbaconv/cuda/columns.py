@@ -12,7 +12,7 @@ import numpy as np
 from numbaconv.cuda import arrays, copying, launch, parameters, patches, product
 from numbaconv.cuda.places import Images
 from numbaconv.cuda.wide import MOST
-from numbaconv.geometry import ConvGeometry, Window
+from numbaconv.problem.geometry import ConvGeometry, Window
 
 # Bytes of the column matrices that are made at a time.
 _MOST_BYTES = 1 << 28

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy.typing as npt
 
-from numbaconv import arguments
 from numbaconv.cuda import arrays, call, convolve
 from numbaconv.cuda.places import Images, Weights
-from numbaconv.geometry import ConvGeometry
+from numbaconv.problem import arguments
+from numbaconv.problem.geometry import ConvGeometry
 
 IntOrAxes = int | tuple[int, ...]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from numbaconv.cuda import columns, depthwise, launch, parameters, product
 from numbaconv.cuda.places import Images, Weights
-from numbaconv.geometry import ConvGeometry, three_axes
+from numbaconv.problem.geometry import ConvGeometry, three_axes
 
 #: The reference first.
 NAMES = ("im2col", "direct", "depthwise")

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from numbaconv import arguments
+from numbaconv.api.matrices import kernel_ndim, output_ndim, split_patches
 from numbaconv.cuda import arrays, call, columns, product, transposed
 from numbaconv.cuda.arrays import DeviceArray
 from numbaconv.cuda.places import Images
-from numbaconv.geometry import ConvGeometry, Window, join_shape, split_shape
-from numbaconv.im2col import kernel_ndim, output_ndim, split_patches
+from numbaconv.problem import arguments
+from numbaconv.problem.geometry import ConvGeometry, Window, join_shape, split_shape
 
 IntOrAxes = int | tuple[int, ...]
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv import formulas
 from numbaconv.cuda.launch import device
 from numbaconv.cuda.parameters import INDEX
+from numbaconv.problem import formulas
 
 OUT_D, OUT_H, OUT_W = INDEX["OUT_D"], INDEX["OUT_H"], INDEX["OUT_W"]
 K_D, K_H, K_W = INDEX["K_D"], INDEX["K_H"], INDEX["K_W"]

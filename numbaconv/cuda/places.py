@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from numbaconv.cuda.arrays import DeviceArray
-from numbaconv.geometry import Axes, three_axes
+from numbaconv.problem.geometry import Axes, three_axes
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from numbaconv.cuda import launch, parameters, tiles, weights
 from numbaconv.cuda.places import Images, Weights
 from numbaconv.cuda.tiles import Tile
 from numbaconv.cuda.wide import MOST
-from numbaconv.formulas import PADDING_MODES
-from numbaconv.geometry import ConvGeometry, three_axes
+from numbaconv.problem.formulas import PADDING_MODES
+from numbaconv.problem.geometry import ConvGeometry, three_axes
 
 # Blocks that fill a large GPU, and the least part of K that a block of a split sums.
 _BLOCKS, _LEAST_SPLIT = 264, 256

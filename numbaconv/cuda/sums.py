@@ -8,7 +8,7 @@ from numbaconv.cuda import operands
 from numbaconv.cuda.launch import factory
 from numbaconv.cuda.parameters import INDEX
 from numbaconv.cuda.wide import wider
-from numbaconv.formulas import CIRCULAR, REFLECT, REPLICATE, SYMMETRIC
+from numbaconv.problem.formulas import CIRCULAR, REFLECT, REPLICATE, SYMMETRIC
 
 M, N, K = INDEX["M"], INDEX["N"], INDEX["K"]
 GROUPS, CHANNELS, SPLIT_K = INDEX["GROUPS"], INDEX["CHANNELS"], INDEX["SPLIT_K"]

@@ -1,6 +1,6 @@
 """Transposed convolution on the device: small convolutions, or a product and col2im.
 
-The cut into phases is `numbaconv.transposed.axis_phases`, the CPU's.
+The cut into phases is `numbaconv.adjoint.axis_phases`, the CPU's.
 """
 
 import itertools
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv.call import without_mode
+from numbaconv.adjoint.axis_phases import MOST_PHASES, axis_phases
 from numbaconv.cuda import (
     columns,
     convolve,
@@ -23,9 +23,9 @@ from numbaconv.cuda import (
     sums,
 )
 from numbaconv.cuda.places import Images, Weights
-from numbaconv.formulas import PADDING_MODES
-from numbaconv.geometry import ConvGeometry, Window
-from numbaconv.transposed.axis_phases import MOST_PHASES, axis_phases
+from numbaconv.problem.formulas import PADDING_MODES
+from numbaconv.problem.geometry import ConvGeometry, Window
+from numbaconv.running.call import without_mode
 
 
 def choose(algorithm: str, geometry: ConvGeometry) -> str:

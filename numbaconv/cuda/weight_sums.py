@@ -11,7 +11,7 @@ from numbaconv.cuda.places import Images, Weights
 from numbaconv.cuda.product import digits, mode_of, pick_tile, splits, window_values
 from numbaconv.cuda.tiles import Tile
 from numbaconv.cuda.wide import MOST
-from numbaconv.geometry import ConvGeometry, three_axes
+from numbaconv.problem.geometry import ConvGeometry, three_axes
 
 
 def choose(algorithm: str) -> str:

@@ -1,4 +1,4 @@
-"""What long sums are added in: see `numbaconv.long_sums`."""
+"""What long sums are added in: see `numbaconv.kernels.long_sums`."""
 
 from typing import Any
 

@@ -5,10 +5,10 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
-from numbaconv import arguments
-from numbaconv.cuts import Sliding
-from numbaconv.formulas import PADDING_MODES, source_index
-from numbaconv.geometry import ConvGeometry, Window
+from numbaconv.problem import arguments
+from numbaconv.problem.cuts import Sliding
+from numbaconv.problem.formulas import PADDING_MODES, source_index
+from numbaconv.problem.geometry import ConvGeometry, Window
 
 
 def lazy(value: Any, name: str) -> da.Array:

@@ -4,10 +4,10 @@ from typing import Any
 
 import dask.array as da
 
-from numbaconv import arguments
-from numbaconv.average_pooling import checked_divisor
+from numbaconv.api.avg_pool import checked_divisor
 from numbaconv.dask import arrays, pools
-from numbaconv.pooling.geometry import PoolGeometry
+from numbaconv.problem import arguments
+from numbaconv.problem.pool_geometry import PoolGeometry
 
 IntOrAxes = int | tuple[int, ...]
 

@@ -6,9 +6,9 @@ from typing import Any
 import dask.array as da
 import numpy.typing as npt
 
-from numbaconv import arguments
-from numbaconv.backward import NEEDS, Gradients, check_forward, checked_needs
+from numbaconv.api.backward import NEEDS, Gradients, check_forward, checked_needs
 from numbaconv.dask import arrays, input_gradients, weight_gradients, weight_sums
+from numbaconv.problem import arguments
 
 IntOrAxes = int | tuple[int, ...]
 

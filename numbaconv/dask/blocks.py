@@ -16,8 +16,8 @@ import numpy as np
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 
-from numbaconv.arrays import Array
-from numbaconv.cuts import Cut
+from numbaconv.problem.arrays import Array
+from numbaconv.problem.cuts import Cut
 
 Operation = Callable[..., Array]
 

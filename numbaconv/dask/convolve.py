@@ -6,15 +6,17 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
-from numbaconv import call, cuts, strips, transposed
-from numbaconv.arrays import Array
-from numbaconv.conv import conv1d, conv2d, conv3d
-from numbaconv.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
-from numbaconv.cuts import Cut
+from numbaconv.adjoint.choice import resolve as resolve_adjoint
+from numbaconv.adjoint.padding import folded
+from numbaconv.api.conv import conv1d, conv2d, conv3d
+from numbaconv.api.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
+from numbaconv.api.explain import algorithms
 from numbaconv.dask import arrays, blocks
-from numbaconv.explanation import algorithms
-from numbaconv.geometry import ConvGeometry
-from numbaconv.transposed.padding import folded
+from numbaconv.problem import cuts
+from numbaconv.problem.arrays import Array
+from numbaconv.problem.cuts import Cut
+from numbaconv.problem.geometry import ConvGeometry
+from numbaconv.running import call, strips
 
 _CONVS = {1: conv1d, 2: conv2d, 3: conv3d}
 _TRANSPOSED = {1: conv_transpose1d, 2: conv_transpose2d, 3: conv_transpose3d}
@@ -168,7 +170,7 @@ def transposed_block(
 
 def _chosen_adjoint(geometry: ConvGeometry, dtype: np.dtype[Any], algorithm: Any) -> str:
     """Return what every block is asked for, from the whole problem."""
-    found = transposed.resolve(geometry, dtype, algorithm)
+    found = resolve_adjoint(geometry, dtype, algorithm)
     if algorithm != "auto" or found.empty or found.algorithm == "im2col":
         return str(algorithm if found.empty or algorithm != "auto" else "im2col")
     plan: Any = found.plan

@@ -6,9 +6,9 @@ import dask.array as da
 import numpy as np
 import numpy.typing as npt
 
-from numbaconv import arguments
 from numbaconv.dask import arrays, convolve
-from numbaconv.geometry import ConvGeometry
+from numbaconv.problem import arguments
+from numbaconv.problem.geometry import ConvGeometry
 
 IntOrAxes = int | tuple[int, ...]
 

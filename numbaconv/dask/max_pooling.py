@@ -4,11 +4,11 @@ from typing import Any
 
 import dask.array as da
 
-from numbaconv import arguments
+from numbaconv.api.max_unpool import unpooled_size
 from numbaconv.dask import arrays, pools
-from numbaconv.geometry import split_shape
-from numbaconv.max_unpooling import unpooled_size
-from numbaconv.pooling.geometry import PoolGeometry
+from numbaconv.problem import arguments
+from numbaconv.problem.geometry import split_shape
+from numbaconv.problem.pool_geometry import PoolGeometry
 
 IntOrAxes = int | tuple[int, ...]
 

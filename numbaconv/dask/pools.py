@@ -5,17 +5,20 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
-from numbaconv import average_pooling, cuts, max_pooling, max_unpooling
-from numbaconv.arrays import Array
-from numbaconv.cuts import Cut, Sliding
+from numbaconv.api import avg_pool as avg_doors
+from numbaconv.api import max_pool as max_doors
+from numbaconv.api import max_unpool as unpool_doors
 from numbaconv.dask import arrays, blocks
-from numbaconv.pooling.geometry import PoolGeometry
+from numbaconv.problem import cuts
+from numbaconv.problem.arrays import Array
+from numbaconv.problem.cuts import Cut, Sliding
+from numbaconv.problem.pool_geometry import PoolGeometry
 
-_MAX = {n: getattr(max_pooling, f"max_pool{n}d") for n in (1, 2, 3)}
-_MAX_BACKWARD = {n: getattr(max_pooling, f"max_pool{n}d_backward") for n in (1, 2, 3)}
-_UNPOOL = {n: getattr(max_unpooling, f"max_unpool{n}d") for n in (1, 2, 3)}
-_AVERAGE = {n: getattr(average_pooling, f"avg_pool{n}d") for n in (1, 2, 3)}
-_AVERAGE_BACKWARD = {n: getattr(average_pooling, f"avg_pool{n}d_backward") for n in (1, 2, 3)}
+_MAX = {n: getattr(max_doors, f"max_pool{n}d") for n in (1, 2, 3)}
+_MAX_BACKWARD = {n: getattr(max_doors, f"max_pool{n}d_backward") for n in (1, 2, 3)}
+_UNPOOL = {n: getattr(unpool_doors, f"max_unpool{n}d") for n in (1, 2, 3)}
+_AVERAGE = {n: getattr(avg_doors, f"avg_pool{n}d") for n in (1, 2, 3)}
+_AVERAGE_BACKWARD = {n: getattr(avg_doors, f"avg_pool{n}d_backward") for n in (1, 2, 3)}
 
 
 def max_pool(

@@ -5,10 +5,10 @@ from typing import Any
 import dask.array as da
 import numpy.typing as npt
 
-from numbaconv import arguments
 from numbaconv.dask import arrays, weight_sums
-from numbaconv.geometry import ConvGeometry
-from numbaconv.weight_grad import resolve
+from numbaconv.problem import arguments
+from numbaconv.problem.geometry import ConvGeometry
+from numbaconv.weight_grad.choice import resolve
 
 IntOrAxes = int | tuple[int, ...]
 

@@ -6,13 +6,14 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
-from numbaconv import call, cuts
-from numbaconv.arrays import Array
-from numbaconv.bias_gradients import channel_sums
-from numbaconv.cuts import Cut
+from numbaconv.api.weight_grad import conv1d_weight_grad, conv2d_weight_grad, conv3d_weight_grad
 from numbaconv.dask import arrays, blocks
-from numbaconv.geometry import ConvGeometry
-from numbaconv.weight_gradients import conv1d_weight_grad, conv2d_weight_grad, conv3d_weight_grad
+from numbaconv.problem import cuts
+from numbaconv.problem.arrays import Array
+from numbaconv.problem.cuts import Cut
+from numbaconv.problem.geometry import ConvGeometry
+from numbaconv.running import call
+from numbaconv.weight_grad.bias import channel_sums
 
 _WEIGHT_GRADS = {1: conv1d_weight_grad, 2: conv2d_weight_grad, 3: conv3d_weight_grad}
 
@@ -58,7 +59,7 @@ def weight_grad(
 
 
 def _wider(work: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the dtype in which the sums of blocks are added: see `numbaconv.long_sums`."""
+    """Return the dtype in which the sums of blocks are added: see `numbaconv.kernels.long_sums`."""
     return {"f": np.dtype(np.float64), "c": np.dtype(np.complex128)}.get(work.kind, work)
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv import formulas, threads
-from numbaconv.arrays import Array
 from numbaconv.filtering.rows import Finish, RowWindow, filter_rows
+from numbaconv.kernels import threads
+from numbaconv.problem import formulas
+from numbaconv.problem.arrays import Array
 
 # Rows of a band that threads share, at least: each band reads its first rows again.
 _LEAST_ROWS = 16

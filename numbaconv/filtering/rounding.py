@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv.arrays import Array
+from numbaconv.problem.arrays import Array
 
 
 def rounded(array: Array, dtype: np.dtype[Any]) -> Array:

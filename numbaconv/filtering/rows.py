@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
-from numbaconv.arrays import Array
-from numbaconv.jit import device, kernel
+from numbaconv.kernels.jit import device, kernel
+from numbaconv.problem.arrays import Array
 
 # Elements that are summed at a time, so that sums and a piece of each row stay in the L1 cache.
 _PIECE = 1024

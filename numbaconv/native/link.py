@@ -16,8 +16,8 @@ from numba.core import cgutils
 from numba.core.ccallback import CFunc
 from numba.extending import intrinsic
 
-from numbaconv.cache import KernelCache
-from numbaconv.jit import OPTIONS
+from numbaconv.kernels.cache import KernelCache
+from numbaconv.kernels.jit import OPTIONS
 from numbaconv.native.emit import I8, I64
 
 _compiling = threading.Lock()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from numbaconv.long_sums import LONGEST, PART
+from numbaconv.kernels.long_sums import LONGEST, PART
 from numbaconv.native import isa, link
 from numbaconv.native.emit import I1, Emitter, dtype_code
 
@@ -183,7 +183,7 @@ def _in_parts(
     e: Emitter, k: Any, rounds: Callable[..., list[Any]], packed: Any, table: Any,
     sums: list[Any],
 ) -> list[Any]:  # fmt: skip
-    """Return the sums after `k` rounds, `PART` at a time: see `numbaconv.long_sums`."""
+    """Return the sums after `k` rounds, `PART` at a time: see `numbaconv.kernels.long_sums`."""
     b, count = e.b, len(sums)
     most = e.i64(PART)
     parts = b.sdiv(b.add(k, e.i64(PART - 1)), most)

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv import toomcook
-from numbaconv.native import isa, link
+from numbaconv.native import isa, link, toomcook
 from numbaconv.native.emit import DTYPES, Emitter, dtype_code
 
 _FLOAT = DTYPES[dtype_code(np.dtype("f4"))]

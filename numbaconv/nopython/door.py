@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv import recording
-from numbaconv.arrays import Array
+from numbaconv.kernels import recording
 from numbaconv.nopython import FUNCTIONS, interface, programs, runtime
+from numbaconv.problem.arrays import Array
 
 _STALE = (
     "this function was compiled, and cached, with another version of numbaconv: "

@@ -16,10 +16,10 @@ from typing import Any
 import numba
 import numpy as np
 
-from numbaconv import held, recording
-from numbaconv import threads as layers
-from numbaconv.arrays import reach
+from numbaconv.kernels import held, recording
+from numbaconv.kernels import threads as layers
 from numbaconv.nopython import runtime
+from numbaconv.problem.arrays import reach
 
 # The words of a program before the shapes of its results.
 HEADER = 5

@@ -13,8 +13,8 @@ import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 
-from numbaconv import held
-from numbaconv.jit import device
+from numbaconv.kernels import held
+from numbaconv.kernels.jit import device
 from numbaconv.native import link
 from numbaconv.native.emit import I8, I64
 

@@ -13,9 +13,10 @@ from numba import types
 from numba.core.errors import TypingError
 from numba.np import numpy_support
 
-from numbaconv import arguments, routes
-from numbaconv.backward import NEEDS, Gradients
-from numbaconv.formulas import PADDING_MODES
+from numbaconv import routes
+from numbaconv.api.backward import NEEDS, Gradients
+from numbaconv.problem import arguments
+from numbaconv.problem.formulas import PADDING_MODES
 
 #: The arguments of a call by name: their types, or the defaults of those that are left out.
 Bound = Mapping[str, Any]

@@ -4,13 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv import call, launches, recording, threads, workspace
-from numbaconv.arrays import Array, address, as_batch, writeable
-from numbaconv.geometry import Ints, join_shape, split_shape
-from numbaconv.long_sums import LONGEST
+from numbaconv.kernels import launches, recording, threads, workspace
+from numbaconv.kernels.long_sums import LONGEST
 from numbaconv.native.scatter import scatterer
-from numbaconv.pooling import driver
-from numbaconv.pooling.reduce import require_machine_code
+from numbaconv.pooling import loops
+from numbaconv.pooling.forward import require_machine_code
+from numbaconv.problem.arrays import Array, address, as_batch, writeable
+from numbaconv.problem.geometry import Ints, join_shape, split_shape
+from numbaconv.running import call
 
 # What a worker keeps beside the elements whose sums are long.
 _BAND_BYTES = 1 << 22
@@ -89,19 +90,19 @@ def _run(
             band = min(size * among, max(_BAND_BYTES // work.itemsize, among))
             space = workspace.take(workers * band * work.itemsize)
             more = (
-                threads.tables(workers, 4, -(-positions // driver.GROUP)),
+                threads.tables(workers, 4, -(-positions // loops.GROUP)),
                 space.view(work, (workers, band)),
             )
         for begin, end in launches.ranges(tasks, source.size, launches.MOST_MOVED // 4):
             if many:
                 threads.run(
-                    driver.scatter_many, workers, workers, begin, end, size, positions, among,
+                    loops.scatter_many, workers, workers, begin, end, size, positions, among,
                     fresh.reshape(-1), writeable(source).reshape(-1),
                     writeable(places).reshape(-1), native, wrong, *more,
                 )  # fmt: skip
             else:
                 threads.run(
-                    driver.scatter, workers, workers, begin, end, size, positions, among,
+                    loops.scatter, workers, workers, begin, end, size, positions, among,
                     work.itemsize, fresh.reshape(-1).view(np.uint8), address(source),
                     address(places), native, wrong,
                 )  # fmt: skip

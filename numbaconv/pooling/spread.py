@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv import call, launches, recording, threads
-from numbaconv.arrays import Array, address, as_batch
-from numbaconv.geometry import Window, three_axes
+from numbaconv.kernels import launches, recording, threads
 from numbaconv.native import isa
 from numbaconv.native.pool import LONG_MEAN, MEAN, SHORT_SUM, reducer
-from numbaconv.pooling import driver
-from numbaconv.pooling.geometry import PoolGeometry
-from numbaconv.pooling.reduce import MOST_PIECE, cut_lines, require_machine_code
+from numbaconv.pooling import loops
+from numbaconv.pooling.forward import MOST_PIECE, cut_lines, require_machine_code
+from numbaconv.problem.arrays import Array, address, as_batch
+from numbaconv.problem.geometry import Window, three_axes
+from numbaconv.problem.pool_geometry import PoolGeometry
+from numbaconv.running import call
 
 # Strides up to which phases are written; beyond, each position by itself.
 _MOST_PHASES = 8
@@ -121,7 +122,7 @@ class Plan:
             planes, block, 1, depth * rows * self.phases, -(-columns // self.phases),
             geometry.window.taps, workers, whole=last, across=geometry.channels, most=MOST_PIECE,
         )  # fmt: skip
-        shape = driver.Shape(
+        shape = loops.Shape(
             size=size, channels=geometry.channels, channels_last=int(last), planes=planes, groups=1,
             block=block, parts=parts, piece=piece, uniform=1, x_group=0, x_plane=plane,
             x_channel=size,
@@ -132,7 +133,7 @@ class Plan:
         tasks = -(-planes // block) * parts
         for begin, end in launches.ranges(tasks, work, launches.MOST_TAPS):
             threads.run(
-                driver.spread, workers, workers, begin, end, address(grad), address(out),
+                loops.spread, workers, workers, begin, end, address(grad), address(out),
                 self.native, *scratch, packed, self.window, self.inverses, self.phases,
                 self.factor, address(self.counts),
             )  # fmt: skip
@@ -142,7 +143,7 @@ class Plan:
 def _inverses(window: Window) -> Array:
     """Return for each axis how far apart taps are that reach one input, and an inverse.
 
-    See `numbaconv.formulas.reaching_tap`.
+    See `numbaconv.reference.problem.formulas.reaching_tap`.
     """
     found = []
     for stride, dilation in zip(

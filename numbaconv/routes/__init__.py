@@ -2,7 +2,7 @@
 
 ``refusal(geometry, dtype)`` says why an algorithm cannot run a problem, or None. ``plan(geometry,
 dtype)`` returns its `Plan`, which packs weights and runs. Adding an algorithm means adding its
-file, its name here, and its cost to `numbaconv.costs`. A route is imported when it is first
+file, its name here, and its cost to `numbaconv.running.costs`. A route is imported when it is first
 considered, so that ``import numbaconv`` stays short.
 """
 
@@ -13,12 +13,19 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
-from numbaconv.arrays import Array
-from numbaconv.geometry import ConvGeometry
-from numbaconv.packed import Packed
+from numbaconv.problem.arrays import Array
+from numbaconv.problem.geometry import ConvGeometry
+from numbaconv.running.packed import Packed
 
 #: The reference first. "auto" chooses among all, "exact" among those that sum every product.
 NAMES = ("im2col", "direct", "depthwise", "winograd", "fft")
+_MODULES = {
+    "im2col": "numbaconv.reference.forward",
+    "direct": "numbaconv.routes.direct.plan",
+    "depthwise": "numbaconv.routes.depthwise.plan",
+    "winograd": "numbaconv.routes.winograd.plan",
+    "fft": "numbaconv.routes.fft",
+}
 EXACT = ("im2col", "direct", "depthwise")
 # Positions of a padded image that are always few.
 _MOST_PADDED = 1 << 16
@@ -27,7 +34,7 @@ _MOST_PADDED = 1 << 16
 class Plan(Protocol):
     """A problem as one algorithm runs it."""
 
-    #: Whether `pack` and `run` work by launches alone (see `numbaconv.recording`).
+    #: Whether `pack` and `run` work by launches alone (see `numbaconv.kernels.recording`).
     replayable: bool
 
     @property
@@ -63,7 +70,7 @@ class Algorithm(Protocol):
 
 def load(name: str) -> Algorithm:
     """Return the module of an algorithm."""
-    return cast(Algorithm, importlib.import_module(f"numbaconv.routes.{name}"))
+    return cast(Algorithm, importlib.import_module(_MODULES[name]))
 
 
 def refusals(geometry: ConvGeometry, dtype: np.dtype[Any]) -> dict[str, str | None]:

@@ -17,11 +17,12 @@ from typing import Any
 import numba
 import numpy as np
 
-from numbaconv import held, routes
-from numbaconv.arrays import Array
-from numbaconv.formulas import dilated_size
-from numbaconv.geometry import ConvGeometry, Ints
-from numbaconv.packed import Packed
+from numbaconv import routes
+from numbaconv.kernels import held
+from numbaconv.problem.arrays import Array
+from numbaconv.problem.formulas import dilated_size
+from numbaconv.problem.geometry import ConvGeometry, Ints
+from numbaconv.running.packed import Packed
 
 # A block is this many times as long as the kernel, where the input is.
 _BLOCK = 4

@@ -1,22 +1,20 @@
 """The weight gradient of very large images, a box of the result's positions at a time.
 
 Each box is a problem of its own, so that no launch takes long, no table and no workspace grows with
-the image, and their gradients are added with compensation (`numbaconv.long_sums`).
+the image, and their gradients are added with compensation (`numbaconv.kernels.long_sums`).
 """
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from numbaconv import call, strips
-from numbaconv.arrays import Array
-from numbaconv.geometry import ConvGeometry, Ints
-from numbaconv.long_sums import Total
-
-if TYPE_CHECKING:
-    from numbaconv.weight_grad import Plan as AnyPlan
+from numbaconv.kernels.long_sums import Total
+from numbaconv.problem.arrays import Array
+from numbaconv.problem.geometry import ConvGeometry, Ints
+from numbaconv.running import call, strips
+from numbaconv.weight_grad.plan import Plan as AnyPlan
 
 # Positions of a box, and along its last axis.
 _MOST_POSITIONS = 1 << 19
@@ -53,7 +51,7 @@ class Plan:
 
     def __init__(
         self, geometry: ConvGeometry, shape: Ints, dtype: np.dtype[Any],
-        make: Callable[[ConvGeometry], "AnyPlan"],
+        make: Callable[[ConvGeometry], AnyPlan],
     ) -> None:  # fmt: skip
         self.shape, self.dtype, self.make = shape, dtype, make
         self.boxes = strips.weight_boxes(geometry, _sizes(geometry, dtype))

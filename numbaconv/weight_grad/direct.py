@@ -14,18 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv import held, threads, workspace
-from numbaconv.arrays import Array, address
-from numbaconv.formulas import end_inside, first_inside
-from numbaconv.geometry import ConvGeometry, three_axes
-from numbaconv.jit import native_available
+from numbaconv.kernels import held, threads, workspace
+from numbaconv.kernels.jit import native_available
+from numbaconv.kernels.slots import Slots
 from numbaconv.native import emit, isa
 from numbaconv.native.rows import NOTHING, copier
 from numbaconv.native.tile import tile
 from numbaconv.native.transpose import panel_packer, transposer
-from numbaconv.routes.direct import contiguous_strides
-from numbaconv.weight_grad import direct_driver as driver
-from numbaconv.weight_grad.slots import Slots
+from numbaconv.problem.arrays import Array, address
+from numbaconv.problem.formulas import end_inside, first_inside
+from numbaconv.problem.geometry import ConvGeometry, three_axes
+from numbaconv.routes.direct.plan import contiguous_strides
+from numbaconv.weight_grad import loops
 
 # Bytes of a worker's chunk.
 _CHUNK_BYTES = 3 << 18
@@ -239,7 +239,7 @@ class Plan:
         cut, geometry = self.cut, self.geometry
         x = contiguous_strides(geometry, self.size)
         g = contiguous_strides(_results(geometry), self.size)
-        shape = driver.Shape(
+        shape = loops.Shape(
             size=self.size, tile_rows=self.rows, tile_width=self.width, outputs=self.outputs,
             channels=self.channels, taps=self.taps, groups=geometry.groups,
             out_blocks=self.out_blocks, blocks=self.blocks, out_cuts=cut.out_cuts, cuts=cut.cuts,
@@ -265,7 +265,7 @@ class Plan:
         space = workspace.take(cut.worker_bytes * workers)
         counter, table = scratch = self.scratch.take(workers)
         threads.run(
-            driver.accumulate, workers, workers, address(x), address(grad), sums.memory.address,
+            loops.accumulate, workers, workers, address(x), address(grad), sums.memory.address,
             address(self.zeros), space.address, first, images, counter, sums.shape, self.natives,
             *self.tables, table,
         )  # fmt: skip
@@ -283,7 +283,7 @@ class Plan:
         target = out if direct else np.empty(out.shape, self.dtype)
         workers = threads.worker_count(self.out_blocks, work=total.size, parallel=parallel)
         threads.run(
-            driver.finish, workers, workers, sums.memory.address, address(target), sums.shape,
+            loops.finish, workers, workers, sums.memory.address, address(target), sums.shape,
             transposer(self.dtype), copier(1, self.dtype, exact=True), self.tile_row_offsets,
         )  # fmt: skip
         workspace.give_back(sums.memory)

@@ -60,7 +60,7 @@ def test_the_threaded_scheduler(problem, parallel):
 
 def test_tasks_use_the_thread_they_run_in(problem, monkeypatch):
     """Dask's threads are all there are, unless one asks for more."""
-    from numbaconv import threads
+    from numbaconv.kernels import threads
 
     counts = []
     run = threads.run

@@ -12,10 +12,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from numbaconv.arrays import Array
 from numbaconv.cli.pictures.libraries import imported
 from numbaconv.cli.pictures.metadata import orientation, turned, upright_exif
 from numbaconv.cli.pictures.picture import Carried, Frame, Picture
+from numbaconv.problem.arrays import Array
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
-from numbaconv.arrays import Array
 from numbaconv.cli.pictures.libraries import imported
 from numbaconv.cli.pictures.picture import Carried, Frame
+from numbaconv.problem.arrays import Array
 
 _START, _END = b"\xff\xd8", b"\xff\xd9"
 _EXIF, _XMP, _ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"

@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 
-from numbaconv.arrays import Array
+from numbaconv.problem.arrays import Array
 
 _ORIENTATION = 0x0112
 _IN_XMP = re.compile(

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
-from numbaconv.arrays import Array
 from numbaconv.cli.pictures import deep, jpeg
 from numbaconv.cli.pictures.metadata import orientation, turned, upright_exif, upright_xmp
 from numbaconv.cli.pictures.picture import Carried, Frame, Picture
+from numbaconv.problem.arrays import Array
 
 #: Pixels of an image that is not taken without being asked for: Pillow's own limit.
 MOST_PIXELS = 178_956_970

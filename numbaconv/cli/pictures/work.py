@@ -17,13 +17,13 @@ from typing import IO
 
 import numpy as np
 
-from numbaconv.arrays import Array
 from numbaconv.cli.convolving import Convolution
 from numbaconv.cli.files import replaced
 from numbaconv.cli.pictures.picture import Frame, Picture
 from numbaconv.cli.pictures.reading import opened
 from numbaconv.cli.pictures.writing import as_image, kind_for, write
 from numbaconv.filtering.planes import PlaneWindow
+from numbaconv.problem.arrays import Array
 
 #: What is timed of every image.
 STAGES = ("decode", "filter", "encode")

@@ -1,0 +1,214 @@
+"""Weights for the small convolutions of stride 1: some taps, flipped, with channels exchanged."""
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from numbaconv.kernels import threads, workspace
+from numbaconv.kernels.jit import kernel
+from numbaconv.native import emit
+from numbaconv.native.link import call
+from numbaconv.native.transpose import kernel_packer, transposer
+from numbaconv.problem.arrays import Array, Place, address
+from numbaconv.problem.geometry import ConvGeometry
+from numbaconv.routes.direct import plan as direct
+from numbaconv.running.packed import Packed
+
+# Channels whose weights are read one after the other, so that whole lines are used.
+_BLOCK = 16
+
+
+class Flip:
+    """How the weights of a geometry become those of a small convolution.
+
+    From contiguous ``(O, C/groups, *kernel)`` to ``(C, O/groups, *taps)``; channels last, from
+    ``(*kernel, C/groups, O)`` to ``(*taps, O/groups, C)``.
+
+    Parameters
+    ----------
+    geometry : ConvGeometry
+        The convolution whose weights are given.
+    taps : tuple of slice
+        Which taps along each axis, flipped.
+    """
+
+    def __init__(self, geometry: ConvGeometry, taps: tuple[slice, ...]) -> None:
+        self.geometry, self.taps = geometry, taps
+        window, groups = geometry.window, geometry.groups
+        self.outputs = geometry.out_channels // groups
+        self.channels = geometry.in_channels // groups
+        chosen = np.arange(window.taps).reshape(window.kernel)[taps]
+        self.order = chosen.ravel().astype(np.int64)
+        if geometry.channels_last:
+            self.shape = (*chosen.shape, self.outputs, groups * self.channels)
+        else:
+            self.shape = (groups * self.channels, self.outputs, *chosen.shape)
+
+    def __call__(self, weight: Array, parallel: bool = False) -> Array:
+        """Return the weights of the small convolution."""
+        result = np.empty(self.shape, weight.dtype)
+        last, taps = self.geometry.channels_last, self.geometry.window.taps
+        if emit.supports(weight.dtype) and (last or taps == 1):
+            self._transpose(weight, result, parallel)
+        elif weight.dtype.kind != "c" and not last:
+            bits = np.dtype(f"u{weight.itemsize}")
+            groups = self.geometry.groups
+            tasks = groups * -(-self.channels // _BLOCK)
+            workers = threads.worker_count(tasks, work=weight.size, parallel=parallel)
+            threads.run(
+                _flip, workers, weight.reshape(-1).view(bits), result.reshape(-1).view(bits),
+                groups, self.outputs, self.channels, taps, self.order,
+            )  # fmt: skip
+        else:
+            self._assign(weight, result)
+        return result
+
+    def _transpose(self, weight: Array, result: Array, parallel: bool) -> None:
+        """Transpose matrices, one a tap (of which there is one, unless channels are last)."""
+        groups, size = self.geometry.groups, weight.itemsize
+        rows, columns = self.outputs, self.channels
+        row, to_row = columns, rows
+        group = to_group = rows * columns
+        if self.geometry.channels_last:
+            rows, columns = columns, rows
+            row, to_row = groups * columns, groups * rows
+            group, to_group = columns, rows
+        tap = rows * columns * groups * size
+        count = len(self.order)
+        workers = threads.worker_count(count * groups, work=weight.size, parallel=parallel)
+        threads.run(
+            _transpose, workers, count * groups, groups, self.order, address(weight), tap,
+            group * size, row * size, address(result), tap, to_group * size, to_row * size, rows,
+            columns, transposer(weight.dtype),
+        )  # fmt: skip
+
+    def _assign(self, weight: Array, result: Array) -> None:
+        """Let NumPy do it, for any dtype."""
+        groups, outputs, channels = self.geometry.groups, self.outputs, self.channels
+        if self.geometry.channels_last:
+            chosen = weight[self.taps]
+            kernel = chosen.shape[:-2]
+            parts = np.moveaxis(chosen.reshape(*kernel, channels, groups, outputs), -1, -3)
+            result.reshape(*kernel, outputs, groups, channels)[...] = parts.swapaxes(-1, -2)
+        else:
+            chosen = weight[(slice(None), slice(None), *self.taps)]
+            parts = chosen.reshape(groups, outputs, channels, *chosen.shape[2:]).swapaxes(1, 2)
+            result.reshape(parts.shape)[...] = parts
+
+
+class Sweep:
+    """Packs the panels of several direct plans from weights that are read once.
+
+    Parameters
+    ----------
+    geometry : ConvGeometry
+        The convolution whose weights are given, channels first.
+    plans : list of Plan
+        Of small convolutions, all with as many output channels in a block.
+    taps : list of tuple of slice
+        Which taps along each axis each of them takes, flipped; no two share one.
+    """
+
+    def __init__(
+        self, geometry: ConvGeometry, plans: list[direct.Plan], taps: list[tuple[slice, ...]]
+    ) -> None:
+        window, self.plans = geometry.window, plans
+        self.groups, self.taps = geometry.groups, window.taps
+        self.outputs = geometry.out_channels // geometry.groups
+        self.channels = geometry.in_channels // geometry.groups
+        self.rows, size = plans[0].rows, plans[0].size
+        every = np.arange(window.taps).reshape(window.kernel)
+        slack = np.zeros(window.taps + _BLOCK, np.int64)
+        # For each tap its plan, where it begins in a panel, and how far apart kernels are there.
+        self.plan_of, self.begins, self.steps = slack - 1, slack.copy(), slack.copy()
+        for number, chosen in enumerate(every[t].ravel() for t in taps):
+            self.plan_of[chosen] = number
+            self.begins[chosen] = np.arange(chosen.size) * self.rows * size
+            self.steps[chosen] = chosen.size * self.rows * size
+        self.panels = np.array([plan.panel for plan in plans], np.int64)
+        self.native = kernel_packer(self.rows, plans[0].dtype)
+
+    def __call__(
+        self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool
+    ) -> list[Packed]:
+        """Return the packed weights of each plan."""
+        make = workspace.Workspace if keep else workspace.take
+        spaces = [make(plan.packed_nbytes) for plan in self.plans]
+        unused = workspace.take(self.rows * weight.itemsize + 64)
+        tasks = self.groups * self.plans[0].blocks
+        workers = threads.worker_count(tasks, work=weight.size, parallel=parallel)
+        row = self.taps * weight.itemsize
+        threads.run(
+            _sweep, workers, workers, tasks, self.plans[0].blocks, self.rows, self.outputs,
+            self.channels, self.taps, row, address(weight), self.plan_of, self.begins, self.steps,
+            self.panels, np.array([space.address for space in spaces], np.int64), unused.address,
+            self.native, threads.tables(workers, len(self.begins)),
+        )  # fmt: skip
+        workspace.give_back(unused)
+        return [
+            plan.packed(space, weight, bias, keep=keep)
+            for plan, space in zip(self.plans, spaces, strict=True)
+        ]
+
+
+@kernel
+def _sweep(
+    workers: int, tasks: int, blocks: int, rows: int, outputs: int, channels: int, taps: int,
+    row: int, weight: int, plan_of: Place, begins: Place, steps: Place, panels: Place,
+    spaces: Place, unused: int, packer: int, tables: Place,
+) -> None:  # fmt: skip
+    """Pack block by block of the small convolutions' output channels."""
+    for index in numba.prange(workers):
+        worker: Any = np.int64(index)
+        targets = tables[worker]
+        for task in range(worker * tasks // workers, (worker + 1) * tasks // workers):
+            group, block = task // blocks, task % blocks
+            for tap in range(taps):
+                plan = plan_of[tap]
+                if plan < 0:  # no result has to do with this tap
+                    targets[tap] = unused
+                else:
+                    targets[tap] = spaces[plan] + task * panels[plan] + begins[tap]
+            first = group * outputs * channels + block * rows
+            call(
+                packer,
+                (
+                    outputs, taps, min(rows, channels - block * rows), weight + first * row, row,
+                    channels * row, targets.ctypes.data, steps.ctypes.data,
+                ),
+            )  # fmt: skip
+
+
+@kernel
+def _transpose(
+    tasks: int, groups: int, order: Place, weight: int, tap: int, group: int, row: int, to: int,
+    to_tap: int, to_group: int, to_row: int, rows: int, columns: int, transposer: int,
+) -> None:  # fmt: skip
+    """Transpose the matrix of each tap and group; distances in bytes."""
+    for index in numba.prange(tasks):
+        task: Any = np.int64(index)
+        t, g = task // groups, task % groups
+        source = weight + order[t] * tap + g * group
+        target = to + t * to_tap + g * to_group
+        call(transposer, (rows, rows, columns, source, row, target, to_row))
+
+
+@kernel
+def _flip(
+    weight: Array, result: Array, groups: int, outputs: int, channels: int, taps: int, order: Place
+) -> None:
+    """Exchange the channels of ``(groups, outputs, channels, taps)``, with taps in an order."""
+    count = order.size
+    blocks = (channels + _BLOCK - 1) // _BLOCK
+    for index in numba.prange(groups * blocks):
+        task: Any = np.int64(index)
+        group = task // blocks
+        c0 = task % blocks * _BLOCK
+        c1 = min(c0 + _BLOCK, channels)
+        for o in range(outputs):
+            first = (group * outputs + o) * channels * taps
+            for c in range(c0, c1):
+                to = ((group * channels + c) * outputs + o) * count
+                for t in range(count):
+                    result[to + t] = weight[first + c * taps + order[t]]

@@ -1,0 +1,72 @@
+"""How kernels find their way: windows, patches and axes as jitted scalar functions.
+
+In a patch the order is channel, tap (`channel_major`) or tap, channel.
+"""
+
+from typing import NamedTuple
+
+from numbaconv.kernels.jit import device
+from numbaconv.problem import formulas
+from numbaconv.problem.arrays import Place
+from numbaconv.problem.geometry import Axes
+
+source_index = device(formulas.source_index)
+first_inside = device(formulas.first_inside)
+end_inside = device(formulas.end_inside)
+first_reaching = device(formulas.first_reaching)
+end_reaching = device(formulas.end_reaching)
+reached_from = device(formulas.reached_from)
+reaching_tap = device(formulas.reaching_tap)
+
+
+class WindowAxes(NamedTuple):
+    """A window inside a kernel, always of three spatial axes."""
+
+    size: Axes
+    kernel: Axes
+    output: Axes
+    stride: Axes
+    dilation: Axes
+    low: Axes
+    mode: int
+
+
+@device
+def unpack_window(packed: Place) -> WindowAxes:
+    """Return the fields of `Window.packed`."""
+    return WindowAxes(
+        (packed[0], packed[1], packed[2]),
+        (packed[3], packed[4], packed[5]),
+        (packed[6], packed[7], packed[8]),
+        (packed[9], packed[10], packed[11]),
+        (packed[12], packed[13], packed[14]),
+        (packed[15], packed[16], packed[17]),
+        packed[18],
+    )
+
+
+@device
+def patch_index(c: int, tap: int, channels: int, taps: int, channel_major: bool) -> int:
+    """Return where channel `c` at kernel position `tap` stands in a patch."""
+    return c * taps + tap if channel_major else tap * channels + c
+
+
+@device
+def split_index(k: int, channels: int, taps: int, channel_major: bool) -> tuple[int, int]:
+    """Return (channel, tap) of patch element `k`: the inverse of `patch_index`."""
+    if channel_major:
+        return k // taps, k % taps
+    return k % channels, k // channels
+
+
+@device
+def split_axes(i: int, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Return the three indices of flat index `i` in an array of this shape."""
+    rest = i // shape[2]
+    return rest // shape[1], rest % shape[1], i % shape[2]
+
+
+@device
+def spatial_strides(place: Place) -> tuple[int, int, int]:
+    """Return the strides of the three spatial axes from a `Flat.place`."""
+    return place[3], place[4], place[5]

@@ -1,0 +1,91 @@
+"""Sums of many terms: parts of a few thousand, added with compensation.
+
+One running float32 sum of ones stops at 2**24, and its error grows with the number of its terms. No
+sum here runs over more than `LONGEST` terms: longer ones are cut into parts whose sums are added by
+D. Knuth's two-sum ("The Art of Computer Programming" 2, section 4.2.2, theorem B), which keeps what
+rounding takes away, so that the parts add no error of their own. For integers, which wrap, the same
+arithmetic adds exactly.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from numbaconv.kernels.jit import device
+from numbaconv.problem.arrays import Array
+
+#: Terms that are summed one after another; of more, parts of at most `PART`.
+LONGEST = 4096
+PART = 2048
+#: Addends of col2im, which may be sums themselves, that are added one after another.
+SHORT_SUM = 1024
+# Terms of a part that NumPy sums.
+_FEW = 256
+
+
+@device
+def fold_part(part: Array, high: Array, low: Array, fresh: bool) -> None:
+    """Add a part to compensated sums, or where they are `fresh` begin them."""
+    if fresh:
+        for i in range(part.size):
+            high[i] = part[i]
+            low[i] = 0
+    else:
+        for i in range(part.size):
+            total = high[i] + part[i]
+            taken = total - high[i]
+            low[i] += (high[i] - (total - taken)) + (part[i] - taken)
+            high[i] = total
+
+
+@device
+def whole_sums(high: Array, low: Array, out: Array) -> None:
+    """Write the values of compensated sums; infinities have no rounding errors."""
+    for i in range(out.size):
+        lost = low[i]
+        if lost == lost:
+            out[i] = high[i] + lost
+        else:
+            out[i] = high[i]
+
+
+class Total:
+    """A compensated sum of arrays of one shape.
+
+    Parameters
+    ----------
+    first : ndarray
+        The first of them, which is kept.
+    """
+
+    def __init__(self, first: Array) -> None:
+        self.high, self.low = first, np.zeros_like(first)
+
+    def add(self, part: Array) -> None:
+        """Add one more."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            total = self.high + part
+            taken = total - self.high
+            self.low += (self.high - (total - taken)) + (part - taken)
+            self.high = total
+
+    @property
+    def value(self) -> Array:
+        """The sum."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            return np.where(self.low == self.low, self.high + self.low, self.high)
+
+
+def sum_rows(matrix: Array) -> Array:
+    """Return the sums over the first axis, in parts and parts of parts, all in the matrix's dtype.
+
+    NumPy adds along any axis but the last one term after another.
+    """
+    while len(matrix) > 1:
+        whole = len(matrix) // _FEW * _FEW
+        parts = matrix[:whole].reshape(-1, _FEW, *matrix.shape[1:]).sum(axis=1, dtype=matrix.dtype)
+        if whole < len(matrix):
+            rest: Any = matrix[whole:].sum(axis=0, dtype=matrix.dtype, keepdims=True)
+            parts = np.concatenate([parts, rest])
+        matrix = parts
+    return matrix[0] if len(matrix) else np.zeros(matrix.shape[1:], matrix.dtype)

@@ -1,0 +1,268 @@
+"""Runs the forward passes: maxima with and without indices, and means."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from numbaconv.kernels import launches, recording, threads
+from numbaconv.kernels.jit import native_available
+from numbaconv.native import isa
+from numbaconv.native.pool import (
+    LONG_MEAN,
+    MAXIMUM,
+    MAXIMUM_AND_INDEX,
+    MEAN,
+    SHORT_SUM,
+    reducer,
+)
+from numbaconv.pooling import loops
+from numbaconv.problem.arrays import Array, address, is_direct
+from numbaconv.problem.geometry import three_axes
+from numbaconv.problem.pool_geometry import PoolGeometry
+from numbaconv.running import call
+
+# Elements that are reduced in about the time of a multiplication of a convolution.
+_WORK = 2
+# Bytes of the planes whose lines are reduced one after the other.
+_BLOCK_BYTES = 1 << 17
+# Taps of a task: small enough for launches of a bounded length, where they are many.
+TASK_TAPS = 1 << 24
+# Outputs of a line where one table of counts serves all lines.
+MOST_PIECE = 1 << 14
+
+
+class Plan:
+    """Everything that follows from geometry and dtype.
+
+    Parameters
+    ----------
+    geometry : PoolGeometry
+        The problem.
+    dtype : dtype
+        Of the computation.
+    kind : int
+        What to compute, of `numbaconv.native.pool`.
+    include_pad : bool
+        Whether a mean counts padded taps.
+    divisor : int or None
+        What a mean is divided by instead.
+    """
+
+    def __init__(
+        self, geometry: PoolGeometry, dtype: np.dtype[Any], kind: int, include_pad: bool,
+        divisor: int | None,
+    ) -> None:  # fmt: skip
+        require_machine_code()
+        window = geometry.window
+        self.output_shape = geometry.output_shape
+        # One result a plane: channels are taken as the last axis, whose neighbours are far apart.
+        self.turned = not geometry.channels_last and window.positions == 1
+        if self.turned:
+            geometry = replace(geometry, channels_last=True)
+        self.geometry, self.dtype, self.kind = geometry, dtype, kind
+        unsigned = dtype.kind == "u"
+        signed = np.dtype(dtype.str.replace("u", "i")) if unsigned else dtype
+        if kind == MEAN and window.taps > SHORT_SUM:
+            kind = LONG_MEAN
+        stride, width = three_axes(window.stride, 1)[2], three_axes(window.output, 1)[2]
+        step = 1 if geometry.channels_last else stride if stride <= 2 else 0
+        if self.turned:
+            step = 0
+        length = geometry.channels if geometry.channels_last else width
+        self.native = reducer(
+            kind, step, signed, unsigned=unsigned, length=length,
+            columns=not geometry.channels_last, deep=window.ndim == 3,
+            tall=three_axes(window.kernel, 1)[1], wide=three_axes(window.kernel, 1)[2],
+        )  # fmt: skip
+        depths, rows, columns = geometry.counts(include_pad)
+        if divisor is not None:
+            depths, rows, columns = (np.ones_like(a) for a in (depths, rows, columns))
+            depths *= divisor
+        slack = isa.host().lanes(signed)
+        # Of a row whose outputs have as many taps each, a piece stands for all.
+        self.uniform = geometry.channels_last or bool(np.all(columns == columns[0]))
+        held = min(length, MOST_PIECE) if self.uniform and not geometry.channels_last else length
+        self.counts = np.ones(held + slack, signed)
+        if not geometry.channels_last and kind in (MEAN, LONG_MEAN):
+            self.counts[:held] = columns[:held] if len(columns) > 1 else columns[0]
+        self.axis_counts = depths, rows, columns
+        self.window = window.packed
+        self.scratch = threads.Scratch(1)
+        self.shapes: dict[Any, Array] = {}
+        self.work = geometry.channels * window.positions * window.taps // _WORK
+
+    def run(self, x: Array, out: Array, indices: Array | None, parallel: bool) -> None:
+        """Reduce a batched array, whose last axis is contiguous, to contiguous ones."""
+        if self.turned:
+            x = np.moveaxis(x, 1, -1)
+        images = len(x)
+        lines = images * self.geometry.channels * self.geometry.window.positions
+        workers = threads.worker_count(lines, work=images * self.work, parallel=parallel)
+        key = x.strides, images, workers
+        shape = self.shapes.get(key)
+        if shape is None:
+            if len(self.shapes) > 16:
+                self.shapes.clear()
+            shape = self.shapes[key] = self._shape(x, workers)
+        scratch = self.scratch.take(workers)
+        tasks, taps = self._tasks(shape), lines * self.geometry.window.taps
+        for begin, end in launches.ranges(tasks, taps, launches.MOST_TAPS):
+            threads.run(
+                loops.reduce, workers, workers, begin, end, address(x), address(out),
+                0 if indices is None else address(indices), self.native, *scratch, shape,
+                self.window, address(self.counts), *self.axis_counts,
+            )  # fmt: skip
+        self.scratch.give_back(scratch)
+        if recording.active:
+            recording.keep(constants=(self.counts,))
+
+    def _shape(self, x: Array, workers: int) -> Array:
+        """Return the packed `driver.Shape` for an input of these strides."""
+        geometry, images = self.geometry, len(x)
+        batch, *rest = x.strides
+        if geometry.channels_last:
+            *spatial, channel = rest
+        else:
+            channel, *spatial = rest
+        steps = list(three_axes(tuple(spatial), 0))
+        if not geometry.channels_last and x.shape[-1] == 1:
+            steps[2] = x.itemsize
+        planes, groups, group_step, step = geometry.channels, images, batch, channel
+        if geometry.channels_last:
+            planes, groups, group_step, step = images, 1, 0, batch
+        elif images == 1 or geometry.channels == 1 or batch == channel * geometry.channels:
+            step = batch if geometry.channels == 1 else channel
+            planes, groups, group_step = images * geometry.channels, 1, 0
+        # Blocks of planes whose inputs stay in the cache, several for each worker.
+        nbytes = max(1, math.prod(geometry.window.size) * x.itemsize)
+        nbytes *= geometry.channels if geometry.channels_last else 1
+        block = max(1, min(_BLOCK_BYTES // nbytes, -(-planes * groups // (4 * workers))))
+        *rows, width = three_axes(geometry.window.output, 1)
+        piece, parts = cut_lines(
+            planes, block, groups, math.prod(rows), width, geometry.window.taps, workers,
+            whole=geometry.channels_last, across=geometry.channels,
+            most=MOST_PIECE if self.uniform else width,
+        )  # fmt: skip
+        shape = loops.Shape(
+            x.itemsize, geometry.channels, int(geometry.channels_last), planes, groups, block,
+            parts, piece, int(self.uniform), group_step, step,
+            channel if self.turned else x.itemsize, *steps,
+        )  # fmt: skip
+        return np.array(shape, np.int64)
+
+    @staticmethod
+    def _tasks(shape: Array) -> int:
+        s = loops.Shape(*(int(v) for v in shape))
+        return s.groups * -(-s.planes // s.block) * s.parts
+
+
+def cut_lines(
+    planes: int,
+    block: int,
+    groups: int,
+    rows: int,
+    width: int,
+    taps: int,
+    workers: int,
+    *,
+    whole: bool,
+    across: int,
+    most: int,
+) -> tuple[int, int]:
+    """Return (outputs of a line, parts of the lines): enough tasks, none of which takes long.
+
+    Lines are of `width` outputs in each of the `rows` of a plane, cut into `most` outputs at most;
+    where they are `whole`, they are outputs of `across` channels, and are not cut.
+    """
+    piece = 1 if whole else min(width, most, max(64, TASK_TAPS // taps))
+    lines = rows * -(-width // piece)
+    parts = min(lines, 4 * workers) if -(-planes // block) * groups < 4 * workers else 1
+    outputs = block * rows * width * (across if whole else 1)
+    return piece, min(lines, max(parts, outputs * taps // TASK_TAPS))
+
+
+def maximum_plan(geometry: PoolGeometry, dtype: np.dtype[Any], *, indices: bool) -> Plan:
+    """Return the plan of a maximum over an array of this dtype."""
+    work = dtype.newbyteorder("=")
+    if work == np.float16:
+        work = np.dtype(np.float32)
+    return Plan(geometry, work, MAXIMUM_AND_INDEX if indices else MAXIMUM, True, None)
+
+
+def mean_plan(
+    geometry: PoolGeometry, dtype: np.dtype[Any], include_pad: bool, divisor: int | None
+) -> Plan:
+    """Return the plan of a mean over an array of this dtype; that of complex ones is of a part."""
+    work = dtype.newbyteorder("=")
+    if dtype.kind == "c":
+        work = np.dtype(f"f{dtype.itemsize // 2}")
+    elif dtype.kind in "iu":
+        work = np.dtype(np.uint64 if work == np.uint64 else np.int64)
+    elif work == np.float16:
+        work = np.dtype(np.float32)
+    return Plan(geometry, work, MEAN, include_pad, divisor)
+
+
+def maximum(
+    plan: Plan, x: Array, out: Any, parallel: bool, *, indices: bool
+) -> tuple[Array, Array | None]:
+    """Return the maxima and, if wanted, where they are."""
+    shape = plan.output_shape
+    result, target = call.targets(out, shape, x.dtype.newbyteorder("="), (x,))
+    places = np.empty(shape, np.int64) if indices else None
+    if target.size:
+        _run(plan, x, target, places, parallel)
+    if target is not result:
+        result[...] = target
+    return (result if out is None else out), places
+
+
+def mean(plan: Plan, x: Array, out: Any, parallel: bool) -> Array:
+    """Return the means; integers are summed in 64 bits and truncated."""
+    dtype = x.dtype.newbyteorder("=")
+    result, target = call.targets(out, plan.output_shape, dtype, (x,))
+    if target.size and dtype.kind == "c":
+        _run(plan, x.real, target.real, None, parallel)
+        _run(plan, x.imag, target.imag, None, parallel)
+    elif target.size:
+        _run(plan, x, target, None, parallel)
+    if target is not result:
+        result[...] = target
+    return result if out is None else out
+
+
+def require_machine_code() -> None:
+    """Raise RuntimeError where pools, which have no other form, cannot run."""
+    reason = native_available()
+    if reason is not None:
+        raise RuntimeError(f"pools cannot run: {reason}")
+
+
+def _run(
+    this: Plan, x: Array, out: Array, indices: Array | None, parallel: bool
+) -> None:  # fmt: skip
+    """Reduce all images at once, or one by one through suitable copies."""
+    if not this.geometry.batched:
+        x, out = x[None], out[None]
+        indices = None if indices is None else indices[None]
+    rows = is_direct(x, this.dtype) and (
+        x.strides[-1] == x.itemsize or x.shape[-1] == 1
+    )  # fmt: skip
+    if rows and is_direct(out, this.dtype) and out.flags.c_contiguous:
+        this.run(x, out, indices, parallel)
+        if recording.active:
+            recording.approve()
+        return
+    for n in range(len(x)):
+        source, target = x[n : n + 1], out[n : n + 1]
+        if not rows:
+            source = np.array(source, this.dtype, order="C")
+        places = None if indices is None else indices[n : n + 1]
+        if is_direct(target, this.dtype) and target.flags.c_contiguous:
+            this.run(source, target, places, parallel)
+        else:
+            fresh = np.empty(target.shape, this.dtype)
+            this.run(source, fresh, places, parallel)
+            target[...] = fresh

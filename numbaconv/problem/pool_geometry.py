@@ -1,0 +1,133 @@
+"""The windows of a pool: sizes with and without ceil_mode, and what a mean is divided by."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from numbaconv.problem import arguments
+from numbaconv.problem.formulas import dilated_size, output_size, transposed_size
+from numbaconv.problem.geometry import Ints, Window, join_shape, split_shape
+
+
+@dataclass(frozen=True)
+class PoolGeometry:
+    """A pooling problem, without its arrays.
+
+    Parameters
+    ----------
+    batch, channels : int
+        Sizes.
+    window : Window
+        The spatial axes; its high padding ends with the last window, which `ceil_mode` may put
+        beyond the caller's padding.
+    high : tuple of int
+        The caller's high padding.
+    channels_last, batched : bool
+        The layout, and whether the caller's arrays have a batch axis.
+    """
+
+    batch: int
+    channels: int
+    window: Window
+    high: Ints
+    channels_last: bool
+    batched: bool
+
+    @classmethod
+    def parse(
+        cls,
+        ndim: int,
+        x_shape: Ints,
+        kernel_size: Any,
+        stride: Any,
+        padding: Any,
+        dilation: Any,
+        ceil_mode: Any,
+        layout: Any,
+        name: str = "x",
+    ) -> "PoolGeometry":
+        """Check a caller's arguments and return the problem they describe."""
+        last = arguments.choice(layout, "layout", arguments.LAYOUTS) == "channels_last"
+        batched, batch, channels, size = split_shape(x_shape, ndim, last, name)
+        kernel, strides = pool_axes(ndim, kernel_size, stride)
+        dilations = arguments.per_axis(dilation, "dilation", ndim)
+        ceil = arguments.flag(ceil_mode, "ceil_mode")
+        pairs = arguments.padding_pairs(padding, size, kernel, strides, dilations)
+        exact = []
+        for axis in range(ndim):
+            n, (low, high), k = size[axis], pairs[axis], kernel[axis]
+            s, d = strides[axis], dilations[axis]
+            if max(low, high) >= dilated_size(k, d):
+                raise ValueError(
+                    f"padding must be smaller than the dilated kernel: along spatial axis {axis} "
+                    f"got ({low}, {high}) for a kernel_size of {k} with dilation {d}"
+                )
+            # Rounding up is a window more where positions are left.
+            count = output_size(n, low, high + (s - 1 if ceil else 0), k, s, d)
+            if ceil and (count - 1) * s >= n + low:
+                count -= 1
+            if count < 1 or n < 1:
+                raise ValueError(
+                    f"kernel_size does not fit {name}: along spatial axis {axis} a kernel of {k} "
+                    f"with dilation {d} spans {dilated_size(k, d)}, but {name} has {n} and padding "
+                    f"({low}, {high})"
+                )
+            exact.append((low, transposed_size(count, low, 0, k, s, d, 0) - n))
+        window = Window(size, kernel, strides, dilations, tuple(exact))
+        return cls(batch, channels, window, tuple(high for _, high in pairs), last, batched)
+
+    @property
+    def input_shape(self) -> Ints:
+        """The shape of the caller's input."""
+        return join_shape(
+            self.batched, self.batch, self.channels, self.window.size, self.channels_last
+        )
+
+    @property
+    def output_shape(self) -> Ints:
+        """The shape of the caller's result."""
+        return join_shape(
+            self.batched, self.batch, self.channels, self.window.output, self.channels_last
+        )
+
+    def counts(self, include_pad: bool) -> tuple[npt.NDArray[np.int64], ...]:
+        """Return for three axes how many taps of each window count, at least 1.
+
+        With `include_pad` those of the padded input, else those of the input. Of an axis all of
+        whose windows have as many, it is one number.
+        """
+        window = self.window
+        found = [np.ones(1, np.int64)] * (3 - window.ndim)
+        for axis in range(window.ndim):
+            outputs = np.array([0, window.output[axis] - 1])
+            ends = self._counted(axis, outputs, include_pad)
+            # Windows at the ends have the least.
+            if window.output[axis] > 1 and not np.all(ends == window.kernel[axis]):
+                ends = self._counted(axis, np.arange(window.output[axis]), include_pad)
+                found.append(ends)
+            else:
+                found.append(ends[:1])
+        return tuple(found)
+
+    def _counted(
+        self, axis: int, outputs: npt.NDArray[np.int64], include_pad: bool
+    ) -> npt.NDArray[np.int64]:
+        """Return how many taps of some outputs' windows count, along one axis."""
+        window = self.window
+        low, k, d = window.padding[axis][0], window.kernel[axis], window.dilation[axis]
+        start = outputs * window.stride[axis] - low
+        begin, end = 0, window.size[axis]
+        if include_pad:
+            begin, end = -low, end + self.high[axis]
+        # The taps before `begin`, and those before `end`, rounded up.
+        before, until = (np.clip(-((start - edge) // d), 0, k) for edge in (begin, end))
+        counts: npt.NDArray[np.int64] = np.maximum(until - before, 1).astype(np.int64)
+        return counts
+
+
+def pool_axes(ndim: int, kernel_size: Any, stride: Any) -> tuple[Ints, Ints]:
+    """Return a pool's kernel and stride, which is the kernel where none is given."""
+    kernel = arguments.per_axis(kernel_size, "kernel_size", ndim)
+    return kernel, kernel if stride is None else arguments.per_axis(stride, "stride", ndim)

@@ -1,0 +1,440 @@
+"""The reference route: a column matrix, tile by tile, times the kernel matrix, through np.dot.
+
+A tile is some output positions of one image and group. Its column matrix is built in a workspace
+that stays in the L2 cache, and is multiplied there by one thread, so that neither the whole column
+matrix nor a BLAS with threads of its own ever exists. Long patches and many output channels are
+blocked too, which bounds the workspace. All block sizes depend on one image's geometry and on the
+dtype only, so that no result depends on the batch or on the number of threads.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+
+from numbaconv.kernels import threads
+from numbaconv.kernels.indexing import spatial_strides, split_axes, split_index, unpack_window
+from numbaconv.kernels.jit import device, kernel
+from numbaconv.kernels.long_sums import LONGEST, fold_part, whole_sums
+from numbaconv.kernels.runs import add_run, copy_run
+from numbaconv.problem.arrays import Array, Place, flatten, spatial_walk, writeable
+from numbaconv.problem.geometry import Axes, ConvGeometry
+from numbaconv.reference import blas, pointwise
+from numbaconv.reference.gather import gather_position, gather_tap
+from numbaconv.reference.problem import Problem
+from numbaconv.reference.product import multiply
+from numbaconv.running.packed import Packed
+
+# Bytes of one block of the column matrix, and of one block of its product. Measured on cores with
+# 2 MiB of L2 (benchmarks/tiles.py): half of that for the columns costs long patches up to a third.
+_COLUMN_BYTES = 1 << 21
+_PRODUCT_BYTES = 1 << 19
+# Positions a tile where patches are short, and where they are long.
+_MOST_POSITIONS = 512
+_LEAST_POSITIONS = 96
+# Elements of a patch in one GEMM.
+_LONGEST_BLOCK = 2304
+# Channels of a group from which on channels-last patches are rows.
+_LEAST_CHANNEL_RUN = 8
+# Output channels a task where the tiles are too few to share among threads.
+_SHARED_OUTPUTS = 64
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """How a problem is cut: positions, patch elements and output channels of one GEMM.
+
+    Where patches are `long`, the products of their parts are added with compensation.
+    """
+
+    positions: int
+    elements: int
+    outputs: int
+    long: bool
+
+    @classmethod
+    def of(cls, geometry: ConvGeometry, dtype: np.dtype[Any]) -> "Blocks":
+        """Return the cut for a problem, from one image's geometry and the dtype."""
+        total = geometry.window.positions
+        elements = even_block(geometry.patch_size, _LONGEST_BLOCK)
+        fitting = _COLUMN_BYTES // (elements * dtype.itemsize)
+        positions = even_block(total, max(_LEAST_POSITIONS, min(_MOST_POSITIONS, fitting)))
+        most = _PRODUCT_BYTES // (positions * dtype.itemsize)
+        if total <= 4 * positions and geometry.groups == 1:
+            most = min(most, _SHARED_OUTPUTS)
+        outputs = even_block(geometry.out_channels // geometry.groups, most)
+        return cls(positions, elements, outputs, geometry.patch_size > LONGEST)
+
+    @property
+    def workspace(self) -> int:
+        """The elements of a block of columns, of its product, and of the sums of long ones."""
+        return self.positions * (self.elements + self.outputs * (3 if self.long else 1))
+
+
+def even_block(total: int, most: int) -> int:
+    """Return the block size, at most `most`, that cuts `total` into the fewest, even blocks."""
+    blocks = -(-total // max(1, most))
+    return -(-total // max(1, blocks))
+
+
+def refusal(geometry: ConvGeometry, dtype: np.dtype[Any]) -> str | None:
+    """Return why this route cannot run the problem: it always can."""
+    return None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A problem of the reference route: there is little to know ahead.
+
+    Parameters
+    ----------
+    geometry : ConvGeometry
+        The problem.
+    dtype : dtype
+        Of all arrays.
+    """
+
+    geometry: ConvGeometry
+    dtype: np.dtype[Any]
+
+    replayable = False
+
+    @property
+    def pack_key(self) -> tuple[()]:
+        """Nothing: weights stay as they are."""
+        return ()
+
+    def pack(self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool) -> Packed:
+        """Return the weights as they are."""
+        return Packed(weight, bias)
+
+    def run(self, x: Array, packed: Packed, out: Array, parallel: bool) -> None:
+        """Write the convolution to `out`; arrays of any strides will do."""
+        problem = Problem(self.geometry, x, packed.weight, packed.bias, out)
+        with blas.single_threaded():
+            if pointwise.fits(self.geometry):
+                pointwise.run(problem, parallel)
+            else:
+                _run_tiles(problem, parallel)
+
+    def workspace_nbytes(self, images: int, workers: int) -> int:
+        """Return the memory that `run` allocates."""
+        if pointwise.fits(self.geometry):
+            return 0
+        blocks = Blocks.of(self.geometry, self.dtype)
+        return workers * blocks.workspace * self.dtype.itemsize
+
+
+def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan:
+    """Return the plan of a problem."""
+    return Plan(geometry, dtype)
+
+
+def _run_tiles(problem: Problem, parallel: bool) -> None:
+    geometry = problem.geometry
+    blocks = Blocks.of(geometry, problem.dtype)
+    groups = geometry.groups
+    outputs = geometry.out_channels // groups
+    tiles = problem.images * groups * -(-geometry.window.positions // blocks.positions)
+    tasks = tiles * -(-outputs // blocks.outputs)
+    workers = threads.worker_count(tasks, work=problem.products, parallel=parallel)
+    x = flatten(problem.x, channels_last=geometry.channels_last)
+    out = flatten(problem.out, channels_last=geometry.channels_last)
+    as_rows = _positions_are_rows(geometry)
+    threads.run(
+        _positions_by_outputs if as_rows else _outputs_by_positions,
+        workers,
+        workers,
+        x.data,
+        x.place,
+        geometry.window.packed,
+        np.array([problem.images, geometry.in_channels // groups, groups, outputs], np.int64),
+        np.array([blocks.positions, blocks.elements, blocks.outputs, blocks.long], np.int64),
+        _packed_weight(problem, blocks, as_columns=as_rows),
+        problem.bias_or_neutral,
+        np.empty((workers, blocks.workspace), problem.dtype),
+        out.data,
+        out.place,
+        spatial_walk(problem.out, channels_last=geometry.channels_last),
+    )
+
+
+def _positions_are_rows(geometry: ConvGeometry) -> bool:
+    """Return whether patches are rows: channels last, where runs of channels are long enough.
+
+    Below that, patches are gathered as columns from the same memory (measured by
+    benchmarks/tiles.py: 3 channels, 7x7, twice as fast; one channel a group 4 to 8 times).
+    """
+    return geometry.channels_last and geometry.in_channels // geometry.groups >= _LEAST_CHANNEL_RUN
+
+
+def _packed_weight(problem: Problem, blocks: Blocks, *, as_columns: bool) -> Array:
+    """Return the kernel matrix with each block of it contiguous, as one flat array.
+
+    Where kernels are rows a block is (all outputs, some elements); as columns it is (some elements,
+    some outputs). A kernel matrix that is one such block already is taken as it is.
+    """
+    if as_columns:
+        matrix, outputs_step = problem.kernels_as_columns, blocks.outputs
+        one_block = matrix.shape[1:] == (blocks.elements, blocks.outputs)
+    else:
+        matrix = problem.kernels_as_rows
+        outputs_step, one_block = matrix.shape[1], matrix.shape[2] == blocks.elements
+    if one_block and matrix.flags.c_contiguous:
+        return writeable(matrix.reshape(-1))
+    packed = np.empty(matrix.size, matrix.dtype)
+    done = 0
+    for group in matrix.swapaxes(1, 2) if as_columns else matrix:
+        for o in range(0, group.shape[0], outputs_step):
+            for k in range(0, group.shape[1], blocks.elements):
+                block = group[o : o + outputs_step, k : k + blocks.elements]
+                if as_columns:
+                    block = block.T
+                packed[done : done + block.size].reshape(block.shape)[...] = block
+                done += block.size
+    return packed
+
+
+@kernel
+def _outputs_by_positions(
+    workers: int,
+    x: Array,
+    x_place: Place,
+    packed: Place,
+    sizes: Place,
+    blocks: Place,
+    weight: Array,
+    bias: Array,
+    workspace: Array,
+    out: Array,
+    out_place: Place,
+    walk: Place,
+) -> None:
+    positions = packed[6] * packed[7] * packed[8]
+    tiles = sizes[0] * sizes[2] * ((positions + blocks[0] - 1) // blocks[0])
+    cuts = (sizes[3] + blocks[2] - 1) // blocks[2]
+    for index in numba.prange(workers):
+        worker: Any = np.int64(index)
+        task = worker * tiles * cuts // workers
+        end = (worker + 1) * tiles * cuts // workers
+        while task < end:
+            cut = task % cuts
+            cut_end = min(cuts, cut + end - task)
+            _columns_tile(
+                task // cuts, cut, cut_end, x, x_place, packed, sizes, blocks, weight, bias,
+                workspace[worker], out, out_place, walk,
+            )  # fmt: skip
+            task += cut_end - cut
+
+
+@device
+def _columns_tile(
+    tile: int,
+    cut: int,
+    cut_end: int,
+    x: Array,
+    x_place: Place,
+    packed: Place,
+    sizes: Place,
+    blocks: Place,
+    weight: Array,
+    bias: Array,
+    workspace: Array,
+    out: Array,
+    out_place: Place,
+    walk: Place,
+) -> None:
+    """Multiply (outputs, elements) by (elements, positions) for some output blocks of a tile."""
+    window = unpack_window(packed)
+    channels, groups, outputs = sizes[1], sizes[2], sizes[3]
+    taps = window.kernel[0] * window.kernel[1] * window.kernel[2]
+    image, group, l0, l1 = _locate(tile, window.output, groups, blocks[0])
+    length = channels * taps
+    source = x_place[0] + image * x_place[1] + group * channels * x_place[2]
+    target = out_place[0] + image * out_place[1] + group * outputs * out_place[2]
+    n = l1 - l0
+    # The parts of long sums are formed for one block of outputs at a time.
+    step = 1 if blocks[3] else cut_end - cut
+    for c0 in range(cut, cut_end, step):
+        for k0 in range(0, length, blocks[1]):
+            k1 = min(k0 + blocks[1], length)
+            for k in range(k0, k1):
+                c, tap = split_index(k, channels, taps, True)
+                gather_tap(
+                    x, source + c * x_place[2], spatial_strides(x_place), window, tap, l0, l1,
+                    workspace, (k - k0) * n, 1,
+                )  # fmt: skip
+            columns = workspace[: (k1 - k0) * n].reshape(k1 - k0, n)
+            for o0 in range(c0 * blocks[2], min((c0 + step) * blocks[2], outputs), blocks[2]):
+                m = min(blocks[2], outputs - o0)
+                first = group * outputs * length + outputs * k0 + o0 * (k1 - k0)
+                rows = weight[first : first + m * (k1 - k0)].reshape(m, k1 - k0)
+                product = workspace[(k1 - k0) * n : (k1 - k0 + m) * n]
+                multiply(rows, columns, product.reshape(m, n))
+                if blocks[3] and not _sum_parts(product, workspace, blocks, k0, k1 == length):
+                    continue
+                for o in range(m):
+                    offset = bias[group * outputs + o0 + o]
+                    start = target + (o0 + o) * out_place[2]
+                    row = product[o * n : (o + 1) * n]
+                    _store_row(row, offset, k0 > 0 and not blocks[3], l0, out, start, walk)
+
+
+@device
+def _sum_parts(product: Array, workspace: Array, blocks: Place, k0: int, last: bool) -> bool:
+    """Add a part of long sums to those so far; of the last, make the product the whole."""
+    begin = blocks[0] * (blocks[1] + blocks[2])
+    size = blocks[0] * blocks[2]
+    high = workspace[begin : begin + product.size]
+    low = workspace[begin + size : begin + size + product.size]
+    fold_part(product, high, low, k0 == 0)
+    if last:
+        whole_sums(high, low, product)
+    return last
+
+
+@device
+def _store_row(
+    product: Array, offset: Any, accumulate: bool, l0: int, out: Array, start: int, walk: Place
+) -> None:
+    """Write or add one channel's products at output positions from `l0` on."""
+    shape = (walk[0], walk[1], walk[2])
+    d, h, w = split_axes(l0, shape)
+    done = 0
+    while done < product.size:
+        n = min(product.size - done, shape[2] - w)
+        first = start + d * walk[3] + h * walk[4] + w * walk[5]
+        row = product[done : done + n]
+        if not accumulate:
+            for j in range(n):
+                row[j] += offset
+        _store_run(row, accumulate, out, first, walk[5])
+        done += n
+        w = 0
+        h += 1
+        if h == shape[1]:
+            h = 0
+            d += 1
+
+
+@device
+def _store_run(row: Array, accumulate: bool, out: Array, first: int, step: int) -> None:
+    """Write or add a row at `step`."""
+    if accumulate:
+        add_run(row, 0, 1, out, first, step, row.size)
+    else:
+        copy_run(row, 0, 1, out, first, step, row.size)
+
+
+@kernel
+def _positions_by_outputs(
+    workers: int,
+    x: Array,
+    x_place: Place,
+    packed: Place,
+    sizes: Place,
+    blocks: Place,
+    weight: Array,
+    bias: Array,
+    workspace: Array,
+    out: Array,
+    out_place: Place,
+    walk: Place,
+) -> None:
+    positions = packed[6] * packed[7] * packed[8]
+    tiles = sizes[0] * sizes[2] * ((positions + blocks[0] - 1) // blocks[0])
+    cuts = (sizes[3] + blocks[2] - 1) // blocks[2]
+    for index in numba.prange(workers):
+        worker: Any = np.int64(index)
+        task = worker * tiles * cuts // workers
+        end = (worker + 1) * tiles * cuts // workers
+        while task < end:
+            cut = task % cuts
+            cut_end = min(cuts, cut + end - task)
+            _rows_tile(
+                task // cuts, cut, cut_end, x, x_place, packed, sizes, blocks, weight, bias,
+                workspace[worker], out, out_place, walk,
+            )  # fmt: skip
+            task += cut_end - cut
+
+
+@device
+def _rows_tile(
+    tile: int,
+    cut: int,
+    cut_end: int,
+    x: Array,
+    x_place: Place,
+    packed: Place,
+    sizes: Place,
+    blocks: Place,
+    weight: Array,
+    bias: Array,
+    workspace: Array,
+    out: Array,
+    out_place: Place,
+    walk: Place,
+) -> None:
+    """Multiply (positions, elements) by (elements, outputs) for some output blocks of a tile."""
+    window = unpack_window(packed)
+    channels, groups, outputs = sizes[1], sizes[2], sizes[3]
+    length = channels * window.kernel[0] * window.kernel[1] * window.kernel[2]
+    image, group, l0, l1 = _locate(tile, window.output, groups, blocks[0])
+    source = x_place[0] + image * x_place[1] + group * channels * x_place[2]
+    target = out_place[0] + image * out_place[1] + group * outputs * out_place[2]
+    n = l1 - l0
+    step = 1 if blocks[3] else cut_end - cut
+    for c0 in range(cut, cut_end, step):
+        for k0 in range(0, length, blocks[1]):
+            k1 = min(k0 + blocks[1], length)
+            for position in range(l0, l1):
+                gather_position(
+                    x, source, x_place[2], spatial_strides(x_place), window, position, channels,
+                    k0, k1, workspace, (position - l0) * (k1 - k0),
+                )  # fmt: skip
+            rows = workspace[: n * (k1 - k0)].reshape(n, k1 - k0)
+            for o0 in range(c0 * blocks[2], min((c0 + step) * blocks[2], outputs), blocks[2]):
+                m = min(blocks[2], outputs - o0)
+                first = group * outputs * length + o0 * length + m * k0
+                matrix = weight[first : first + m * (k1 - k0)].reshape(k1 - k0, m)
+                product = workspace[n * (k1 - k0) : n * (k1 - k0 + m)]
+                multiply(rows, matrix, product.reshape(n, m))
+                if blocks[3] and not _sum_parts(product, workspace, blocks, k0, k1 == length):
+                    continue
+                _store_positions(
+                    product.reshape(n, m), bias, group * outputs + o0, k0 > 0 and not blocks[3],
+                    l0, out, target + o0 * out_place[2], out_place[2], walk,
+                )  # fmt: skip
+
+
+@device
+def _store_positions(
+    product: Array,
+    bias: Array,
+    first_output: int,
+    accumulate: bool,
+    l0: int,
+    out: Array,
+    start: int,
+    step: int,
+    walk: Place,
+) -> None:
+    """Write or add all products of output positions from `l0` on."""
+    for i in range(product.shape[0]):
+        d, h, w = split_axes(l0 + i, (walk[0], walk[1], walk[2]))
+        first = start + d * walk[3] + h * walk[4] + w * walk[5]
+        row = product[i]
+        if not accumulate:
+            for o in range(row.size):
+                row[o] += bias[first_output + o]
+        _store_run(row, accumulate, out, first, step)
+
+
+@device
+def _locate(tile: int, output: Axes, groups: int, block: int) -> tuple[int, int, int, int]:
+    """Return (image, group, first position, end position) of a tile."""
+    positions = output[0] * output[1] * output[2]
+    tiles = (positions + block - 1) // block
+    l0 = tile % tiles * block
+    return tile // tiles // groups, tile // tiles % groups, l0, min(l0 + block, positions)

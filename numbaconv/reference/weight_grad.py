@@ -1,0 +1,205 @@
+"""The reference route of the weight gradient: output gradients times the transposed column matrix.
+
+A tile is some output positions of one image. For each, a task gathers part of the column matrix in
+a workspace and multiplies the same positions of the output's gradient by it, as one GEMM with one
+thread. Tiles are dealt out to *slots*, each with sums of its own, which are added up in the end in
+the order of the slots: neither depends on the number of threads.
+
+K. Chellapilla, S. Puri, P. Simard, "High Performance Convolutional Neural Networks for Document
+Processing", IWFHR 2006, section 3.2, trains with the same three products.
+"""
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from numbaconv.kernels import threads
+from numbaconv.kernels.indexing import spatial_strides, split_axes, unpack_window
+from numbaconv.kernels.jit import device, kernel
+from numbaconv.kernels.runs import copy_run
+from numbaconv.kernels.slots import Slots
+from numbaconv.problem.arrays import Array, Place, flatten, spatial_walk
+from numbaconv.problem.geometry import ConvGeometry
+from numbaconv.reference import blas
+from numbaconv.reference.forward import even_block
+from numbaconv.reference.gather import gather_tap
+from numbaconv.reference.product import multiply
+
+# Positions of a tile, and the most patch elements and output channels of one product.
+_POSITIONS = 512
+_MOST_ELEMENTS = 512
+_MOST_OUTPUTS = 256
+# Sums that are kept at most, and their bytes.
+_MOST_SLOTS = 8
+_SLOT_BYTES = 1 << 23
+# Tiles of a slot that are added one after another.
+_MOST_TILES = 1024
+# Positions of images that are converted at once, where arrays must be.
+_CONVERTED = 1 << 15
+
+
+class Plan:
+    """A problem of the reference route.
+
+    Parameters
+    ----------
+    geometry : ConvGeometry
+        The convolution.
+    dtype : dtype
+        Of all arrays.
+    """
+
+    def __init__(self, geometry: ConvGeometry, dtype: np.dtype[Any]) -> None:
+        self.geometry, self.dtype = geometry, dtype
+        self.positions = even_block(geometry.window.positions, _POSITIONS)
+        self.elements = even_block(geometry.patch_size, _MOST_ELEMENTS)
+        self.outputs = even_block(geometry.out_channels // geometry.groups, _MOST_OUTPUTS)
+        self.tiles = -(-geometry.window.positions // self.positions)
+        self.images_at_once = max(1, _CONVERTED // geometry.window.positions)
+        shape = geometry.out_channels, geometry.patch_size
+        fitting = _SLOT_BYTES // (shape[0] * shape[1] * dtype.itemsize)
+        self.slots = max(1, min(_MOST_SLOTS, fitting))
+        images = max(1, _MOST_TILES * self.slots // self.tiles)
+        self.images_a_sum = -(-images // self.images_at_once) * self.images_at_once
+
+    def readable(self, array: Array) -> bool:
+        """Return whether an array of the right dtype is read where it is: any is."""
+        return True
+
+    def start(self, images: int) -> Slots:
+        """Return sums of nothing, ``(slots, O, K)``, for so many images in all."""
+        shape = self.geometry.out_channels, self.geometry.patch_size
+        slots = min(self.slots, images * self.tiles)
+        return Slots(np.zeros((slots, *shape), self.dtype))
+
+    def add(self, sums: Slots, x: Array, grad: Array, first: int, parallel: bool) -> None:
+        """Add what some images come to, of which the first is number `first`."""
+        geometry = self.geometry
+        groups = geometry.groups
+        outputs = geometry.out_channels // groups
+        cuts = -(-outputs // self.outputs), -(-geometry.patch_size // self.elements)
+        tasks = len(sums) * groups * cuts[0] * cuts[1]
+        work = len(x) * geometry.window.positions * geometry.out_channels * geometry.patch_size
+        workers = threads.worker_count(tasks, work=work, parallel=parallel)
+        source = flatten(x, channels_last=geometry.channels_last)
+        other = flatten(grad, channels_last=geometry.channels_last)
+        workspace = self.positions * (self.elements + self.outputs) + self.elements * self.outputs
+        with blas.single_threaded():
+            threads.run(
+                _add_products, workers, workers, tasks, source.data, source.place,
+                geometry.window.packed, other.data, other.place,
+                spatial_walk(grad, channels_last=geometry.channels_last),
+                np.array(
+                    [first, len(x), geometry.in_channels // groups, groups, outputs, self.positions,
+                     self.elements, self.outputs, *cuts], np.int64,
+                ),
+                np.empty((workers, workspace), self.dtype), sums.values,
+            )  # fmt: skip
+
+    def drain(self, sums: Slots) -> None:
+        """Set aside what the sums have come to, and let them begin at zero."""
+        sums.drain()
+
+    def finish(self, sums: Slots, out: Array, parallel: bool) -> None:
+        """Write the gradient to `out`, in the caller's layout."""
+        total = sums.total()
+        geometry = self.geometry
+        in_group = geometry.in_channels // geometry.groups
+        total = total.reshape(geometry.out_channels, in_group, *geometry.window.kernel)
+        out[...] = np.moveaxis(total, (0, 1), (-1, -2)) if geometry.channels_last else total
+
+
+@kernel
+def _add_products(
+    workers: int,
+    tasks: int,
+    x: Array,
+    x_place: Place,
+    packed: Place,
+    grad: Array,
+    grad_place: Place,
+    walk: Place,
+    sizes: Place,
+    workspace: Array,
+    sums: Array,
+) -> None:
+    for index in numba.prange(workers):
+        worker: Any = np.int64(index)
+        for task in range(worker * tasks // workers, (worker + 1) * tasks // workers):
+            _add_slot(
+                task, x, x_place, packed, grad, grad_place, walk, sizes, workspace[worker], sums
+            )
+
+
+@device
+def _add_slot(
+    task: int,
+    x: Array,
+    x_place: Place,
+    packed: Place,
+    grad: Array,
+    grad_place: Place,
+    walk: Place,
+    sizes: Place,
+    workspace: Array,
+    sums: Array,
+) -> None:
+    """Add to one slot the products of some outputs and patch elements, tile by tile."""
+    window = unpack_window(packed)
+    first, images, channels, groups, outputs = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]
+    taps = window.kernel[0] * window.kernel[1] * window.kernel[2]
+    positions = window.output[0] * window.output[1] * window.output[2]
+    k_cut, rest = task % sizes[9], task // sizes[9]
+    o_cut, rest = rest % sizes[8], rest // sizes[8]
+    group, slot = rest % groups, rest // groups
+    k0, o0 = k_cut * sizes[6], o_cut * sizes[7]
+    k1, o1 = min(k0 + sizes[6], channels * taps), min(o0 + sizes[7], outputs)
+    tiles = (positions + sizes[5] - 1) // sizes[5]
+    slots = sums.shape[0]
+    begin = first * tiles
+    for tile in range(begin + (slot - begin) % slots, (first + images) * tiles, slots):
+        image = tile // tiles - first
+        l0 = tile % tiles * sizes[5]
+        n = min(sizes[5], positions - l0)
+        source = x_place[0] + image * x_place[1] + group * channels * x_place[2]
+        for k in range(k0, k1):
+            gather_tap(
+                x, source + k // taps * x_place[2], spatial_strides(x_place), window, k % taps, l0,
+                l0 + n, workspace, (k - k0) * n, 1,
+            )  # fmt: skip
+        at = (k1 - k0) * n
+        other = grad_place[0] + image * grad_place[1] + group * outputs * grad_place[2]
+        for o in range(o0, o1):
+            _copy_positions(
+                grad, other + o * grad_place[2], walk, l0, n, workspace, at + (o - o0) * n
+            )
+        columns = workspace[:at].reshape(k1 - k0, n)
+        rows = workspace[at : at + (o1 - o0) * n].reshape(o1 - o0, n)
+        at += (o1 - o0) * n
+        product = workspace[at : at + (o1 - o0) * (k1 - k0)].reshape(o1 - o0, k1 - k0)
+        multiply(rows, columns.T, product)
+        for o in range(o1 - o0):
+            total = sums[slot, group * outputs + o0 + o, k0:k1]
+            row = product[o]
+            for k in range(row.size):
+                total[k] += row[k]
+
+
+@device
+def _copy_positions(
+    source: Array, start: int, walk: Place, l0: int, n: int, target: Array, first: int
+) -> None:
+    """Copy one channel's output positions from `l0` on."""
+    d, h, w = split_axes(l0, (walk[0], walk[1], walk[2]))
+    done = 0
+    while done < n:
+        run = min(n - done, walk[2] - w)
+        at = start + d * walk[3] + h * walk[4] + w * walk[5]
+        copy_run(source, at, walk[5], target, first + done, 1, run)
+        done += run
+        w = 0
+        h += 1
+        if h == walk[1]:
+            h = 0
+            d += 1

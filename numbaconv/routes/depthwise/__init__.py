@@ -1,0 +1,1 @@
+"""Depthwise convolution, and images of few channels: the plan and the loops."""

@@ -1,0 +1,1 @@
+"""Direct convolution, an implicit im2col: the plan, how a problem is cut, and the loops."""

@@ -1,0 +1,320 @@
+"""The loops of Winograd convolution, in addresses and bytes."""
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from numbaconv.kernels.jit import device, kernel
+from numbaconv.native.link import call, fetch_add, load_float
+from numbaconv.problem.arrays import Place
+from numbaconv.routes.winograd.stages import (
+    Shape,
+    find_rows,
+    multiply,
+    tiles_of,
+    transform,
+    unpack,
+)
+
+#: Below this, and 24 bits above the smallest number, transforms may round more than Winograd does.
+TINY = np.float32(2.0**-100)
+
+
+@kernel
+def convolve(
+    workers: int,
+    images: int,
+    x: int,
+    weight: int,
+    bias: int,
+    out: int,
+    memory: int,
+    shared: int,
+    counter: Place,
+    packed: Place,
+    natives: Place,
+    offsets: Place,
+    tables: Place,
+    runs: Place,
+) -> None:
+    """Convolve, all stages fused; ``counter[1]`` becomes 1 if an image must go another way.
+
+    So it must if a result is not finite, and if the image's or the kernels' largest number is so
+    small that the transforms would round it.
+    """
+    counter[0] = 0
+    s = unpack(packed)
+    counter[1] = _has_tiny(s, images, x, weight)
+    panels = (images * s.down * s.across + s.panel - 1) // s.panel
+    blocks = (panels + s.block - 1) // s.block
+    for index in numba.prange(workers):
+        worker: Any = np.int64(index)
+        _fused(
+            worker, blocks, images, x, weight, bias, out, memory, counter, packed, natives,
+            offsets, tables[worker], runs[worker],
+        )  # fmt: skip
+
+
+@kernel
+def convolve_shared(
+    workers: int,
+    images: int,
+    x: int,
+    weight: int,
+    bias: int,
+    out: int,
+    memory: int,
+    shared: int,
+    counter: Place,
+    packed: Place,
+    natives: Place,
+    offsets: Place,
+    tables: Place,
+    runs: Place,
+) -> None:
+    """Do the same with transformed tiles that all workers share, for few tiles."""
+    counter[0] = 0
+    s = unpack(packed)
+    counter[1] = _has_tiny(s, images, x, weight)
+    panels = (images * s.down * s.across + s.panel - 1) // s.panel
+    blocks = (panels + s.block - 1) // s.block
+    for first in range(0, blocks, s.group):
+        count = min(s.group, blocks - first)
+        counter[0] = 0
+        for index in numba.prange(workers):
+            worker: Any = np.int64(index)
+            _transform_shared(
+                worker, first, count, images, x, memory, shared, counter, packed, natives,
+                tables[worker], runs[worker],
+            )  # fmt: skip
+        counter[0] = 0
+        for index in numba.prange(workers):
+            worker = np.int64(index)
+            _multiply_shared(
+                worker, first, count, images, weight, bias, out, memory, shared, counter, packed,
+                natives, offsets, tables[worker], runs[worker],
+            )  # fmt: skip
+
+
+@device
+def _has_tiny(s: Shape, images: int, x: int, weight: int) -> int:
+    """Return 1 if an image, or the kernels, hold nothing but tiny numbers; usually a glance."""
+    row = s.width * 4
+    for image in range(images):
+        largest = np.float32(0.0)
+        for c in range(s.channels):
+            for h in range(s.height):
+                start = x + image * s.x_image + c * s.x_channel + h * s.x_row
+                largest = _largest(start, row, largest)
+                if largest >= TINY:
+                    break
+            if largest >= TINY:
+                break
+        if np.float32(0.0) < largest < TINY:
+            return 1
+    # Transformed kernels, whose lines are followed by gaps.
+    largest = np.float32(0.0)
+    for block in range(s.out_blocks):
+        for element in range(s.n_tall * s.n_wide):
+            start = weight + block * s.weight_block + element * s.weight_xi
+            largest = _largest(start, s.channels * s.tile_rows * 4, largest)
+            if largest >= TINY:
+                return 0
+    return int(largest > np.float32(0.0))
+
+
+@device
+def _largest(start: int, nbytes: int, least: Any) -> Any:
+    """Return the largest magnitude of float32s, of which one was `least`, or one not tiny."""
+    found = np.float32(least)
+    for at in range(start, start + nbytes, 4):
+        value = abs(load_float(at))
+        if value > found:
+            found = value
+            if found >= TINY:
+                return found
+    return found
+
+
+@device
+def _fused(
+    worker: int,
+    blocks: int,
+    images: int,
+    x: int,
+    weight: int,
+    bias: int,
+    out: int,
+    memory: int,
+    counter: Place,
+    packed: Place,
+    natives: Place,
+    offsets: Place,
+    tables: Place,
+    runs: Place,
+) -> None:
+    """Take blocks one by one through all stages."""
+    s = unpack(packed)
+    own = memory + worker * s.worker_bytes
+    share = (s.out_blocks + s.cuts - 1) // s.cuts
+    loaded = -1
+    first: Any = np.int64(0)  # a literal 0 would be compiled for itself
+    while True:
+        task = fetch_add(counter.ctypes.data)
+        if task >= blocks * s.cuts:
+            break
+        block = task // s.cuts
+        cut = task % s.cuts
+        if block != loaded:
+            t0, t1 = tiles_of(s, block, images)
+            count = find_rows(s, t0, t1, tables, runs)
+            transform(s, x, first, s.channels, t1 - t0, own + s.tiles_offset, own, natives, tables,
+                       runs, count)  # fmt: skip
+            loaded = block
+        multiply(
+            s, weight, bias, out, own + s.tiles_offset, own, cut * share,
+            min(cut * share + share, s.out_blocks), t0, t1, counter, natives, offsets, tables,
+            runs, count,
+        )  # fmt: skip
+
+
+@device
+def _transform_shared(
+    worker: int,
+    first: int,
+    count: int,
+    images: int,
+    x: int,
+    memory: int,
+    shared: int,
+    counter: Place,
+    packed: Place,
+    natives: Place,
+    tables: Place,
+    runs: Place,
+) -> None:
+    """Transform the input of a group of blocks into memory that all workers share."""
+    s = unpack(packed)
+    own = memory + worker * s.worker_bytes
+    share = (s.channels + s.channel_cuts - 1) // s.channel_cuts
+    while True:
+        task = fetch_add(counter.ctypes.data)
+        if task >= count * s.channel_cuts:
+            break
+        block = task // s.channel_cuts
+        c0 = task % s.channel_cuts * share
+        t0, t1 = tiles_of(s, first + block, images)
+        found = find_rows(s, t0, t1, tables, runs)
+        transform(
+            s, x, c0, min(c0 + share, s.channels), t1 - t0,
+            shared + block * s.block * s.panel_bytes, own, natives, tables, runs, found,
+        )  # fmt: skip
+
+
+@device
+def _multiply_shared(
+    worker: int,
+    first: int,
+    count: int,
+    images: int,
+    weight: int,
+    bias: int,
+    out: int,
+    memory: int,
+    shared: int,
+    counter: Place,
+    packed: Place,
+    natives: Place,
+    offsets: Place,
+    tables: Place,
+    runs: Place,
+) -> None:
+    """Multiply a group of blocks with shares of the output channels."""
+    s = unpack(packed)
+    own = memory + worker * s.worker_bytes
+    share = (s.out_blocks + s.cuts - 1) // s.cuts
+    while True:
+        task = fetch_add(counter.ctypes.data)
+        if task >= count * s.cuts:
+            break
+        cut = task // count
+        block = task % count
+        t0, t1 = tiles_of(s, first + block, images)
+        found = find_rows(s, t0, t1, tables, runs)
+        multiply(
+            s, weight, bias, out, shared + block * s.block * s.panel_bytes, own, cut * share,
+            min(cut * share + share, s.out_blocks), t0, t1, counter, natives, offsets, tables,
+            runs, found,
+        )  # fmt: skip
+
+
+@kernel
+def pack(
+    workers: int,
+    weight: int,
+    to: int,
+    memory: int,
+    space: int,
+    blocks: int,
+    rows: int,
+    outputs: int,
+    channels: int,
+    taps: int,
+    weight_block: int,
+    weight_xi: int,
+    transposer: int,
+    transformer: int,
+) -> None:
+    """Transform ``(outputs, channels * taps)`` weights, block by block."""
+    for index in numba.prange(workers):
+        worker: Any = np.int64(index)
+        panel = memory + worker * space
+        for block in range(worker * blocks // workers, (worker + 1) * blocks // workers):
+            valid = min(rows, outputs - block * rows)
+            call(
+                transposer,
+                (
+                    valid, rows, channels * taps, weight + block * rows * channels * taps * 4,
+                    channels * taps * 4, panel, rows * 4,
+                ),
+            )  # fmt: skip
+            call(transformer, (panel, channels, rows, to + block * weight_block, weight_xi))
+
+
+@kernel
+def pack_flipped(
+    workers: int,
+    weight: int,
+    to: int,
+    memory: int,
+    space: int,
+    blocks: int,
+    rows: int,
+    outputs: int,
+    channels: int,
+    taps: int,
+    weight_block: int,
+    weight_xi: int,
+    packer: int,
+    transformer: int,
+    tables: Place,
+) -> None:
+    """Transform ``(channels, outputs * taps)`` weights, taps flipped, block by block."""
+    for index in numba.prange(workers):
+        worker: Any = np.int64(index)
+        panel = memory + worker * space
+        targets, steps = tables[worker, 0], tables[worker, 1]
+        for tap in range(taps):
+            targets[tap] = panel + (taps - 1 - tap) * rows * 4
+            steps[tap] = taps * rows * 4
+        for block in range(worker * blocks // workers, (worker + 1) * blocks // workers):
+            first = block * rows
+            call(
+                packer,
+                (
+                    channels, taps, min(rows, outputs - first), weight + first * taps * 4,
+                    taps * 4, outputs * taps * 4, targets.ctypes.data, steps.ctypes.data,
+                ),
+            )  # fmt: skip
+            call(transformer, (panel, channels, rows, to + block * weight_block, weight_xi))

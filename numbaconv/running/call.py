@@ -1,0 +1,395 @@
+"""From checked arguments to a result: resolving a signature once, and running it many times."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+
+from numbaconv import routes
+from numbaconv.kernels import held, recording
+from numbaconv.problem import arguments
+from numbaconv.problem.arrays import Array, is_direct, overlaps_itself, writeable
+from numbaconv.problem.geometry import ConvGeometry, Ints
+from numbaconv.running import costs
+from numbaconv.running.packed import Packed
+
+T = TypeVar("T")
+
+# Multiplications and additions of one launch, in float32.
+_MOST_FLOPS = 40_000_000_000
+_NUMPY_MODES = {
+    "reflect": "reflect", "replicate": "edge", "circular": "wrap", "symmetric": "symmetric",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A signature (shapes, dtypes and all other arguments) and how it is computed.
+
+    Parameters
+    ----------
+    geometry : ConvGeometry
+        The caller's problem.
+    dtype, work : dtype
+        Of the result, and of the computation.
+    algorithm : str
+        The chosen one.
+    costs : dict of str to float
+        The estimated cycles of all that could run.
+    plan : Plan
+        The chosen algorithm's plan, of zero padding unless it is the reference's.
+    shape : tuple of int
+        Of the result.
+    empty : bool
+        Whether no products are summed: the result has no elements, or nothing but the bias.
+    reads : {"any", "rows", "contiguous"}
+        What inputs the plan takes: of any strides, of contiguous rows, or contiguous.
+    pads : bool
+        Whether the plan takes an input that holds its padding already.
+    writes_any : bool
+        Whether the plan writes to outputs of any strides.
+    """
+
+    geometry: ConvGeometry
+    dtype: np.dtype[Any]
+    work: np.dtype[Any]
+    algorithm: str
+    costs: dict[str, float]
+    plan: routes.Plan
+    shape: Ints
+    empty: bool
+    reads: Literal["any", "rows", "contiguous"] = "any"
+    pads: bool = False
+    writes_any: bool = False
+
+
+def resolve(
+    ndim: int,
+    x_shape: Ints,
+    x_dtype: np.dtype[Any],
+    weight_shape: Ints,
+    weight_dtype: np.dtype[Any],
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: Any,
+    padding_mode: Any,
+    layout: Any,
+    dtype: Any,
+    algorithm: Any,
+    prepared: bool,
+    names: tuple[str, str] = ("x", "weight"),
+) -> Call:
+    """Check a signature and choose its algorithm; signatures of plain values are remembered.
+
+    Errors call the arguments that say the shapes by their `names`.
+    """
+    signature = (
+        ndim, x_shape, x_dtype, weight_shape, weight_dtype, stride, padding, dilation, groups,
+        padding_mode, layout, dtype, algorithm, prepared, names,
+    )  # fmt: skip
+    return remembered(_resolve, signature, stride, padding, dilation, groups)
+
+
+def remembered(resolve: Callable[..., T], signature: tuple[Any, ...], *values: Any) -> T:
+    """Return ``resolve(*signature)``, from memory if its `values` are ints, strings and tuples."""
+    # 1.0 and True equal 1, but must be refused: only exact ints and strings are looked up.
+    for value in values:
+        if type(value) is not int and type(value) is not str and not _is_plain(value):
+            return resolve(*signature)
+    key = (resolve, signature)
+    try:
+        found: T | None = held.find(key)
+    except TypeError:  # what cannot be hashed is an error, or a dtype spelled as a list
+        return resolve(*signature)
+    if found is None:
+        found = resolve(*signature)
+        held.keep(key, found)
+    return found
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether a value is a tuple of nothing but exact ints, or of such tuples."""
+    return type(value) is tuple and all(type(v) is int or _is_plain(v) for v in value)
+
+
+def _resolve(
+    ndim: int,
+    x_shape: Ints,
+    x_dtype: np.dtype[Any],
+    weight_shape: Ints,
+    weight_dtype: np.dtype[Any],
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: Any,
+    padding_mode: Any,
+    layout: Any,
+    dtype: Any,
+    algorithm: Any,
+    prepared: bool,
+    names: tuple[str, str],
+) -> Call:
+    geometry = ConvGeometry.parse(
+        ndim, x_shape, weight_shape, stride, padding, dilation, groups, padding_mode, layout, *names
+    )
+    result = arguments.result_dtype(dtype, x=x_dtype, weight=weight_dtype)
+    return choose(geometry, result, algorithm, prepared)
+
+
+def choose(
+    geometry: ConvGeometry,
+    result: np.dtype[Any],
+    algorithm: Any,
+    prepared: bool = False,
+    *,
+    cut: bool = True,
+) -> Call:
+    """Choose the algorithm of a problem whose result has this dtype.
+
+    A huge image is `cut` into boxes.
+    """
+    arguments.choice(algorithm, "algorithm", ("auto", "exact", *routes.NAMES))
+    work = work_dtype(result)
+    shape = geometry.output_shape
+    arguments.check_addressable(shape, result)
+    empty = 0 in shape or geometry.patch_size == 0
+    if empty:
+        _check_empty(algorithm, geometry, work)
+        chosen, estimates = "im2col", {"im2col": 0.0}
+    else:
+        chosen, estimates = costs.choose(algorithm, geometry, work, prepared=prepared)
+    inner = geometry if chosen == "im2col" else without_mode(geometry)
+    pads = inner is not geometry
+    if cut and not empty and is_huge(geometry, work):
+        pads, plan = geometry.window.padding_mode != "zeros", _in_boxes(geometry, result, chosen)
+        return Call(
+            geometry, result, work, chosen, estimates, plan, shape, empty, pads=pads,
+            writes_any=True,
+        )  # fmt: skip
+    plan = routes.load(chosen).plan(inner, work)
+    return Call(
+        geometry, result, work, chosen, estimates, plan, shape, empty,
+        reads="any" if chosen in ("im2col", "fft") else "rows", pads=pads,
+        writes_any=chosen == "im2col",
+    )  # fmt: skip
+
+
+def is_huge(geometry: ConvGeometry, work: np.dtype[Any]) -> bool:
+    """Return whether one image is too much work for a launch."""
+    return geometry.flops // max(geometry.batch, 1) > 2 * strip_flops(work)
+
+
+def _in_boxes(geometry: ConvGeometry, result: np.dtype[Any], algorithm: str) -> routes.Plan:
+    """Return the plan of an image that is computed box by box."""
+    from numbaconv.running import strips  # here: seldom needed
+
+    work = work_dtype(result)
+
+    def chosen(small: ConvGeometry) -> Call:
+        # As the whole, unless a box is too small for that.
+        try:
+            return choose(small, work, algorithm, cut=False)
+        except ValueError:
+            return choose(small, work, "exact", cut=False)
+
+    return strips.Plan(strips.forward(without_mode(geometry), strip_flops(work), chosen))
+
+
+def _check_empty(algorithm: str, geometry: ConvGeometry, work: np.dtype[Any]) -> None:
+    """Refuse what a named algorithm would refuse of the same problem with an image in it."""
+    if algorithm in routes.NAMES and geometry.out_channels and geometry.patch_size:
+        one = replace(geometry, batch=1)
+        if 0 not in one.output_shape:
+            costs.choose(algorithm, one, work, prepared=False)
+
+
+def without_mode(geometry: ConvGeometry) -> ConvGeometry:
+    """Return the problem over an input that holds its padding, unless that is of zeros."""
+    window = geometry.window
+    if window.padding_mode == "zeros":
+        return geometry
+    size = tuple(n + low + high for n, (low, high) in zip(window.size, window.padding, strict=True))
+    none = ((0, 0),) * window.ndim
+    return replace(geometry, window=replace(window, size=size, padding=none, padding_mode="zeros"))
+
+
+def check_bias(bias: Any, outputs: int, dtype: np.dtype[Any]) -> Array:
+    """Return a caller's bias in the dtype of the result."""
+    array = arguments.as_array(bias, "bias")
+    if array.shape != (outputs,):
+        raise ValueError(
+            f"bias must have shape ({outputs},), one for each output channel, got {array.shape}"
+        )
+    if not np.can_cast(array.dtype, dtype, "same_kind"):
+        raise TypeError(
+            f"bias of dtype {array.dtype} cannot be converted to {dtype}, the dtype of the result"
+        )
+    # By way of the result's dtype: a float64 bias of a float16 result is rounded to float16 first.
+    return array.astype(dtype, copy=False)
+
+
+def pack(call: Call, weight: Array, bias: Array | None, parallel: bool, *, keep: bool) -> Packed:
+    """Return weights and bias in the form of the chosen algorithm."""
+    work = call.work
+    if bias is None and weight.dtype is work and weight.flags.carray:
+        return call.plan.pack(weight, None, parallel, keep=keep)
+    if bias is not None:
+        bias = writeable(np.ascontiguousarray(bias, work))
+    if call.algorithm == "im2col":
+        weight = weight if is_direct(weight, work) else weight.astype(work)
+    else:
+        weight = np.ascontiguousarray(as_signed(weight, work), work)
+        if not weight.flags.aligned:
+            weight = weight.copy()
+    return call.plan.pack(weight, bias, parallel, keep=keep)
+
+
+def run(
+    call: Call, x: Array, packed: Packed, out: Array | None, parallel: bool, inputs: tuple[Any, ...]
+) -> Array:
+    """Return the convolution of `x`; `inputs` are all arrays that `out` might overlap."""
+    result, target = targets(out, call.shape, call.dtype, inputs)
+    if call.empty:
+        _run_empty(call, packed, target)
+    else:
+        source = x if call.geometry.batched else x[None]
+        images = target if call.geometry.batched else target[None]
+        if (
+            source.dtype is call.work
+            and source.flags.carray
+            and images.flags.carray
+            and images.dtype is call.work
+            and not call.pads
+        ):
+            whole = run_plan(call, source, packed, images, parallel)
+            if recording.active and call.plan.replayable and whole:
+                recording.approve()
+        else:
+            run_parts(call, source, packed, images, parallel)
+    if target is not result:
+        result[...] = target
+    return result if out is None else out
+
+
+def targets(
+    out: Any, shape: Ints, dtype: np.dtype[Any], inputs: tuple[Any, ...]
+) -> tuple[Array, Array]:
+    """Return the array to return, and the one to compute into: another where they would collide."""
+    if out is None:
+        result = np.empty(shape, dtype)
+        return result, result
+    result = arguments.check_out(out, shape, dtype)
+    if result.size and (
+        overlaps_itself(result) or any(np.may_share_memory(result, a) for a in inputs)
+    ):
+        return result, np.empty(shape, dtype)
+    return result, result
+
+
+def run_parts(call: Call, x: Array, packed: Packed, out: Array, parallel: bool) -> None:
+    """Run arrays of any form: all at once, or image by image through suitable copies."""
+    x, out = as_signed(x, call.work), as_signed(out, call.work)
+    for source, target in _suitable(call, x, out):
+        run_plan(call, source, packed, target, parallel)
+
+
+def run_plan(call: Call, x: Array, packed: Packed, out: Array, parallel: bool) -> bool:
+    """Run a plan, a few images at a time where they are large; return whether at once."""
+    step = images_at_once(call.geometry, call.work)
+    if len(x) <= step:
+        call.plan.run(x, packed, out, parallel)
+        return True
+    for n in range(0, len(x), step):
+        call.plan.run(x[n : n + step], packed, out[n : n + step], parallel)
+    return False
+
+
+def images_at_once(geometry: ConvGeometry, work: np.dtype[Any]) -> int:
+    """Return how many images one launch takes: Ctrl-C is not seen before it ends."""
+    image = geometry.flops // max(geometry.batch, 1)
+    return max(1, most_flops(work) // max(image, 1))
+
+
+def strip_flops(work: np.dtype[Any]) -> int:
+    """Return the most work of a box of an image, which is copied out and in: of two launches."""
+    return 2 * most_flops(work)
+
+
+def most_flops(work: np.dtype[Any]) -> int:
+    """Return the most work of one launch: some tenths of a second, a second on a slow machine."""
+    slower = work.itemsize // 4 * (4 if work.kind == "c" else 1)
+    return _MOST_FLOPS // max(slower, 1)
+
+
+def _suitable(call: Call, x: Array, out: Array) -> Iterator[tuple[Array, Array]]:
+    """Yield input and output in parts that the plan can take.
+
+    What must be converted is converted image by image, so that the extra memory does not grow with
+    the batch.
+    """
+    x_fits = not call.pads and _readable(call, x)
+    out_fits = is_direct(out, call.work) and (call.writes_any or out.flags.c_contiguous)
+    if x_fits and out_fits:
+        yield x, out
+        return
+    for n in range(len(x)):
+        source, result = x[n : n + 1], out[n : n + 1]
+        if call.pads:
+            source = pad(call.geometry, source, call.work)
+        elif not x_fits:
+            source = np.array(source, call.work, order="C")
+        target = result if out_fits else np.empty(result.shape, call.work)
+        yield source, target
+        if target is not result:
+            result[...] = target
+
+
+def _readable(call: Call, array: Array) -> bool:
+    """Return whether the plan takes an input as it is."""
+    if not is_direct(array, call.work):
+        return False
+    if call.reads == "any" or array.flags.c_contiguous:
+        return True
+    if call.reads == "contiguous":
+        return False
+    # Rows may lie anywhere, but each is contiguous; a pointwise kernel sees the image as one row.
+    inner = array[0] if call.geometry.channels_last else array[0, 0]
+    if call.geometry.window.is_pointwise and not call.geometry.channels_last:
+        return bool(inner.flags.c_contiguous)
+    return array.shape[-1] <= 1 or array.strides[-1] == array.itemsize
+
+
+def pad(geometry: ConvGeometry, image: Array, dtype: np.dtype[Any]) -> Array:
+    """Return a batch of one image with its padding."""
+    pairs = [*geometry.window.padding]
+    pairs = [(0, 0), *pairs, (0, 0)] if geometry.channels_last else [(0, 0), (0, 0), *pairs]
+    mode: Any = _NUMPY_MODES[geometry.window.padding_mode]
+    return np.ascontiguousarray(np.pad(image.astype(dtype), pairs, mode))
+
+
+def _run_empty(call: Call, packed: Packed, out: Array) -> None:
+    """Write what sums of no products come to: the bias, or zero."""
+    bias: Any = 0 if packed.bias is None else packed.bias
+    if packed.bias is not None and not call.geometry.channels_last:
+        bias = bias.reshape(-1, *(1,) * call.geometry.window.ndim)
+    out[...] = bias
+
+
+def work_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype that kernels compute a result of `dtype` in.
+
+    float16 is summed in float32. Unsigned integers share the kernels of signed ones: modulo 2**n
+    the bits of sums and products are the same.
+    """
+    if dtype == np.float16:
+        return np.dtype(np.float32)
+    # One object for each dtype: what is compared most often is compared by identity.
+    return np.dtype(f"i{dtype.itemsize}") if dtype.kind in "iu" else np.dtype(dtype.str)
+
+
+def as_signed(array: Array, work: np.dtype[Any]) -> Array:
+    """Return an unsigned array as the signed type `work` of its size: the same bits, no copy."""
+    same_bits = array.dtype.kind == "u" and work.kind == "i" and array.itemsize == work.itemsize
+    return array.view(array.dtype.str.replace("u", "i")) if same_bits else array

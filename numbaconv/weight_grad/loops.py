@@ -1,0 +1,445 @@
+"""The loops of the direct weight gradient, in addresses and bytes: one machine code for all dtypes.
+
+A *chunk* is some output positions: all of several images, or some rows of one depth of one image. A
+*slot* is a sum of its own over every so-manieth chunk. A task owns some output channels and some
+elements of the patch in one slot.
+"""
+
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+
+from numbaconv.kernels.jit import device, kernel
+from numbaconv.native.link import call, fetch_add
+from numbaconv.native.rows import NOTHING
+from numbaconv.problem.arrays import Place
+
+
+class Shape(NamedTuple):
+    """What the loops need to know, all int64; sizes in elements, strides and bytes in bytes."""
+
+    size: int  # bytes of an element
+    tile_rows: int  # output channels of a tile
+    tile_width: int  # elements of a patch (or channels) of a tile
+    outputs: int  # of a group
+    channels: int  # of a group
+    taps: int
+    groups: int
+    out_blocks: int
+    blocks: int  # of patch elements: channels by taps, or elements
+    out_cuts: int
+    cuts: int
+    slots: int
+    chunk_images: int  # images of a chunk, or 0 where it is rows of one image
+    chunk_rows: int
+    depths: int
+    rows: int
+    width: int
+    in_depth: int
+    in_height: int
+    in_width: int
+    kernel_depth: int
+    stride_depth: int
+    stride_height: int
+    stride_width: int
+    dilation_depth: int
+    low_depth: int
+    low_height: int
+    low_width: int
+    row_step: int  # input rows between those that are loaded
+    span: int  # input rows that a chunk loads, a depth
+    space_width: int  # input columns that it loads
+    patches: int  # whether patches are laid out, element by element
+    channels_last: int
+    x_image: int
+    x_channel: int
+    x_depth: int
+    x_row: int
+    x_column: int
+    g_image: int
+    g_channel: int
+    g_depth: int
+    g_row: int
+    g_column: int
+    panel: int  # bytes of a block of output gradients
+    space: int  # bytes of a block of inputs
+    space_offset: int  # where those begin in a worker's memory
+    scratch_offset: int
+    worker_bytes: int
+
+
+@device
+def _unpack(p: Place) -> Shape:
+    return Shape(
+        p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13],
+        p[14], p[15], p[16], p[17], p[18], p[19], p[20], p[21], p[22], p[23], p[24], p[25], p[26],
+        p[27], p[28], p[29], p[30], p[31], p[32], p[33], p[34], p[35], p[36], p[37], p[38], p[39],
+        p[40], p[41], p[42], p[43], p[44], p[45], p[46], p[47],
+    )  # fmt: skip
+
+
+@kernel
+def accumulate(
+    workers: int,
+    x: int,
+    grad: int,
+    sums: int,
+    zeros: int,
+    memory: int,
+    first: int,
+    images: int,
+    counter: Place,
+    packed: Place,
+    natives: Place,
+    offsets: Place,
+    starts: Place,
+    elements: Place,
+    columns: Place,
+    pixels: Place,
+    row_table: Place,
+) -> None:
+    """Run all tasks over some images, of which the first is number `first`."""
+    counter[0] = 0
+    for index in numba.prange(workers):
+        worker: Any = np.int64(index)
+        _work(
+            worker, x, grad, sums, zeros, memory, first, images, counter, packed, natives, offsets,
+            starts, elements, columns, pixels, row_table,
+        )  # fmt: skip
+
+
+@device
+def _work(
+    worker: int,
+    x: int,
+    grad: int,
+    sums: int,
+    zeros: int,
+    memory: int,
+    first: int,
+    images: int,
+    counter: Place,
+    packed: Place,
+    natives: Place,
+    offsets: Place,
+    starts: Place,
+    elements: Place,
+    columns: Place,
+    pixels: Place,
+    row_table: Place,
+) -> None:
+    s = _unpack(packed)
+    own = memory + worker * s.worker_bytes
+    tasks = s.slots * s.groups * s.out_cuts * s.cuts
+    parts = (s.rows + s.chunk_rows - 1) // s.chunk_rows
+    tile_bytes = s.tile_rows * s.tile_width * s.size
+    if s.chunk_images:
+        begin = first // s.chunk_images
+        end = (first + images + s.chunk_images - 1) // s.chunk_images
+    else:
+        begin, end = first * s.depths * parts, (first + images) * s.depths * parts
+    while True:
+        task = fetch_add(counter.ctypes.data)
+        if task >= tasks:
+            break
+        cut, rest = task % s.cuts, task // s.cuts
+        out_cut, rest = rest % s.out_cuts, rest // s.out_cuts
+        group, slot = rest % s.groups, rest // s.groups
+        o0 = out_cut * s.out_blocks // s.out_cuts
+        o1 = (out_cut + 1) * s.out_blocks // s.out_cuts
+        # Channels stay together with all their taps, unless patches are laid out.
+        unit = 1 if s.patches else s.taps
+        units = s.blocks // unit
+        b0, b1 = cut * units // s.cuts * unit, (cut + 1) * units // s.cuts * unit
+        total = sums + (slot * s.groups + group) * s.out_blocks * s.blocks * tile_bytes
+        for chunk in range(begin + (slot - begin) % s.slots, end, s.slots):
+            if s.chunk_images:
+                image, depth, row = chunk * s.chunk_images - first, 0, 0
+                count = min(s.chunk_images, images - image)
+                rows = s.rows
+            else:
+                row = chunk % parts * s.chunk_rows
+                depth = chunk // parts % s.depths
+                image = chunk // parts // s.depths - first
+                count, rows = 1, min(s.chunk_rows, s.rows - row)
+            positions = count * rows * s.width
+            _load_gradients(
+                s, grad, own, image, count, depth, row, rows, group, o0, o1, natives, pixels
+            )
+            if s.patches:
+                _load_patches(
+                    s, x, own, image, count, depth, row, rows, group, b0, b1, natives, elements,
+                    columns, row_table[worker],
+                )  # fmt: skip
+            else:
+                _load_channels(
+                    s, x, own, image, count, depth, row, rows, group, b0 // unit, b1 // unit,
+                    natives, pixels,
+                )  # fmt: skip
+            for b in range(b0, b1):
+                reads = own + s.space_offset + starts[b] - starts[b0 // unit * unit]
+                for o in range(o0, o1):
+                    call(
+                        natives[0],
+                        (
+                            positions, own + (o - o0) * s.panel, reads, offsets.ctypes.data,
+                            total + (o * s.blocks + b) * tile_bytes, s.tile_width * s.size, zeros,
+                            chunk != slot, s.tile_rows, s.tile_width,
+                        ),
+                    )  # fmt: skip
+
+
+@device
+def _load_gradients(
+    s: Shape,
+    grad: int,
+    own: int,
+    image: int,
+    images: int,
+    depth: int,
+    row: int,
+    rows: int,
+    group: int,
+    o0: int,
+    o1: int,
+    natives: Place,
+    pixels: Place,
+) -> None:
+    """Lay a chunk of the output's gradient out as panels: a block of channels each position."""
+    positions = rows * s.width
+    for o in range(o0, o1):
+        valid = min(s.tile_rows, s.outputs - o * s.tile_rows)
+        for i in range(images):
+            source = grad + (image + i) * s.g_image + depth * s.g_depth + row * s.g_row
+            source += (group * s.outputs + o * s.tile_rows) * s.g_channel
+            to = own + (o - o0) * s.panel + i * positions * s.tile_rows * s.size
+            if s.channels_last:
+                for r in range(rows):
+                    call(
+                        natives[3],
+                        (
+                            to + r * s.width * s.tile_rows * s.size, s.tile_rows * s.size,
+                            source + r * s.g_row, pixels[1:].ctypes.data, s.width, s.tile_rows, 0,
+                            valid, 0,
+                        ),
+                    )  # fmt: skip
+            elif valid == s.tile_rows:
+                call(natives[4], (positions, source, s.g_channel, to))
+            else:
+                call(
+                    natives[1],
+                    (
+                        valid, s.tile_rows, positions, source, s.g_channel, to,
+                        s.tile_rows * s.size,
+                    ),
+                )  # fmt: skip
+
+
+@device
+def _load_channels(
+    s: Shape,
+    x: int,
+    own: int,
+    image: int,
+    images: int,
+    depth: int,
+    row: int,
+    rows: int,
+    group: int,
+    c0: int,
+    c1: int,
+    natives: Place,
+    pixels: Place,
+) -> None:
+    """Lay a chunk's input out as pixels of a block of channels, with its padding."""
+    pitch = s.tile_width * s.size
+    begin = max(0, min(s.low_width, s.space_width))
+    inside = max(0, min(s.in_width, s.space_width - s.low_width))
+    needed = min(s.span, (rows - 1) * (s.stride_height // s.row_step) + s.span
+                 - (s.chunk_rows - 1) * (s.stride_height // s.row_step))  # fmt: skip
+    for c in range(c0, c1):
+        valid = min(s.tile_width, s.channels - c * s.tile_width)
+        base = own + s.space_offset + (c - c0) * s.space
+        for i in range(images):
+            source = x + (image + i) * s.x_image
+            source += (group * s.channels + c * s.tile_width) * s.x_channel
+            for a in range(s.kernel_depth):
+                d = depth * s.stride_depth + a * s.dilation_depth - s.low_depth
+                to = base + (i * s.kernel_depth + a) * s.span * s.space_width * pitch
+                h = row * s.stride_height - s.low_height
+                low = min(needed, (max(-h, 0) + s.row_step - 1) // s.row_step)
+                high = min(needed, (s.in_height - h + s.row_step - 1) // s.row_step)
+                if d < 0 or d >= s.in_depth or inside == 0:
+                    low = high = needed
+                high = max(low, high)
+                _clear_pixels(s, to, low * s.space_width, natives)
+                after = to + high * s.space_width * pitch
+                _clear_pixels(s, after, (needed - high) * s.space_width, natives)
+                at = source + d * s.x_depth + (h + low * s.row_step) * s.x_row
+                to += low * s.space_width * pitch
+                # Rows that follow each other on both sides are one long row.
+                merged = s.row_step == 1 and inside == s.in_width == s.space_width
+                count = 1 if merged else high - low
+                length = (high - low) * inside if merged else inside
+                for _ in range(count if high > low else 0):
+                    _clear_pixels(s, to, begin, natives)
+                    _load_pixels(s, at, length, valid, to + begin * pitch, natives, pixels)
+                    behind = s.space_width - begin - inside
+                    _clear_pixels(s, to + (begin + inside) * pitch, behind, natives)
+                    at += s.row_step * s.x_row
+                    to += s.space_width * pitch
+
+
+@device
+def _clear_pixels(s: Shape, to: int, count: int, natives: Place) -> None:
+    """Write zeros to all channels of `count` pixels."""
+    if count > 0:
+        call(natives[1], (0, s.tile_width, count, to, 0, to, s.tile_width * s.size))
+
+
+@device
+def _load_pixels(
+    s: Shape, source: int, count: int, valid: int, to: int, natives: Place, pixels: Place
+) -> None:
+    """Write the `valid` channels of `count` pixels, and zeros for the rest of a block."""
+    pitch = s.tile_width * s.size
+    if s.channels_last:
+        # One row of the input at most, whose pixels `pixels` knows.
+        for first in range(0, count, s.in_width):
+            n = min(s.in_width, count - first)
+            call(
+                natives[3],
+                (
+                    to + first * pitch, pitch, source + first * s.x_column, pixels.ctypes.data, n,
+                    s.tile_width, 0, valid, 0,
+                ),
+            )  # fmt: skip
+    elif valid == s.tile_width:
+        call(natives[5], (count, source, s.x_channel, to))
+    else:
+        call(natives[1], (valid, s.tile_width, count, source, s.x_channel, to, pitch))
+
+
+@device
+def _load_patches(
+    s: Shape,
+    x: int,
+    own: int,
+    image: int,
+    images: int,
+    depth: int,
+    row: int,
+    rows: int,
+    group: int,
+    b0: int,
+    b1: int,
+    natives: Place,
+    elements: Place,
+    columns: Place,
+    row_table: Place,
+) -> None:
+    """Lay a chunk's patches out, a block of elements each position: rows first, then turned."""
+    scratch = own + s.scratch_offset
+    positions = images * rows * s.width
+    total = s.channels * s.taps
+    pitch = s.width * s.size
+    for b in range(b0, b1):
+        k0 = b * s.tile_width
+        k1 = min(k0 + s.tile_width, total)
+        for k in range(k0, k1):
+            # Of each element: its channel, its tap along depth and height, its column's table.
+            c, a, t, e = elements[k, 0], elements[k, 1], elements[k, 2], elements[k, 3]
+            d = depth * s.stride_depth + a - s.low_depth
+            low, high, start = columns[e, 0], columns[e, 1], columns[e, 2]
+            for r in range(rows):
+                h = (row + r) * s.stride_height + t - s.low_height
+                inside = 0 <= d < s.in_depth and 0 <= h < s.in_height
+                row_table[r] = d * s.x_depth + h * s.x_row if inside else NOTHING
+            for i in range(images):
+                source = x + (image + i) * s.x_image + (group * s.channels + c) * s.x_channel
+                to = scratch + ((k - k0) * positions + i * rows * s.width) * s.size
+                call(
+                    natives[2],
+                    (
+                        to, pitch, source + start, row_table.ctypes.data, rows, s.width, low, high,
+                        columns[e, 3:].ctypes.data,
+                    ),
+                )  # fmt: skip
+        to = own + s.space_offset + (b - b0) * s.space
+        if k1 - k0 == s.tile_width:
+            call(natives[5], (positions, scratch, positions * s.size, to))
+        else:
+            call(
+                natives[1],
+                (
+                    k1 - k0, s.tile_width, positions, scratch, positions * s.size, to,
+                    s.tile_width * s.size,
+                ),
+            )  # fmt: skip
+
+
+@kernel
+def finish(
+    workers: int, sums: int, out: int, packed: Place, transposer: int, copier: int, rows: Place
+) -> None:
+    """Write the sums of the first slot to weights in the caller's layout."""
+    for index in numba.prange(workers):
+        worker: Any = np.int64(index)
+        _finish_share(worker, workers, sums, out, packed, transposer, copier, rows)
+
+
+@device
+def _finish_share(
+    worker: int, workers: int, sums: int, out: int, packed: Place, transposer: int, copier: int,
+    rows: Place,
+) -> None:  # fmt: skip
+    s = _unpack(packed)
+    pitch = s.tile_width * s.size
+    tile_bytes = s.tile_rows * pitch
+    length = s.channels * s.taps
+    panels = s.groups * s.out_blocks
+    for panel in range(worker * panels // workers, (worker + 1) * panels // workers):
+        group, block = panel // s.out_blocks, panel % s.out_blocks
+        first = group * s.outputs + block * s.tile_rows
+        valid = min(s.tile_rows, s.outputs - block * s.tile_rows)
+        source = sums + panel * s.blocks * tile_bytes
+        if s.channels_last:
+            step = s.groups * s.outputs * s.size
+            for b in range(s.blocks):
+                if s.patches:
+                    k, wide = b * s.tile_width, min(s.tile_width, length - b * s.tile_width)
+                else:
+                    c = b // s.taps * s.tile_width
+                    k, wide = b % s.taps * s.channels + c, min(s.tile_width, s.channels - c)
+                call(
+                    transposer,
+                    (
+                        valid, valid, wide, source + b * tile_bytes, pitch,
+                        out + k * step + first * s.size, step,
+                    ),
+                )  # fmt: skip
+            continue
+        if s.patches or s.taps == 1:
+            for b in range(s.blocks):
+                wide = min(s.tile_width, length - b * s.tile_width)
+                to = out + (first * length + b * s.tile_width) * s.size
+                call(
+                    copier,
+                    (
+                        to, length * s.size, source + b * tile_bytes, rows.ctypes.data, valid, wide,
+                        0, wide, 0,
+                    ),
+                )  # fmt: skip
+            continue
+        for o in range(valid):
+            to = out + (first + o) * length * s.size
+            for c in range(s.blocks // s.taps):
+                wide = min(s.tile_width, s.channels - c * s.tile_width)
+                call(
+                    transposer,
+                    (
+                        s.taps, s.taps, wide, source + c * s.taps * tile_bytes + o * pitch,
+                        tile_bytes, to + c * s.tile_width * s.taps * s.size, s.taps * s.size,
+                    ),
+                )  # fmt: skip

@@ -3,7 +3,7 @@
 Run as ``python -m benchmarks.calibrate``. For each layer, batch 1 and 8, weights prepared or packed
 in the call, all algorithms whose estimate is within 6 times the least take turns; the figure is the
 least time of each. Prints the estimate over the time for each algorithm (a constant of
-`numbaconv.running.costs` is off where these differ between algorithms) and the regret: the time of
+`numbaconv.routes.cycles` is off where these differ between algorithms) and the regret: the time of
 the chosen algorithm over that of the fastest. Writes ``benchmarks/results/regret.json``.
 """
 

@@ -20,7 +20,7 @@ from numbaconv.running import call
 
 def resolve(geometry: ConvGeometry, dtype: np.dtype[Any], algorithm: Any) -> call.Call:
     """Choose the algorithm of a problem whose result has this dtype."""
-    arguments.choice(algorithm, "algorithm", ("auto", "exact", *routes.NAMES))
+    arguments.choice(algorithm, "algorithm", ("auto", "exact", *routes.names()))
     work = call.work_dtype(dtype)
     shape = geometry.input_shape
     arguments.check_addressable(shape, dtype)

@@ -25,7 +25,7 @@ from numbaconv.problem.geometry import ConvGeometry, Window, three_axes
 from numbaconv.reference import adjoint
 from numbaconv.routes.direct import plan as direct
 from numbaconv.routes.winograd import plan as winograd
-from numbaconv.running import call, costs
+from numbaconv.running import call, choice
 from numbaconv.running.packed import Packed
 
 # Bytes of results that the phases make in turns.
@@ -119,11 +119,11 @@ class Plan:
             geometry.batch, geometry.out_channels, geometry.in_channels, geometry.groups, window,
             geometry.channels_last,
         )  # fmt: skip
-        chosen, estimates = costs.choose(algorithm, small, self.dtype, prepared=False)
+        chosen, estimates = choice.choose(algorithm, small, self.dtype, prepared=False)
+        route = routes.load(chosen)
         inner = call.Call(
-            small, self.dtype, self.dtype, chosen, estimates,
-            routes.load(chosen).plan(small, self.dtype), small.output_shape, False,
-            reads="any" if chosen in ("im2col", "fft") else "rows", writes_any=chosen == "im2col",
+            small, self.dtype, self.dtype, chosen, estimates, route.plan(small, self.dtype),
+            small.output_shape, False, reads=route.READS, writes_any=route.WRITES_ANY,
         )  # fmt: skip
         spread = None
         if chosen == "direct" and max(geometry.window.stride) > 1:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from numbaconv import routes
 from numbaconv.problem import arguments
 from numbaconv.problem.geometry import Ints
-from numbaconv.running import call, costs
+from numbaconv.running import call, choice
 
 IntOrAxes = int | tuple[int, ...]
 
@@ -50,7 +50,7 @@ class Plan:
     reason: str
 
     def __str__(self) -> str:
-        width = max(len(name) for name in routes.NAMES)
+        width = max(len(name) for name in routes.names())
         lines = [
             f"{self.algorithm}: {self.reason}",
             f"  result {self.output_shape}, {self.flops / 1e6:.4g} MFLOP, workspace "
@@ -167,7 +167,7 @@ algorithm, prepared
         x_shape, weight_shape, stride, padding, dilation, groups, padding_mode, layout, dtype,
         algorithm, prepared,
     )  # fmt: skip
-    return tuple(name for name in routes.NAMES if name in found.costs)
+    return tuple(name for name in routes.names() if name in found.costs)
 
 
 def _resolve(
@@ -201,7 +201,7 @@ def _other_batches(found: call.Call, request: str, prepared: bool) -> str:
         return ""
     for batch in _OTHER_BATCHES:
         geometry = dataclasses.replace(found.geometry, batch=batch)
-        other, _ = costs.choose(request, geometry, found.work, prepared=prepared)
+        other, _ = choice.choose(request, geometry, found.work, prepared=prepared)
         if other != found.algorithm:
             return f" (a batch of {batch} would take {other})"
     return ""
@@ -214,7 +214,7 @@ def _reason(found: call.Call, request: str, prepared: bool) -> str:
     others = sorted(
         cost
         for name, cost in found.costs.items()
-        if name != found.algorithm and costs.may_choose(request, name, found.work)
+        if name != found.algorithm and choice.may_choose(request, name, found.work)
     )
     weights = "with prepared weights" if prepared else "with weights packed in the call"
     if not others:
@@ -233,7 +233,7 @@ def _reason(found: call.Call, request: str, prepared: bool) -> str:
 def _faster_fft(found: call.Call, request: str) -> str:
     """Say where an FFT would cost less, which is not chosen because of how it rounds."""
     cost = found.costs.get("fft", math.inf)
-    if cost >= found.costs[found.algorithm] or costs.may_choose(request, "fft", found.work):
+    if cost >= found.costs[found.algorithm] or choice.may_choose(request, "fft", found.work):
         return ""
     return (
         f"; algorithm='fft' would be {found.costs[found.algorithm] / cost:.2g} times cheaper, but "

@@ -90,7 +90,7 @@ class _Conv:
             ndim, spatial, weight.shape, options["stride"], options["padding"], dilation, groups,
             options["padding_mode"], options["layout"],
         )  # fmt: skip
-        arguments.choice(options["algorithm"], "algorithm", ("auto", "exact", *routes.NAMES))
+        arguments.choice(options["algorithm"], "algorithm", ("auto", "exact", *routes.names()))
         if self._bias is not None and self._bias.shape != (outputs,):
             raise ValueError(
                 f"bias must have shape ({outputs},), one for each output channel, "

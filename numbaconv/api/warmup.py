@@ -80,10 +80,10 @@ def _steps(dtypes: Any, dims: Any, algorithms: Any) -> Iterator[Step]:
     kinds = [arguments.supported(dtype, "dtypes") for dtype in _sequence(dtypes, "dtypes")]
     axes = [arguments.integer(n, "dims", 1, 3) for n in _sequence(dims, "dims")]
     if algorithms is None:
-        names: Sequence[str] = routes.NAMES
+        names: Sequence[str] = routes.names()
     else:
         names = [
-            arguments.choice(name, "algorithms", routes.NAMES)
+            arguments.choice(name, "algorithms", routes.names())
             for name in _sequence(algorithms, "algorithms")
         ]
     for dtype, ndim in itertools.product(kinds, axes):

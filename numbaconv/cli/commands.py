@@ -16,7 +16,7 @@ from numbaconv.cli import warmup as warmup_command
 from numbaconv.cli.filters import FORMS, named
 from numbaconv.cli.job import Job
 from numbaconv.filtering.planes import PlaneWindow
-from numbaconv.routes import NAMES
+from numbaconv.routes import names
 
 
 class _Padding(click.ParamType):  # type: ignore[type-arg,unused-ignore]
@@ -85,7 +85,7 @@ def info() -> None:
     "--algorithm",
     "algorithms",
     multiple=True,
-    type=click.Choice(NAMES),
+    type=click.Choice(names()),
     help="Convolution by these algorithms only.  [default: everything]",
 )
 @click.option("--quiet", is_flag=True, help="No progress bar and no summary.")

@@ -15,7 +15,7 @@ from numbaconv.running.call import work_dtype
 
 def check_algorithm(algorithm: Any) -> str:
     """Return the name of an algorithm that the device has."""
-    name = arguments.choice(algorithm, "algorithm", ("auto", "exact", *routes.NAMES))
+    name = arguments.choice(algorithm, "algorithm", ("auto", "exact", *routes.names()))
     if name not in ("auto", "exact", *convolve.NAMES):
         raise ValueError(
             f"algorithm={name!r} cannot run on the device, which has "

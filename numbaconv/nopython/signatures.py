@@ -26,7 +26,7 @@ _NAMES = {
     "patches": arguments.PATCHES,
     "padding": arguments.PADDINGS,
     "padding_mode": tuple(PADDING_MODES),
-    "algorithm": ("auto", "exact", *routes.NAMES),
+    "algorithm": ("auto", "exact", *routes.names()),
 }
 _FLAGS = ("ceil_mode", "return_indices", "count_include_pad", "parallel")
 _ARRAYS = ("x", "weight", "bias", "grad_output", "indices", "cols", "out")

@@ -18,13 +18,23 @@ from numbaconv.kernels.indexing import spatial_strides, split_axes, split_index,
 from numbaconv.kernels.jit import device, kernel
 from numbaconv.kernels.long_sums import LONGEST, fold_part, whole_sums
 from numbaconv.kernels.runs import add_run, copy_run
+from numbaconv.native import isa
 from numbaconv.problem.arrays import Array, Place, flatten, spatial_walk, writeable
 from numbaconv.problem.geometry import Axes, ConvGeometry
 from numbaconv.reference import blas, pointwise
 from numbaconv.reference.gather import gather_position, gather_tap
 from numbaconv.reference.problem import Problem
 from numbaconv.reference.product import multiply
+from numbaconv.routes import cycles
 from numbaconv.running.packed import Packed
+
+#: What this route is (see `numbaconv.routes.Algorithm`).
+EXACT, READS, WRITES_ANY, OWN_PADDING = True, "any", True, True
+# Cycles of any call.
+_CALL = 200_000.0
+# Of a product, and how much dearer sums are here than in a register tile.
+_PRODUCT = 3000.0
+_REFERENCE = 2.0
 
 # Bytes of one block of the column matrix, and of one block of its product. Measured on cores with
 # 2 MiB of L2 (benchmarks/tiles.py): half of that for the columns costs long patches up to a third.
@@ -438,3 +448,13 @@ def _locate(tile: int, output: Axes, groups: int, block: int) -> tuple[int, int,
     tiles = (positions + block - 1) // block
     l0 = tile % tiles * block
     return tile // tiles // groups, tile // tiles % groups, l0, min(l0 + block, positions)
+
+
+def cost(geometry: ConvGeometry, dtype: np.dtype[Any], *, prepared: bool) -> float:
+    """Return the estimated cycles of one core; `prepared` leaves the packing of weights out."""
+    lanes = isa.host().nbytes / dtype.itemsize
+    factor = {"f": 1.0, "c": 4.0}.get(dtype.kind, 8.0)
+    columns = geometry.batch * geometry.window.positions * geometry.patch_size * geometry.groups
+    products = geometry.batch * geometry.groups * _PRODUCT
+    sums = geometry.flops / 4 / lanes * factor + columns * cycles.COPY
+    return float(_CALL + _REFERENCE * sums + products)

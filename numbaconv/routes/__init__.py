@@ -1,15 +1,15 @@
 """The routes to a convolution, one file each, with the same few functions.
 
 ``refusal(geometry, dtype)`` says why an algorithm cannot run a problem, or None. ``plan(geometry,
-dtype)`` returns its `Plan`, which packs weights and runs. Adding an algorithm means adding its
-file, its name here, and its cost to `numbaconv.running.costs`. A route is imported when it is first
-considered, so that ``import numbaconv`` stays short.
+dtype)`` returns its `Plan`, which packs weights and runs. ``cost(geometry, dtype, prepared=...)``
+is what ``"auto"`` compares. A route is imported when it is first considered, so that ``import
+numbaconv`` stays short.
 """
 
 import importlib
 import math
 from collections.abc import Hashable
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 
@@ -17,16 +17,14 @@ from numbaconv.problem.arrays import Array
 from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.running.packed import Packed
 
-#: The reference first. "auto" chooses among all, "exact" among those that sum every product.
-NAMES = ("im2col", "direct", "depthwise", "winograd", "fft")
-_MODULES = {
+#: The module of each algorithm, the reference first. A new one is a line here, and its file.
+MODULES = {
     "im2col": "numbaconv.reference.forward",
     "direct": "numbaconv.routes.direct.plan",
     "depthwise": "numbaconv.routes.depthwise.plan",
     "winograd": "numbaconv.routes.winograd.plan",
     "fft": "numbaconv.routes.fft",
 }
-EXACT = ("im2col", "direct", "depthwise")
 # Positions of a padded image that are always few.
 _MOST_PADDED = 1 << 16
 
@@ -50,7 +48,7 @@ class Plan(Protocol):
     def run(self, x: Array, packed: Packed, out: Array, parallel: bool) -> None:
         """Write the convolution of the batched array `x` to `out`.
 
-        Both are of the plan's dtype and aligned. Unless the algorithm is "im2col", `out` is
+        Both are of the plan's dtype and aligned. Unless the algorithm says otherwise, `out` is
         contiguous, so is the last axis of `x`, and the padding is of zeros.
         """
 
@@ -61,6 +59,18 @@ class Plan(Protocol):
 class Algorithm(Protocol):
     """What the module of a route offers."""
 
+    #: Whether every product is summed, so that "exact" may choose it, and "auto" in any precision.
+    EXACT: bool
+    #: What inputs its plans take: of any strides, of contiguous rows, or contiguous.
+    READS: Literal["any", "rows", "contiguous"]
+    #: Whether its plans write to outputs of any strides.
+    WRITES_ANY: bool
+    #: Whether its plans know padding modes; others read an input that holds its padding.
+    OWN_PADDING: bool
+
+    def cost(self, geometry: ConvGeometry, dtype: np.dtype[Any], *, prepared: bool) -> float:
+        """Return the estimated cycles of one core; `prepared` leaves the packing of weights out."""
+
     def refusal(self, geometry: ConvGeometry, dtype: np.dtype[Any]) -> str | None:
         """Return why this route cannot run the problem, or None."""
 
@@ -68,9 +78,14 @@ class Algorithm(Protocol):
         """Return the plan of a problem that is not refused."""
 
 
+def names() -> tuple[str, ...]:
+    """Return the names of all algorithms, the reference first."""
+    return tuple(MODULES)
+
+
 def load(name: str) -> Algorithm:
     """Return the module of an algorithm."""
-    return cast(Algorithm, importlib.import_module(_MODULES[name]))
+    return cast(Algorithm, importlib.import_module(MODULES[name]))
 
 
 def refusals(geometry: ConvGeometry, dtype: np.dtype[Any]) -> dict[str, str | None]:
@@ -83,5 +98,5 @@ def refusals(geometry: ConvGeometry, dtype: np.dtype[Any]) -> dict[str, str | No
         )
         if padded > _MOST_PADDED + 8 * (math.prod(window.size) + window.positions):
             reason = "an image with its padding would be many times larger than input and result"
-            return {name: None if name == "im2col" else reason for name in NAMES}
-    return {name: load(name).refusal(geometry, dtype) for name in NAMES}
+            return {name: None if load(name).OWN_PADDING else reason for name in MODULES}
+    return {name: load(name).refusal(geometry, dtype) for name in MODULES}

@@ -24,6 +24,11 @@ from numbaconv.problem.formulas import dilated_size
 from numbaconv.problem.geometry import ConvGeometry, Ints
 from numbaconv.running.packed import Packed
 
+#: What this route is (see `numbaconv.routes.Algorithm`).
+EXACT, READS, WRITES_ANY, OWN_PADDING = False, "any", False, False
+# Cycles of any call.
+_CALL = 300_000.0
+
 # A block is this many times as long as the kernel, where the input is.
 _BLOCK = 4
 # Elements of all spectra of the kernels: beyond, memory is the trouble.
@@ -195,3 +200,15 @@ def _fast_length(n: int) -> int:
 def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan:
     """Return the plan of a problem."""
     return Plan(geometry, dtype)
+
+
+def cost(geometry: ConvGeometry, dtype: np.dtype[Any], *, prepared: bool) -> float:
+    """Return the estimated cycles of one core; `prepared` leaves the packing of weights out."""
+    this = plan(geometry, dtype)
+    points = math.prod(this.block)
+    transform = points * math.log2(points) * 4.0
+    blocks = geometry.batch * this.blocks
+    products = points * geometry.out_channels * geometry.in_channels / geometry.groups * 2.5
+    total = blocks * ((geometry.in_channels + geometry.out_channels) * transform + products)
+    pairs = geometry.out_channels * geometry.in_channels / geometry.groups
+    return float(_CALL + (total if prepared else total + pairs * transform))

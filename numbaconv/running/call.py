@@ -11,7 +11,7 @@ from numbaconv.kernels import held, recording
 from numbaconv.problem import arguments
 from numbaconv.problem.arrays import Array, is_direct, overlaps_itself, writeable
 from numbaconv.problem.geometry import ConvGeometry, Ints
-from numbaconv.running import costs
+from numbaconv.running import choice
 from numbaconv.running.packed import Packed
 
 T = TypeVar("T")
@@ -150,7 +150,7 @@ def choose(
 
     A huge image is `cut` into boxes.
     """
-    arguments.choice(algorithm, "algorithm", ("auto", "exact", *routes.NAMES))
+    arguments.choice(algorithm, "algorithm", ("auto", "exact", *routes.names()))
     work = work_dtype(result)
     shape = geometry.output_shape
     arguments.check_addressable(shape, result)
@@ -159,8 +159,9 @@ def choose(
         _check_empty(algorithm, geometry, work)
         chosen, estimates = "im2col", {"im2col": 0.0}
     else:
-        chosen, estimates = costs.choose(algorithm, geometry, work, prepared=prepared)
-    inner = geometry if chosen == "im2col" else without_mode(geometry)
+        chosen, estimates = choice.choose(algorithm, geometry, work, prepared=prepared)
+    route = routes.load(chosen)
+    inner = geometry if route.OWN_PADDING else without_mode(geometry)
     pads = inner is not geometry
     if cut and not empty and is_huge(geometry, work):
         pads, plan = geometry.window.padding_mode != "zeros", _in_boxes(geometry, result, chosen)
@@ -168,11 +169,9 @@ def choose(
             geometry, result, work, chosen, estimates, plan, shape, empty, pads=pads,
             writes_any=True,
         )  # fmt: skip
-    plan = routes.load(chosen).plan(inner, work)
     return Call(
-        geometry, result, work, chosen, estimates, plan, shape, empty,
-        reads="any" if chosen in ("im2col", "fft") else "rows", pads=pads,
-        writes_any=chosen == "im2col",
+        geometry, result, work, chosen, estimates, route.plan(inner, work), shape, empty,
+        reads=route.READS, pads=pads, writes_any=route.WRITES_ANY,
     )  # fmt: skip
 
 
@@ -199,10 +198,10 @@ def _in_boxes(geometry: ConvGeometry, result: np.dtype[Any], algorithm: str) -> 
 
 def _check_empty(algorithm: str, geometry: ConvGeometry, work: np.dtype[Any]) -> None:
     """Refuse what a named algorithm would refuse of the same problem with an image in it."""
-    if algorithm in routes.NAMES and geometry.out_channels and geometry.patch_size:
+    if algorithm in routes.names() and geometry.out_channels and geometry.patch_size:
         one = replace(geometry, batch=1)
         if 0 not in one.output_shape:
-            costs.choose(algorithm, one, work, prepared=False)
+            choice.choose(algorithm, one, work, prepared=False)
 
 
 def without_mode(geometry: ConvGeometry) -> ConvGeometry:

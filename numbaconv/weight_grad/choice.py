@@ -39,8 +39,8 @@ def resolve(
     geometry: ConvGeometry, shape: Ints, dtype: np.dtype[Any], algorithm: Any
 ) -> Call:  # fmt: skip
     """Choose the algorithm of a problem whose result has this shape and dtype."""
-    arguments.choice(algorithm, "algorithm", ("auto", "exact", *routes.NAMES))
-    if algorithm in routes.NAMES and algorithm not in NAMES:
+    arguments.choice(algorithm, "algorithm", ("auto", "exact", *routes.names()))
+    if algorithm in routes.names() and algorithm not in NAMES:
         raise ValueError(
             f"algorithm={algorithm!r} cannot run this problem: the weight gradient has "
             f"{', '.join(map(repr, NAMES))} only"

@@ -8,6 +8,7 @@ P. Zhang, E. Lo, B. Lu, "High Performance Depthwise and Pointwise Convolutions o
 AAAI 2020, section 3, argues for sums in registers over whole rows.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,19 @@ from numbaconv.native import emit, isa
 from numbaconv.native.depthwise import MOST_UNROLLED, band, pixels, small_planes
 from numbaconv.problem.arrays import Array, address
 from numbaconv.problem.geometry import ConvGeometry, three_axes
+from numbaconv.routes import cycles
 from numbaconv.routes.depthwise import loops as driver
 from numbaconv.routes.direct import plan as direct
 from numbaconv.running.packed import Packed
+
+#: What this route is (see `numbaconv.routes.Algorithm`).
+EXACT, READS, WRITES_ANY, OWN_PADDING = True, "rows", False, False
+# Cycles of any call.
+_CALL = 8_000.0
+# Of a tap of a vector that is summed, of a plane, of a byte of its input and output.
+_SUM = 0.8
+_PLANE = 100.0
+_BYTE = 0.08
 
 #: Input channels a group up to which sums beat products of matrices.
 MOST_CHANNELS = 8
@@ -210,3 +221,21 @@ class Plan:
 def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan:
     """Return the plan of a problem."""
     return Plan(geometry, dtype)
+
+
+def cost(geometry: ConvGeometry, dtype: np.dtype[Any], *, prepared: bool) -> float:
+    """Return the estimated cycles of one core; `prepared` leaves the packing of weights out."""
+    lanes = isa.host().lanes(dtype)
+    *_, width = geometry.window.output
+    rows = geometry.batch * geometry.window.positions // max(width, 1)
+    multiply = cycles.MULTIPLY[dtype.str[1:]] / cycles.MULTIPLY["f4"]
+    if geometry.channels_last:
+        vectors = rows * width * math.ceil(geometry.out_channels / lanes)
+    else:
+        vectors = rows * math.ceil(width / lanes) * geometry.out_channels
+    sums = _SUM if geometry.window.taps <= 49 else 2 * _SUM
+    nbytes = rows * width * geometry.out_channels * dtype.itemsize
+    planes = geometry.batch * geometry.out_channels * _PLANE
+    return float(
+        _CALL + vectors * (geometry.patch_size * sums * multiply + 4) + nbytes * _BYTE + planes
+    )

@@ -1,17 +1,21 @@
 """How direct convolution cuts a problem: its register tile, chunks of positions, shares of outputs.
 
-Estimates are in multiply-adds of a vector. None of it changes a bit of the result.
+Estimates are in multiply-adds of a vector, but for `cost`. None of it changes a bit of the result.
 """
 
-from typing import Protocol
+import math
+from typing import Any, Protocol
 
 import numpy as np
 
 from numbaconv.native import isa
 from numbaconv.problem.arrays import Array
-from numbaconv.problem.geometry import ConvGeometry
+from numbaconv.problem.geometry import ConvGeometry, three_axes
+from numbaconv.routes import cycles
 from numbaconv.routes.direct import loops as driver
 
+# Cycles of any call.
+_CALL = 20_000.0
 # Bytes of a worker's copies that still leave room for weights in 2 MiB of L2.
 _SPACE_BYTES = 1 << 20
 # Elements that one thread copies in the time of one vector multiply-add of the tile.
@@ -216,3 +220,25 @@ def _vectors(plan: Tiled, rows: int, chunk: int) -> float:
     if (plan.in_place and not plan.spread) or prefers_flat(plan, rows):
         return -(-chunk // plan.lanes)
     return rows * -(-plan.output[2] // plan.lanes)
+
+
+def cost(geometry: ConvGeometry, dtype: np.dtype[Any], *, prepared: bool) -> float:
+    """Return the estimated cycles of one core; `prepared` leaves the packing of weights out."""
+    lanes = isa.host().lanes(dtype)
+    outputs = geometry.out_channels // geometry.groups
+    channels = geometry.in_channels // geometry.groups
+    rows, wide = tile_shape(outputs, lanes)
+    blocks = geometry.groups * math.ceil(outputs / rows)
+    vectors = cycles.vectors(geometry, lanes)
+    multiply = cycles.MULTIPLY[dtype.str[1:]]
+    one = rows * geometry.patch_size * multiply + cycles.TILE / wide + 4 * rows
+    total = vectors * blocks * one
+    kernel = three_axes(geometry.window.kernel, 1)
+    positions = geometry.batch * geometry.window.positions
+    if not geometry.window.is_pointwise:
+        total += positions * geometry.in_channels * kernel[0] * kernel[2] * cycles.COPY
+        total += geometry.batch * geometry.groups * (400 + 30 * channels)
+    if geometry.channels_last:
+        turned = geometry.in_channels * kernel[2] + geometry.out_channels
+        total += positions * turned * cycles.TRANSPOSE
+    return float(_CALL + (total if prepared else total + cycles.weights(geometry) * cycles.PACK))

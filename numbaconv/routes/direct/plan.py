@@ -29,7 +29,11 @@ from numbaconv.problem.formulas import end_inside, first_inside
 from numbaconv.problem.geometry import ConvGeometry, three_axes
 from numbaconv.routes.direct import cut
 from numbaconv.routes.direct import loops as driver
+from numbaconv.routes.direct.cut import cost as cost
 from numbaconv.running.packed import Packed
+
+#: What this route is (see `numbaconv.routes.Algorithm`).
+EXACT, READS, WRITES_ANY, OWN_PADDING = True, "rows", False, False
 
 # Outputs from which on an image whose channels lie pages apart is copied before it is multiplied.
 _LEAST_OUTPUTS_OF_COPY = 64

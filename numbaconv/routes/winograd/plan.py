@@ -14,6 +14,7 @@ spreads one NaN or infinity over all its outputs. So are all images where weight
 and what holds nothing but tiny numbers, which the transforms would round to few bits.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -29,10 +30,24 @@ from numbaconv.native.transpose import kernel_packer, transposer
 from numbaconv.native.winograd import input_transform, output_transform, weight_transform
 from numbaconv.problem.arrays import Array, address
 from numbaconv.problem.geometry import ConvGeometry
+from numbaconv.routes import cycles
 from numbaconv.routes.direct import plan as direct
 from numbaconv.routes.winograd import loops as driver
 from numbaconv.routes.winograd.stages import Shape
 from numbaconv.running.packed import Packed
+
+#: What this route is (see `numbaconv.routes.Algorithm`).
+EXACT, READS, WRITES_ANY, OWN_PADDING = False, "rows", False, False
+# Cycles of any call.
+_CALL = 24_000.0
+# Of a weight that is transformed, for each element of its result,
+_TRANSFORM_WEIGHT = 0.85
+# of a tile's elements in and out of Winograd's domain, a lane,
+_TRANSFORM_IN = 0.4
+_TRANSFORM_OUT = 0.5
+# of a byte of transformed weights that does not fit the cache, and how many bytes that holds.
+_STREAM = 0.1
+_CACHE = 1 << 20
 
 # Bytes of transformed tiles in a worker's cache, and of those that all workers share at once.
 _OWN_BYTES = 1 << 20
@@ -322,3 +337,25 @@ def _cut(plan: Plan, panels: int, workers: int) -> tuple[int, int, bool, int, in
 def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan:
     """Return the plan of a problem."""
     return Plan(geometry)
+
+
+def cost(geometry: ConvGeometry, dtype: np.dtype[Any], *, prepared: bool) -> float:
+    """Return the estimated cycles of one core; `prepared` leaves the packing of weights out."""
+    this = plan(geometry, dtype)
+    lanes = this.lanes
+    tiles = geometry.batch * this.down * this.across
+    panels = math.ceil(tiles / this.panel)
+    padded = panels * this.panel / lanes
+    rows = this.blocks * this.rows
+    n = this.elements
+    multiply = cycles.MULTIPLY["f4"]
+    total = padded * rows * this.channels * n * multiply + panels * this.blocks * n * cycles.TILE
+    total += padded * this.channels * n * _TRANSFORM_IN * 16
+    total += padded * this.outputs * n * _TRANSFORM_OUT * 16
+    nbytes = rows * this.channels * n * 4
+    if nbytes > _CACHE:
+        total += nbytes * _STREAM
+    if prepared:
+        return float(_CALL + total)
+    written = nbytes * _STREAM if nbytes > 8 * _CACHE else 0.0
+    return float(_CALL + total + rows * this.channels * n * _TRANSFORM_WEIGHT + written)

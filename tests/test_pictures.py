@@ -164,6 +164,19 @@ class TestFolders:
         assert "b.png: it cannot be read" in err
         assert {p.name for p in (tmp_path / "out").iterdir()} == {"a.png", "c.png", "d.png"}
 
+    def test_ctrl_c_while_kernels_are_loaded(self, run, tmp_path, rng, monkeypatch):
+        from numbaconv.cli import convolving
+
+        def interrupted(self):
+            raise KeyboardInterrupt
+
+        for n in range(30):
+            Image.fromarray(photograph(rng)).save(tmp_path / "in" / f"{n}.png")
+        monkeypatch.setattr(convolving.EveryChannel, "prepare", interrupted)
+        assert run("in", "out", "--kernel", "box")[0] == 130
+        assert not [t for t in threading.enumerate() if t.name.startswith("numbaconv-")]
+        assert not (tmp_path / "out").exists()
+
     def test_a_single_image(self, run, tmp_path, rng):
         pixels = photograph(rng)
         Image.fromarray(pixels).save(tmp_path / "in" / "a.png")

@@ -207,12 +207,15 @@ class Workers:
         # Numba loads its machinery, and the kernels, in one thread: meanwhile the others decode.
         try:
             self._convolve.prepare()
-        finally:
-            self._ready.set()
+        except BaseException:
+            self.__exit__()
+            raise
+        self._ready.set()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
+        self._ready.set()
         for thread in self._threads:
             thread.join()
 

@@ -47,9 +47,7 @@ def exactly(x, kernel):
 
 
 class TestTypes:
-    @pytest.mark.parametrize(
-        "dtype", ["int8", "uint16", "int32", "uint32", "int64", "uint64", ">i4", ">u2"]
-    )
+    @pytest.mark.parametrize("dtype", ["uint16", "int32", "int64", "uint64", ">i4", ">u2"])
     def test_whole_numbers_are_exact(self, run, rng, dtype):
         info = np.iinfo(dtype)
         x = rng.integers(info.min, info.max, (2, 2, 6, 7), dtype=np.dtype(dtype).newbyteorder("="))

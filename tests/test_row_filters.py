@@ -43,7 +43,11 @@ def expected_of(x, taps, mode):
     return np.sqrt(np.square(found).sum(axis=0)) if taps.magnitude else found[0]
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "int32", "float64", "uint32"])
+@pytest.mark.parametrize(
+    ("dtype", "parallel"),
+    [("uint8", False), ("uint8", True), ("int16", False), ("float32", False), ("uint32", False),
+     ("float64", False)], indirect=["parallel"],
+)  # fmt: skip
 @pytest.mark.parametrize("mode", MODES)
 def test_borders_and_types(dtype, mode, parallel, rng):
     for separable in (False, True):

@@ -104,7 +104,7 @@ def _band(
     across, slots = np.arange(width) * apart, np.zeros(max(most, width), np.int64)
     for m in range(count):
         taps[m] = _list_taps(vertical[m], apart, rows[m], shifts[m], weights[m], window)
-    none = np.zeros(width, np.int64)
+    zeros, none = np.zeros(width, np.int64), bias * 0
     loaded = 0
     for o in range(begin, end):
         top = o * window.stride_rows
@@ -115,11 +115,16 @@ def _band(
         for m in range(count):
             for t in range(taps[m]):
                 slots[t] = (top + rows[m, t] * window.dilation_rows) % span
-            if separable:
-                _combine(folded[0], ring, slots, shifts[m], weights[m], taps[m], length, bias * 0)
-                _combine(sums[m], folded, none, across, horizontal[m, 0], width, summed, bias)
-            else:
-                _combine(sums[m], ring, slots, shifts[m], weights[m], taps[m], summed, bias)
+            # One place that sums, in a loop: it is large, and would be compiled once a place.
+            lines, target, places = ring, folded[0] if separable else sums[m], slots
+            apart_by, factors, count_of = shifts[m], weights[m], taps[m]
+            reach, start = length if separable else summed, none if separable else bias
+            for stage in range(2 if separable else 1):
+                if stage == 1:
+                    lines, target, places = folded, sums[m], zeros
+                    apart_by, factors, count_of = across, horizontal[m, 0], width
+                    reach, start = summed, bias
+                _combine(target, lines, places, apart_by, factors, count_of, reach, start)
         _store(sums, y[o], summed, window, finish)
 
 

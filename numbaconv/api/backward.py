@@ -6,13 +6,12 @@ from typing import Any, NamedTuple
 import numpy.typing as npt
 
 from numbaconv.api import input_grad, weight_grad
+from numbaconv.api.types import IntOrAxes
 from numbaconv.problem import arguments
 from numbaconv.problem.arrays import Array
 from numbaconv.problem.geometry import ConvGeometry, Ints
 from numbaconv.running import call
 from numbaconv.weight_grad.bias import channel_sums
-
-IntOrAxes = int | tuple[int, ...]
 
 NEEDS = ("input", "weight", "bias")
 

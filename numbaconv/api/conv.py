@@ -4,11 +4,10 @@ from typing import Any
 
 import numpy.typing as npt
 
+from numbaconv.api.types import IntOrAxes
 from numbaconv.problem import arguments
 from numbaconv.problem.arrays import Array
 from numbaconv.running import call
-
-IntOrAxes = int | tuple[int, ...]
 
 
 def conv2d(

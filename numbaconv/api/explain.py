@@ -10,11 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from numbaconv import routes
+from numbaconv.api.types import IntOrAxes
 from numbaconv.problem import arguments
 from numbaconv.problem.geometry import Ints
 from numbaconv.running import call, choice
-
-IntOrAxes = int | tuple[int, ...]
 
 _OTHER_BATCHES = (1, 8, 64)
 

@@ -6,12 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from numbaconv.adjoint import choice
+from numbaconv.api.types import IntOrAxes
 from numbaconv.problem import arguments
 from numbaconv.problem.arrays import Array
 from numbaconv.problem.geometry import ConvGeometry, Ints
 from numbaconv.running import call
-
-IntOrAxes = int | tuple[int, ...]
 
 
 def conv2d_input_grad(

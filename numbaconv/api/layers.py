@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from numbaconv import routes
+from numbaconv.api.types import IntOrAxes
 from numbaconv.kernels import held
 from numbaconv.problem import arguments
 from numbaconv.problem.arrays import Array
@@ -14,8 +15,6 @@ from numbaconv.problem.formulas import dilated_size
 from numbaconv.problem.geometry import ConvGeometry, Ints
 from numbaconv.running import call
 from numbaconv.running.packed import Packed
-
-IntOrAxes = int | tuple[int, ...]
 
 # Forms of a layer's weights that it keeps, for inputs of several shapes.
 _MOST_FORMS = 4

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from numbaconv.api.types import IntOrAxes
 from numbaconv.problem import arguments
 from numbaconv.problem.arrays import Array
 from numbaconv.problem.geometry import Ints, split_shape
@@ -13,8 +14,6 @@ from numbaconv.running import call
 
 if TYPE_CHECKING:
     from numbaconv.pooling.forward import Plan
-
-IntOrAxes = int | tuple[int, ...]
 
 
 def max_pool2d(

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy.typing as npt
 
-from numbaconv.api.max_pool import IntOrAxes, checked_indices
+from numbaconv.api.max_pool import checked_indices
+from numbaconv.api.types import IntOrAxes
 from numbaconv.problem import arguments
 from numbaconv.problem.arrays import Array
 from numbaconv.problem.formulas import transposed_size

@@ -6,13 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from numbaconv.api.input_grad import cropped
+from numbaconv.api.types import IntOrAxes
 from numbaconv.problem import arguments
 from numbaconv.problem.arrays import Array
 from numbaconv.problem.geometry import ConvGeometry, Ints
 from numbaconv.running import call
 from numbaconv.weight_grad import choice
-
-IntOrAxes = int | tuple[int, ...]
 
 
 def conv2d_weight_grad(

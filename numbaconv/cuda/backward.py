@@ -6,11 +6,10 @@ from typing import Any
 import numpy.typing as npt
 
 from numbaconv.api.backward import NEEDS, Gradients, check_forward, checked_needs
+from numbaconv.api.types import IntOrAxes
 from numbaconv.cuda import arrays, call, input_gradients, weight_gradients, weight_sums
 from numbaconv.cuda.places import Images
 from numbaconv.problem import arguments
-
-IntOrAxes = int | tuple[int, ...]
 
 
 def conv2d_backward(

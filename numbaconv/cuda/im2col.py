@@ -3,13 +3,12 @@
 from typing import Any
 
 from numbaconv.api.matrices import kernel_ndim, output_ndim, split_patches
+from numbaconv.api.types import IntOrAxes
 from numbaconv.cuda import arrays, call, columns, product, transposed
 from numbaconv.cuda.arrays import DeviceArray
 from numbaconv.cuda.places import Images
 from numbaconv.problem import arguments
 from numbaconv.problem.geometry import ConvGeometry, Window, join_shape, split_shape
-
-IntOrAxes = int | tuple[int, ...]
 
 
 def im2col(

@@ -4,12 +4,11 @@ from typing import Any
 
 import numpy.typing as npt
 
+from numbaconv.api.types import IntOrAxes
 from numbaconv.cuda import arrays, call, weight_sums
 from numbaconv.cuda.places import Images, Weights
 from numbaconv.problem import arguments
 from numbaconv.problem.geometry import ConvGeometry
-
-IntOrAxes = int | tuple[int, ...]
 
 
 def conv2d_weight_grad(

@@ -5,11 +5,10 @@ from typing import Any
 import dask.array as da
 
 from numbaconv.api.avg_pool import checked_divisor
+from numbaconv.api.types import IntOrAxes
 from numbaconv.dask import arrays, pools
 from numbaconv.problem import arguments
 from numbaconv.problem.pool_geometry import PoolGeometry
-
-IntOrAxes = int | tuple[int, ...]
 
 
 def avg_pool2d(

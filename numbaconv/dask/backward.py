@@ -7,10 +7,9 @@ import dask.array as da
 import numpy.typing as npt
 
 from numbaconv.api.backward import NEEDS, Gradients, check_forward, checked_needs
+from numbaconv.api.types import IntOrAxes
 from numbaconv.dask import arrays, input_gradients, weight_gradients, weight_sums
 from numbaconv.problem import arguments
-
-IntOrAxes = int | tuple[int, ...]
 
 
 def conv2d_backward(

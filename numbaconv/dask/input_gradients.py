@@ -6,11 +6,10 @@ import dask.array as da
 import numpy as np
 import numpy.typing as npt
 
+from numbaconv.api.types import IntOrAxes
 from numbaconv.dask import arrays, convolve
 from numbaconv.problem import arguments
 from numbaconv.problem.geometry import ConvGeometry
-
-IntOrAxes = int | tuple[int, ...]
 
 
 def conv2d_input_grad(

@@ -5,12 +5,11 @@ from typing import Any
 import dask.array as da
 
 from numbaconv.api.max_unpool import unpooled_size
+from numbaconv.api.types import IntOrAxes
 from numbaconv.dask import arrays, pools
 from numbaconv.problem import arguments
 from numbaconv.problem.geometry import split_shape
 from numbaconv.problem.pool_geometry import PoolGeometry
-
-IntOrAxes = int | tuple[int, ...]
 
 
 def max_pool2d(

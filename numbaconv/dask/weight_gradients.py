@@ -5,12 +5,11 @@ from typing import Any
 import dask.array as da
 import numpy.typing as npt
 
+from numbaconv.api.types import IntOrAxes
 from numbaconv.dask import arrays, weight_sums
 from numbaconv.problem import arguments
 from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.weight_grad.choice import resolve
-
-IntOrAxes = int | tuple[int, ...]
 
 
 def conv2d_weight_grad(

@@ -7,6 +7,7 @@ from unittest import mock
 
 import naive
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 
 import numbaconv as nbc
@@ -25,7 +26,8 @@ THREADED = ("float32", "complex64", "int16")
 
 def twins(dtypes):
     """Return pairs for ``("dtype", "parallel")``: all dtypes serially, some of them in threads."""
-    return [(d, False) for d in dtypes] + [(d, True) for d in dtypes if d in THREADED]
+    serial = [pytest.param(d, False, id=f"serial-{d}") for d in dtypes]
+    return serial + [pytest.param(d, True, id=f"threads-{d}") for d in dtypes if d in THREADED]
 
 
 #: The algorithm of `Case.run` where a test names none.

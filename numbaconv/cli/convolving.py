@@ -9,7 +9,14 @@ import numpy as np
 
 from numbaconv.api.conv import conv1d, conv2d, conv3d
 from numbaconv.cli.files import UNREADABLE
-from numbaconv.filtering.planes import PlaneWindow, Taps, filter_planes, fits, sums_dtype
+from numbaconv.filtering.planes import (
+    PlaneWindow,
+    Taps,
+    filter_planes,
+    fits,
+    plain_sums,
+    sums_dtype,
+)
 from numbaconv.filtering.rounding import rounded, unwrapped
 from numbaconv.problem.arrays import Array
 
@@ -21,7 +28,7 @@ _MANY_TAPS = 121
 
 
 class Convolution(Protocol):
-    """What a run does to images. Calls count their floating-point operations in `flops`."""
+    """What a run does to images."""
 
     #: Of the kernel, along the spatial axes.
     size: tuple[int, ...]
@@ -35,7 +42,7 @@ class Convolution(Protocol):
     def prepare(self) -> None:
         """Have the kernels loaded that pictures of 8 bits will need."""
 
-    def flops(self, results: Array, channels_last: bool) -> int:
+    def flops(self, results: Array) -> int:
         """Return how many operations the results took."""
 
 
@@ -89,7 +96,7 @@ class EveryChannel:
         found = self._planes(planes, parallel=parallel)
         return found.reshape(*images.shape[:2], *found.shape[1:3])
 
-    def flops(self, results: Array, channels_last: bool) -> int:
+    def flops(self, results: Array) -> int:
         """Return how many operations the results took."""
         parts = [self._taps.vertical, self._taps.horizontal]
         return 2 * results.size * sum(p.size for p in parts if p is not None)
@@ -190,8 +197,7 @@ class Mixing:
         self._check(pixels[None], -1, 4)
         rows, columns = self.size
         window, dtype = self._window, pixels.dtype.newbyteorder("=")
-        narrow = dtype.itemsize <= 2 or dtype == np.float32
-        sums = self._dtype or np.dtype(np.float32 if narrow else np.float64)
+        sums = self._dtype or plain_sums(dtype)
         sources = window.sources(pixels.shape[0], rows)
         outputs = window.outputs(pixels.shape[0], rows), window.outputs(pixels.shape[1], columns)
         makes = self._weight.shape[-1 if self._last else 0]
@@ -212,7 +218,7 @@ class Mixing:
         """Have the kernels loaded that pictures of 8 bits will need."""
         _prepare(self, self._weight.shape[-2 if self._last else 1] * self._groups)
 
-    def flops(self, results: Array, channels_last: bool) -> int:
+    def flops(self, results: Array) -> int:
         """Return how many operations the results took."""
         one = self._weight.shape[:-1] if self._last else self._weight.shape[1:]
         return 2 * results.size * math.prod(one)

@@ -86,7 +86,7 @@ class _Stream:
                 self._seconds["filter"] += spent
                 self._pixels += batch.images.size // batch.images.shape[axis]
                 self._bytes += results.nbytes
-                self._flops += self._convolve.flops(results, source.channels_last)
+                self._flops += self._convolve.flops(results)
                 # Where files take longer than sums, Numba's threads would spin on the cores that
                 # read and write. The bits are the same.
                 parallel = start - ended < spent

@@ -8,7 +8,7 @@ import numpy as np
 
 from numbaconv.filtering.rows import Finish, RowWindow, filter_rows
 from numbaconv.kernels import threads
-from numbaconv.problem import formulas
+from numbaconv.problem import arguments, formulas
 from numbaconv.problem.arrays import Array
 
 # Rows of a band that threads share, at least: each band reads its first rows again.
@@ -119,29 +119,29 @@ class PlaneWindow:
         return places.clip(0, size - 1)
 
     def _edges(self, size: int, kernel: int) -> tuple[int, int]:
-        if isinstance(self.padding, int):
-            return self.padding, self.padding
-        if self.padding == "valid":
-            return 0, 0
-        total = formulas.same_padding(size, kernel, self.stride, self.dilation)
-        low = total // 2 if self.padding == "same" else total - total // 2
-        return low, total - low
+        (edges,) = arguments.padding_pairs(
+            self.padding, (size,), (kernel,), (self.stride,), (self.dilation,)
+        )
+        return edges
+
+
+def plain_sums(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return float32 for numbers of up to 16 bits and for float32, and float64 for others."""
+    return np.dtype(np.float32 if dtype.itemsize <= 2 or dtype == np.float32 else np.float64)
 
 
 def sums_dtype(dtype: np.dtype[Any], taps: Taps) -> np.dtype[Any]:
     """Return the type in which planes of `dtype` are summed.
 
-    That is float32 for numbers of up to 16 bits and for float32, and float64 for others; float64,
-    too, where whole numbers through a whole kernel would not be exact in float32.
+    That is the type of `plain_sums`; float64, too, where whole numbers through a whole kernel would
+    not be exact in float32.
     """
-    if dtype.itemsize > 2 and dtype != np.float32:
-        return np.dtype(np.float64)
     if dtype.kind in "iu" and taps.whole:
         info = np.iinfo(dtype)
         largest = np.abs(taps.kernels).sum(axis=(1, 2)).max() * max(info.max, -int(info.min))
         if largest + abs(taps.bias) >= 1 << 24:
             return np.dtype(np.float64)
-    return np.dtype(np.float32)
+    return plain_sums(dtype)
 
 
 def fits(taps: Taps, width: int, dilation: int) -> bool:
@@ -195,10 +195,7 @@ def filter_planes(
         window.sources(height, rows), across, taps.vertical.astype(sums),
         np.zeros((0, 0, 0), sums) if horizontal is None else horizontal.astype(sums),
         horizontal is not None, sums.type(taps.bias),
-        RowWindow(
-            window.stride, window.stride, window.dilation, window.dilation, step, begin, end,
-            0, whole,
-        ),
+        RowWindow(window.stride, window.dilation, step, begin, end, whole),
         Finish(taps.magnitude, whole, sums.type(bounds[0]), sums.type(bounds[1])), bands,
     )  # fmt: skip
     return y

@@ -20,16 +20,14 @@ _PIECE = 1024
 class RowWindow(NamedTuple):
     """How the kernel moves, and where its padded rows come from."""
 
-    stride_rows: int
-    stride_columns: int
-    dilation_rows: int
-    dilation_columns: int
+    #: Along rows and columns alike.
+    stride: int
+    dilation: int
     #: Elements from one pixel to the next in a row: the channels that lie side by side.
     step: int
-    #: The padded columns that are columns of the input, and the first of these.
+    #: The padded columns that are columns of the input, from its first on.
     begin: int
     end: int
-    first: int
     #: Whether taps of zero are left out, which no NaN or infinity can tell.
     sparse: bool
 
@@ -91,8 +89,8 @@ def _band(
     if separable:
         width = horizontal.shape[2]
     step, length = window.step, columns.size * window.step
-    span = (height - 1) * window.dilation_rows + 1
-    apart = window.dilation_columns * step
+    span = (height - 1) * window.dilation + 1
+    apart = window.dilation * step
     summed = length - (width - 1) * apart
     ring = np.empty((span, length), vertical.dtype)
     sums = np.empty((count, length), vertical.dtype)
@@ -107,14 +105,14 @@ def _band(
     zeros, none = np.zeros(width, np.int64), bias * 0
     loaded = 0
     for o in range(begin, end):
-        top = o * window.stride_rows
+        top = o * window.stride
         loaded = max(loaded, top)
         while loaded < top + span:
             _load(x, ring[loaded % span], sources[loaded], columns, window)
             loaded += 1
         for m in range(count):
             for t in range(taps[m]):
-                slots[t] = (top + rows[m, t] * window.dilation_rows) % span
+                slots[t] = (top + rows[m, t] * window.dilation) % span
             # One place that sums, in a loop: it is large, and would be compiled once a place.
             lines, target, places = ring, folded[0] if separable else sums[m], slots
             apart_by, factors, count_of = shifts[m], weights[m], taps[m]
@@ -189,7 +187,7 @@ def _load(x: Array, line: Array, source: int, columns: Array, window: RowWindow)
     step = window.step
     count = (window.end - window.begin) * step
     inside = line[window.begin * step : window.end * step]
-    given = row[window.first * step : window.first * step + count]
+    given = row[:count]
     for i in range(inside.size):
         inside[i] = given[i]
     for part in range(2):
@@ -216,7 +214,7 @@ def _store(sums: Array, out: Array, summed: int, window: RowWindow, finish: Fini
                     first[i] += more[i] * more[i]
             for i in range(summed):
                 first[i] = np.sqrt(first[i])
-    step, stride = window.step, window.stride_columns
+    step, stride = window.step, window.stride
     if stride != 1:
         for p in range(out.size // step):
             for c in range(step):

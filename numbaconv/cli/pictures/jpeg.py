@@ -14,11 +14,12 @@ import numpy as np
 from PIL import Image, JpegImagePlugin
 
 from numbaconv.cli.pictures.libraries import imported
+from numbaconv.cli.pictures.metadata import marked
 from numbaconv.cli.pictures.picture import Carried, Frame
 from numbaconv.problem.arrays import Array
 
 _START, _END = b"\xff\xd8", b"\xff\xd9"
-_EXIF, _XMP, _ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
+_XMP, _ICC = b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
 _LONGEST = 65533  # bytes of a segment's data
 _SUBSAMPLING = {0: "444", 1: "422", 2: "420"}
 
@@ -57,8 +58,7 @@ def encoded(pixels: Array, carried: Carried, lost: Callable[[str], None]) -> byt
     across, down = (min(65535, max(1, round(value))) for value in density)
     head = [(0xE0, b"JFIF\0" + struct.pack(">HBHHBB", 0x0101, unit, across, down, 0, 0))]
     if carried.exif is not None:
-        exif = carried.exif
-        head.append((0xE1, exif if exif.startswith(_EXIF) else _EXIF + exif))
+        head.append((0xE1, marked(carried.exif)))
     if carried.xmp is not None:
         head.append((0xE1, _XMP + carried.xmp))
     if carried.icc is not None:

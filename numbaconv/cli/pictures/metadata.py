@@ -8,6 +8,8 @@ import numpy as np
 
 from numbaconv.problem.arrays import Array
 
+#: What EXIF begins with in a JPEG.
+EXIF_MARK = b"Exif\0\0"
 _ORIENTATION = 0x0112
 _IN_XMP = re.compile(
     rb"""\s*tiff:Orientation=["'][0-9]["']|<tiff:Orientation>[0-9]</tiff:Orientation>"""
@@ -27,6 +29,11 @@ def upright_exif(exif: bytes) -> bytes:
         return exif
     place, order, _ = found
     return exif[:place] + struct.pack(order + "H", 1) + exif[place + 2 :]
+
+
+def marked(exif: bytes) -> bytes:
+    """Return EXIF data that begin as a JPEG's do; some formats keep them without."""
+    return exif if exif.startswith(EXIF_MARK) else EXIF_MARK + exif
 
 
 def upright_xmp(xmp: bytes) -> bytes:
@@ -49,7 +56,7 @@ def _entry(exif: bytes | None) -> tuple[int, str, int] | None:
     """Return where the orientation's value stands, the byte order, and the value."""
     if exif is None:
         return None
-    start = 6 if exif.startswith(b"Exif\0\0") else 0
+    start = len(EXIF_MARK) if exif.startswith(EXIF_MARK) else 0
     order = {b"II": "<", b"MM": ">"}.get(exif[start : start + 2])
     if order is None:
         return None

@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from typing import Any
 
 import click
 
@@ -75,11 +76,11 @@ class _Progress:
         self._job, self._inputs, self._unfinished = job, inputs, unfinished
         self.montage = Montage(True, job.title) if job.montage else None
         self._skipped = unfinished.done
-        self._ended: dict[int, bool] = {}
+        self._ended: set[int] = set()
         self._failed: dict[int, str] = dict(unfinished.failed)
         self._lost: set[str] = set()
         self._count = 0
-        self._sums = dict.fromkeys(("pixels", "flops", "read", "written"), 0)
+        self._sums = dict.fromkeys(("pixels", "read", "written"), 0)
         self._seconds = dict.fromkeys(STAGES, 0.0)
 
     def go(self, tasks: list[Task], convolve: Convolution) -> None:
@@ -110,7 +111,7 @@ class _Progress:
                     self._note(done)
                     bar.update()
 
-    def _failure(self, done: Done, bar: object) -> None:
+    def _failure(self, done: Done, bar: Any) -> None:
         error = done.error
         assert error is not None
         if isinstance(error, WriteError) or not isinstance(error, Exception):
@@ -120,8 +121,7 @@ class _Progress:
             raise ValueError(f"{name}: {reason}") from error
         # What an earlier run has made of it is not what this one makes.
         done.task.target.unlink(missing_ok=True)
-        if hasattr(bar, "clear"):
-            bar.clear()
+        bar.clear()
         self._say(f"{name}: {reason}")
         self._failed[done.task.number] = reason
 
@@ -135,9 +135,10 @@ class _Progress:
             self._seconds[stage] += done.seconds[stage]
         if done.task.number < self._skipped:
             return
-        self._ended[done.task.number] = True
+        self._ended.add(done.task.number)
         advanced = 0
-        while self._ended.pop(self._unfinished.done + advanced, False):
+        while self._unfinished.done + advanced in self._ended:
+            self._ended.remove(self._unfinished.done + advanced)
             advanced += 1
         if advanced:
             self._unfinished.failed = {

@@ -76,8 +76,8 @@ class Done:
         The image.
     error : BaseException, optional
         Why it failed.
-    pixels, flops, read, written : int
-        Pixels of the input, operations, bytes of the input file and of the output file.
+    pixels, read, written : int
+        Pixels of the input, bytes of the input file and of the output file.
     seconds : dict
         Of ``"decode"``, ``"filter"`` and ``"encode"``.
     pair : tuple of ndarray, optional
@@ -89,7 +89,6 @@ class Done:
     task: Task
     error: BaseException | None = None
     pixels: int = 0
-    flops: int = 0
     read: int = 0
     written: int = 0
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
@@ -304,7 +303,6 @@ class Workers:
             result = self._frame(given)
             height, width = given.pixels.shape[:2]
             done.pixels += height * width
-            done.flops += self._convolve.flops(result.colours, True)
             if done.task.shown and done.pair is None:
                 done.pair = _shown(given), _shown(result)
             clock.enter(outer)

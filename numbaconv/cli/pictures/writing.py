@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from numbaconv.cli.pictures import deep, jpeg
+from numbaconv.cli.pictures.metadata import marked
 from numbaconv.cli.pictures.picture import Carried, Frame, Picture
 
 # What each format can take beside 8-bit pixels; others take nothing.
@@ -83,7 +84,8 @@ def write(
         frames = iter(())
     fitting = (_fitting(f, kind, takes, without) for f in itertools.chain([first], frames))
     if _is_deep(kind, first, carried):
-        _tell_what_deep_loses(kind, picture, without)
+        if kind == "TIFF" and carried.exif:
+            without("exif")  # travels in other forms of the format only
         deep.write(kind, fitting, carried, file)
         return
     carried = _kept(carried, takes, without)
@@ -121,12 +123,6 @@ def _by_pillow(kind: str, frames: list[Frame], carried: Carried, file: IO[bytes]
         if kind == "GIF" and frames[0].alpha:
             options["disposal"] = 2  # frames are whole: none shows through the next one's holes
     images[0].save(file, kind, **options)
-
-
-def _tell_what_deep_loses(kind: str, picture: Picture, without: Callable[[str], None]) -> None:
-    """Name what travels in other forms of the format only."""
-    if kind == "TIFF" and picture.carried.exif:
-        without("exif")
 
 
 def _is_deep(kind: str, frame: Frame, carried: Carried) -> bool:
@@ -194,8 +190,7 @@ def _options(kind: str, carried: Carried) -> dict[str, Any]:
     if carried.comment is not None:
         options["comment"] = carried.comment
     if carried.exif is not None:
-        known = carried.exif.startswith(b"Exif\0\0")
-        options["exif"] = carried.exif if known else b"Exif\0\0" + carried.exif
+        options["exif"] = marked(carried.exif)
     if kind == "PNG":
         words = PngImagePlugin.PngInfo()
         for name, text in carried.text.items():

@@ -454,6 +454,22 @@ class TestWhatIsKept:
         assert "a WEBP file does not carry 16 bits" in err
         assert np.asarray(load(tmp_path / "deep.webp")[0]).mean() == pytest.approx(127, abs=25)
 
+    def test_what_stays_within_a_format_is_said(self, run, tmp_path, rng):
+        pixels = rng.integers(0, 65536, (6, 7, 3)).astype(np.uint16)
+        data = imagecodecs.png_encode(pixels)
+        word = b"tEXtComment\0seaside"
+        chunk = struct.pack(">I", len(word) - 4) + word + struct.pack(">I", zlib.crc32(word))
+        (tmp_path / "deep.png").write_bytes(data[:33] + chunk + data[33:])
+        (tmp_path / "bare.png").write_bytes(data)
+        tifffile.imwrite(tmp_path / "deep.tif", pixels, description="plate 7")
+        Image.fromarray(photograph(rng)).save(tmp_path / "words.tif", tiffinfo={270: "words"})
+        for name, kind in (("deep.png", "PNG"), ("deep.tif", "TIFF"), ("words.tif", "TIFF")):
+            status, _, err = run(name, "x.webp", "--kernel", "box")
+            assert status == 0
+            assert f"a WEBP file does not carry what a {kind} file says of itself" in err
+        assert "says of itself" not in run("bare.png", "x.webp", "--kernel", "box")[2]
+        assert run("deep.png", "x.png", "--kernel", "box")[::2] == (0, "")
+
     def test_words_of_a_png(self, run, tmp_path, rng):
         words = PngImagePlugin.PngInfo()
         words.add_text("Title", "seaside")

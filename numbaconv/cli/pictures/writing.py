@@ -78,6 +78,9 @@ def write(
     if carried.left:
         lost(f"{carried.left} are not kept")
     if kind != picture.kind:
+        # Chunks and tags that travel as they are, within a format only.
+        if any(carried.options.get(n) for n in ("chunks", "tiffinfo")) or _has_pages(carried):
+            lost(f"a {kind} file does not carry what a {picture.kind} file says of itself")
         carried = replace(carried, options=_DEFAULTS.get(kind, {}))
     if picture.count > 1 and "frames" not in takes:
         without("frames")
@@ -125,6 +128,11 @@ def _by_pillow(kind: str, frames: list[Frame], carried: Carried, file: IO[bytes]
     images[0].save(file, kind, **options)
 
 
+def _has_pages(carried: Carried) -> bool:
+    """Return whether an image is a TIFF whose pages say how they were stored."""
+    return "bigtiff" in carried.options
+
+
 def _is_deep(kind: str, frame: Frame, carried: Carried) -> bool:
     """Return whether Pillow has no mode for such a frame in such a format."""
     channels, dtype = frame.pixels.shape[-1], frame.pixels.dtype
@@ -133,7 +141,7 @@ def _is_deep(kind: str, frame: Frame, carried: Carried) -> bool:
     if kind != "TIFF":
         return False
     simple = dtype == np.uint8 or (channels == 1 and dtype in (np.uint16, np.float32))
-    return not simple or "bigtiff" in carried.options
+    return not simple or _has_pages(carried)
 
 
 def _fitting(

@@ -1,7 +1,8 @@
 """Arrays that end, or begin, at a page without access, so that one byte too far ends the process.
 
 Kernels made of intrinsics are invisible to Numba's bounds checks. Run as a script: it convolves
-random problems by one algorithm over such arrays and prints how many, if the process lives.
+random problems by one algorithm over such arrays (or lays out and folds their matrices) and prints
+how many, if the process lives.
 """
 
 import ctypes
@@ -51,8 +52,43 @@ def problems(algorithm, seed):
         yield x, weight, keywords | {"groups": groups, "algorithm": algorithm}
 
 
+def matrices(dtype, seed):
+    """Gather and fold over such arrays, in every form, and return how many problems that were."""
+    import numbaconv as nbc
+
+    rng, done = np.random.default_rng(seed), 0
+    for _ in range(40):
+        kernel, stride = (tuple(int(n) for n in rng.choice([1, 2, 3, 4, 9], 2)) for _ in range(2))
+        if rng.random() < 0.3:
+            stride = kernel
+        padding = tuple((int(a), int(b)) for a, b in rng.integers(0, 3, (2, 2)))
+        size = tuple(int(n) for n in rng.integers(9, 40, 2))
+        window = (kernel, 1, padding if rng.random() < 0.7 else 0, stride)
+        channels = int(rng.choice([1, 3, 17, 40]))
+        for last in (False, True):
+            shape = (2, *size, channels) if last else (2, channels, *size)
+            x = rng.integers(-3, 4, shape).astype(dtype)
+            for patches in ("columns", "rows"):
+                form = {"patches": patches, "layout": "channels_last" if last else "channels_first"}
+                plain = nbc.im2col(x, *window, **form)
+                sums = nbc.col2im(plain, size, *window, **form)
+                for at_end in (True, False):
+                    cols = guarded(np.empty_like(plain), at_end=at_end)
+                    nbc.im2col(guarded(x, at_end=at_end), *window, out=cols, **form)
+                    np.testing.assert_array_equal(cols, plain)
+                    out = guarded(np.empty_like(sums), at_end=at_end)
+                    nbc.col2im(cols, size, *window, out=out, **form)
+                    np.testing.assert_array_equal(out, sums)
+        done += 1
+    return done
+
+
 def main(algorithm, dtype, seed):
     import numbaconv as nbc
+
+    if algorithm == "matrices":
+        print(matrices(dtype, seed))
+        return
 
     done = 0
     rng = np.random.default_rng(seed)

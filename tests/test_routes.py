@@ -353,7 +353,7 @@ class TestRefusals:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="mprotect")
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
-@pytest.mark.parametrize("algorithm", ["im2col", "direct", "depthwise", "winograd"])
+@pytest.mark.parametrize("algorithm", ["im2col", "matrices", "direct", "depthwise", "winograd"])
 def test_nothing_is_read_or_written_beyond_an_array(algorithm, dtype):
     if algorithm == "winograd" and dtype != "float32":
         pytest.skip("winograd computes in float32")

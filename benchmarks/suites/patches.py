@@ -38,6 +38,36 @@ class Patches:
         copy(self.flat, self.copied)
 
 
+class Forms:
+    """Windows that share nothing or little, in the forms that turn squares, float32."""
+
+    shapes = {
+        "2x2, stride 2": ((4, 64, 112, 112), (2, 2), {"stride": 2}),
+        "16x16, stride 16": ((16, 3, 224, 224), (16, 16), {"stride": 16}),
+        "7x7, stride 2": ((4, 3, 224, 224), (7, 7), {"stride": 2, "padding": 3}),
+        "3x3 on 7x7": ((16, 512, 7, 7), (3, 3), {"padding": 1}),
+    }
+    params = [list(shapes), ["channels_first, rows", "channels_last, columns"]]
+    param_names = ["shape", "form"]
+
+    def setup(self, name, form):
+        shape, self.kernel, keywords = self.shapes[name]
+        layout, patches = form.split(", ")
+        self.keywords = keywords | {"layout": layout, "patches": patches}
+        self.x = np.random.default_rng(0).random(shape, dtype="f4")
+        if layout == "channels_last":
+            self.x = np.ascontiguousarray(np.moveaxis(self.x, 1, -1))
+        self.cols = nbc.im2col(self.x, self.kernel, **self.keywords)
+        self.size = shape[2:]
+        self.back = nbc.col2im(self.cols, self.size, self.kernel, **self.keywords)
+
+    def time_im2col(self, name, form):
+        nbc.im2col(self.x, self.kernel, out=self.cols, **self.keywords)
+
+    def time_col2im(self, name, form):
+        nbc.col2im(self.cols, self.size, self.kernel, out=self.back, **self.keywords)
+
+
 class Shapes:
     """One to three axes, strides and dilations, float32."""
 

@@ -163,24 +163,9 @@ def _gather(
         x = x.astype(out.dtype)
     from numbaconv.reference import gather  # here: the kernels are not needed to import the package
 
-    bits = _bits(out.dtype)
-    flat = flatten(x.view(bits), channels_last=channels_last)
-    cols = flatten(out.view(bits), channels_last=False)
-    block = _ROW_BLOCK if as_rows else _COLUMN_BLOCK
-    blocks = -(-window.positions // block)
-    tasks = len(x) * blocks * (1 if as_rows else channels)
-    workers = threads.worker_count(tasks, work=out.size, parallel=parallel)
-    for begin, end in launches.ranges(tasks, out.size, launches.MOST_MOVED):
-        threads.run(
-            gather.im2col_rows if as_rows else gather.im2col_columns, workers, begin, end,
-            flat.data, flat.place, window.packed, len(x), channels, not channels_last, block,
-            cols.data, cols.place,
-        )  # fmt: skip
-
-
-def _bits(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return a type of the same size: moving data needs one machine code per size, not dtype."""
-    return dtype if dtype.itemsize > 8 else np.dtype(f"u{dtype.itemsize}")
+    gather.im2col(
+        x, out, window, channels_last=channels_last, as_rows=as_rows, parallel=parallel
+    )  # fmt: skip
 
 
 def col2im(
@@ -295,11 +280,18 @@ def _fold(
                 _fold(source, fresh, window, channels, channels_last, as_rows, parallel)
                 target[...] = fresh
         return
-    from numbaconv.reference import fold  # here: the kernels are not needed to import the package
+    # Here: the kernels are not needed to import the package.
+    from numbaconv.reference import fold, fold_strips
 
     flat = flatten(cols, channels_last=False)
     result = flatten(out, channels_last=channels_last)
     long = window.overlap > SHORT_SUM
+    if not long and fold_strips.fits(flat, work, window, as_rows=as_rows):
+        fold_strips.col2im(
+            flat, result, window, (len(out), channels), work, channels_last=channels_last,
+            as_rows=as_rows, parallel=parallel,
+        )  # fmt: skip
+        return
     by_channel = as_rows and not long
     piece = min(window.size[-1], _PIECE)
     tasks = len(out) * math.prod(window.size[:-1]) * -(-window.size[-1] // piece)

@@ -69,7 +69,7 @@ def forward(
     index, work, result : type
         Of indices, of the computation, and of the result.
     mode : int
-        The padding mode, one of `numbaconv.reference.problem.formulas.PADDING_MODES`.
+        The padding mode, one of `numbaconv.problem.formulas.PADDING_MODES`.
     partial : bool
         Whether results are sums over a part of K, kept as ``(split, group, M, N)``.
     """

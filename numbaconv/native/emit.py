@@ -81,11 +81,21 @@ class Emitter:
         done = self.b.store(value, self._pointer(address, value.type))
         done.align = self.size
 
-    def splat(self, address: Any) -> Any:
-        """Return a vector of the one element at an address."""
+    def store_past_caches(self, value: Any, address: Any) -> None:
+        """Store a vector at an address that its size divides, not to be read soon."""
+        done = self.b.store(value, self._pointer(address, value.type))
+        done.align = value.type.count * self.size
+        done.set_metadata("nontemporal", self.b.module.add_metadata([ir.Constant(I32, 1)]))
+
+    def load_element(self, address: Any) -> Any:
+        """Return the one element at an address."""
         value = self.b.load(self._pointer(address, self.element))
         value.align = self.size
-        return self.broadcast(value)
+        return value
+
+    def splat(self, address: Any) -> Any:
+        """Return a vector of the one element at an address."""
+        return self.broadcast(self.load_element(address))
 
     def broadcast(self, value: Any, lanes: int | None = None) -> Any:
         """Return a vector whose elements are all `value`."""

@@ -113,6 +113,17 @@ def fetch_add(context: Any, counter: Any) -> Any:
 
 
 @specialised
+def fence(context: Any) -> Any:
+    """``fence()`` lets other threads see what was stored past the caches before."""
+
+    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@specialised
 def load_float(context: Any, address: Any) -> Any:
     """``load_float(address)`` returns the float32 there."""
 

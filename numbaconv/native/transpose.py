@@ -10,38 +10,52 @@ from numbaconv.native import isa, link
 from numbaconv.native.emit import I1, Emitter, dtype_code
 
 _LARGEST_SQUARE = 16
+# Rows that are fetched ahead.
+_AHEAD = 32
 
 
-def transposer(dtype: np.dtype[Any], step: int = 1) -> int:
+def transposer(
+    dtype: np.dtype[Any], step: int = 1, *, table: bool = False, ahead: bool = False
+) -> int:
     """Return the address of the function that transposes a matrix.
 
     It is called with (rows, all_rows, columns, source, source_stride, to, to_stride), strides in
     bytes: element (r, c) of `rows` by `columns` goes to (c, r). Each row of the result has
     `all_rows` elements, zero from `rows` on, `step` elements apart. Nothing else is read or
     written.
+
+    With a `table`, rows lie anywhere: `source_stride` is the address of an int64 for each row, how
+    far from `source` it begins, and of zeros behind them up to a whole vector of rows.
+
+    Rows that lie far apart are fetched `ahead`, some before they are read.
     """
     lanes = min(isa.host().lanes(dtype), _LARGEST_SQUARE)
-    return link.address(_transposer, lanes, dtype_code(dtype), step)
+    return link.address(_transposer, lanes, dtype_code(dtype), step, int(table), int(ahead))
 
 
-def _transposer(lanes: int, code: int, step: int) -> Callable[..., None]:
+def _transposer(lanes: int, code: int, step: int, table: int, ahead: int) -> Callable[..., None]:
     def transpose(
         rows: int, all_rows: int, columns: int, source: int, source_stride: int, to: int,
         to_stride: int,
     ) -> None:  # fmt: skip
         _transpose(
-            lanes, code, step, (rows, all_rows, columns, source, source_stride, to, to_stride)
-        )
+            lanes, code, step, table, ahead,
+            (rows, all_rows, columns, source, source_stride, to, to_stride),
+        )  # fmt: skip
 
     return transpose
 
 
 @link.specialised
-def _transpose(context: Any, lanes: Any, code: Any, step: Any, arguments: Any) -> Any:
-    return link.body(_emit, (lanes, code, step), arguments)
+def _transpose(
+    context: Any, lanes: Any, code: Any, step: Any, table: Any, ahead: Any, arguments: Any
+) -> Any:
+    return link.body(_emit, (lanes, code, step, table, ahead), arguments)
 
 
-def _emit(b: Any, values: list[Any], lanes: int, code: int, step: int) -> None:
+def _emit(
+    b: Any, values: list[Any], lanes: int, code: int, step: int, table: int, ahead: int
+) -> None:
     rows, all_rows, columns, source, source_stride, to, to_stride = values
     e = Emitter(b, code, lanes)
     side = e.i64(lanes)
@@ -54,7 +68,13 @@ def _emit(b: Any, values: list[Any], lanes: int, code: int, step: int) -> None:
         e.loop(squares(all_rows), [], "rows") as down,
     ):
         r, c = b.mul(down.index, side), b.mul(across.index, side)
-        origin = e.at(source, b.add(b.mul(r, source_stride), b.mul(c, e.i64(e.size))))
+        column = e.at(source, b.mul(c, e.i64(e.size)))
+        if table:
+            places = e.at(source_stride, b.mul(r, e.i64(8)))
+            origins = [e.at(column, e.load_int(e.at(places, 8 * i))) for i in range(lanes)]
+        else:
+            origin = e.at(column, b.mul(r, source_stride))
+            origins = [e.at(origin, b.mul(e.i64(i), source_stride)) for i in range(lanes)]
         target = e.at(to, b.add(b.mul(c, to_stride), b.mul(r, e.i64(step * e.size))))
         left_rows, left_columns = b.sub(rows, r), b.sub(columns, c)
         whole = b.and_(
@@ -64,9 +84,16 @@ def _emit(b: Any, values: list[Any], lanes: int, code: int, step: int) -> None:
         b.cbranch(whole, inside, edge)
 
         b.position_at_end(inside)
-        taken = [e.load(e.at(origin, b.mul(e.i64(i), source_stride))) for i in range(lanes)]
+        taken = [e.load(origin) for origin in origins]
+        if ahead:
+            further = b.mul(source_stride, e.i64(_AHEAD))
+            for origin in origins:
+                e.prefetch(e.at(origin, further))
         for i, vector in enumerate(e.transpose(taken)):
             at = e.at(target, b.mul(e.i64(i), to_stride))
+            if table:
+                # Patches are long: the lines of the next ones are fetched meanwhile.
+                e.prefetch(e.at(at, b.mul(to_stride, e.i64(lanes))), write=True)
             if step > 1:
                 every = ir.Constant(ir.VectorType(I1, lanes), [1] * lanes)
                 e.store_every(vector, at, step, every)
@@ -79,10 +106,9 @@ def _emit(b: Any, values: list[Any], lanes: int, code: int, step: int) -> None:
         none = ir.Constant(ir.VectorType(I1, lanes), [0] * lanes)
         writeable = e.mask(0, b.sub(all_rows, r))
         taken = []
-        for i in range(lanes):
+        for i, origin in enumerate(origins):
             exists = b.icmp_signed("<", e.i64(i), left_rows)
-            at = e.at(origin, b.mul(e.i64(i), source_stride))
-            taken.append(e.load_masked(at, b.select(exists, readable, none)))
+            taken.append(e.load_masked(origin, b.select(exists, readable, none)))
         for i, vector in enumerate(e.transpose(taken)):
             exists = b.icmp_signed("<", e.i64(i), left_columns)
             at = e.at(target, b.mul(e.i64(i), to_stride))

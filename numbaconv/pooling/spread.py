@@ -143,7 +143,7 @@ class Plan:
 def _inverses(window: Window) -> Array:
     """Return for each axis how far apart taps are that reach one input, and an inverse.
 
-    See `numbaconv.reference.problem.formulas.reaching_tap`.
+    See `numbaconv.problem.formulas.reaching_tap`.
     """
     found = []
     for stride, dilation in zip(

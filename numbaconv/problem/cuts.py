@@ -1,6 +1,6 @@
 """Where blocks of a result lie along one axis, and what of the source each of them needs.
 
-Everything here is arithmetic of one axis; the formulas are `numbaconv.reference.problem.formulas`'.
+Everything here is arithmetic of one axis; the formulas are `numbaconv.problem.formulas`'.
 """
 
 import itertools

@@ -32,7 +32,7 @@ class Window:
     padding : tuple of (int, int)
         How many padded positions stand before and after the input.
     padding_mode : str
-        A key of `numbaconv.reference.problem.formulas.PADDING_MODES`.
+        A key of `numbaconv.problem.formulas.PADDING_MODES`.
     """
 
     size: Ints

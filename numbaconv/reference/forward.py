@@ -22,9 +22,9 @@ from numbaconv.native import isa
 from numbaconv.problem.arrays import Array, Place, flatten, spatial_walk, writeable
 from numbaconv.problem.geometry import Axes, ConvGeometry
 from numbaconv.reference import blas, pointwise
-from numbaconv.reference.gather import gather_position, gather_tap
 from numbaconv.reference.problem import Problem
 from numbaconv.reference.product import multiply
+from numbaconv.reference.taps import gather_position, gather_tap
 from numbaconv.routes import cycles
 from numbaconv.running.packed import Packed
 

@@ -23,8 +23,8 @@ from numbaconv.problem.arrays import Array, Place, flatten, spatial_walk
 from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.reference import blas
 from numbaconv.reference.forward import even_block
-from numbaconv.reference.gather import gather_tap
 from numbaconv.reference.product import multiply
+from numbaconv.reference.taps import gather_tap
 
 # Positions of a tile, and the most patch elements and output channels of one product.
 _POSITIONS = 512

@@ -57,7 +57,7 @@ def matrices(dtype, seed):
     import numbaconv as nbc
 
     rng, done = np.random.default_rng(seed), 0
-    for _ in range(40):
+    for _ in range(25):
         kernel, stride = (tuple(int(n) for n in rng.choice([1, 2, 3, 4, 9], 2)) for _ in range(2))
         if rng.random() < 0.3:
             stride = kernel

@@ -24,10 +24,10 @@ MODES = ("zeros", "reflect", "replicate", "circular", "symmetric")
 THREADED = ("float32", "complex64", "int16")
 
 
-def twins(dtypes):
+def twins(dtypes, threaded=THREADED):
     """Return pairs for ``("dtype", "parallel")``: all dtypes serially, some of them in threads."""
     serial = [pytest.param(d, False, id=f"serial-{d}") for d in dtypes]
-    return serial + [pytest.param(d, True, id=f"threads-{d}") for d in dtypes if d in THREADED]
+    return serial + [pytest.param(d, True, id=f"threads-{d}") for d in dtypes if d in threaded]
 
 
 #: The algorithm of `Case.run` where a test names none.

@@ -27,9 +27,12 @@ from numbaconv.problem.geometry import Window
 window = Window((4, 3), (2, 2), (1, 1), (1, 1), ((0, 0), (0, 0)))
 x, cols = np.zeros((1, 1, 3, 3)), np.zeros((1, 4, 6))
 x, cols = flatten(x, channels_last=False), flatten(cols, channels_last=False)
+blocks = gather._cut(x.place, cols.place, window, (1, 1, 4, 3), x.data.dtype, False, False)
+space, tables = np.zeros((1, blocks.elements)), np.zeros((1, 1), np.int64)
 try:
     gather.im2col_columns.serial(
-        0, 1, x.data, x.place, window.packed, 1, 1, True, 64, cols.data, cols.place
+        1, 0, blocks.tasks((1, 3, 2)), x.data, x.place, window.packed, blocks.packed, cols.data,
+        cols.place, space, tables, 0, 0, 0, 0, 0,
     )
 except IndexError:
     print("caught")

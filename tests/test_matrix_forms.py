@@ -64,9 +64,8 @@ def test_windows_of_every_kind(name, rng):
 
 
 @pytest.mark.parametrize("name", ["stride 2", "pairs", "narrow", "volume"])
-@pytest.mark.parametrize("dtype", ["int8", "complex64"])
-def test_elements_of_other_sizes(name, dtype, rng):
-    check(case_of(name), dtype, rng, parallel=False)
+def test_elements_of_another_size(name, rng):
+    check(case_of(name), "int8", rng, parallel=False)
 
 
 @pytest.mark.parametrize("mode", ["reflect", "symmetric"])
@@ -85,12 +84,11 @@ def test_matrices_beyond_the_caches(rng, monkeypatch):
         )  # fmt: skip
 
 
-@pytest.mark.parametrize("dtype", ["float32", "complex64"])
-def test_sums_have_the_bits_of_the_plain_loops(dtype, rng):
+def test_sums_have_the_bits_of_the_plain_loops(rng):
     for name in WINDOWS:
         case = case_of(name)
-        cols = noise(rng, oracle(np.zeros(case.x_shape), case).shape, dtype)
-        cols[cols.real < -0.9] = -0.0
+        cols = noise(rng, oracle(np.zeros(case.x_shape), case).shape, "float32")
+        cols[cols < -0.9] = -0.0
         for layout, patches in FORMS:
             given = np.ascontiguousarray(to_form(cols, case, layout, patches))
             sums = folded(given, case, layout, patches=patches)

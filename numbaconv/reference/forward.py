@@ -22,7 +22,7 @@ from numbaconv.native import isa
 from numbaconv.problem.arrays import Array, Place, flatten, spatial_walk, writeable
 from numbaconv.problem.geometry import Axes, ConvGeometry
 from numbaconv.reference import blas, pointwise
-from numbaconv.reference.problem import Problem
+from numbaconv.reference.problem import Problem, kernels_as_columns, kernels_as_rows
 from numbaconv.reference.product import multiply
 from numbaconv.reference.taps import gather_position, gather_tap
 from numbaconv.routes import cycles
@@ -111,13 +111,23 @@ class Plan:
     replayable = False
 
     @property
-    def pack_key(self) -> tuple[()]:
-        """Nothing: weights stay as they are."""
-        return ()
+    def _is_cut(self) -> bool:
+        """Whether there are tiles, and so blocks of the kernel matrix."""
+        return self.geometry.patch_size > 0 and not pointwise.fits(self.geometry)
+
+    @property
+    def pack_key(self) -> tuple[Any, ...]:
+        """What the form of the weights depends on: how their matrix is cut, if at all."""
+        if not self._is_cut:
+            return ()
+        blocks = Blocks.of(self.geometry, self.dtype)
+        return blocks.elements, blocks.outputs, _positions_are_rows(self.geometry)
 
     def pack(self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool) -> Packed:
-        """Return the weights as they are."""
-        return Packed(weight, bias)
+        """Return the weights as they are, and the kernel matrix with each block contiguous."""
+        if not self._is_cut:
+            return Packed(weight, bias)
+        return Packed(weight, bias, alive=(_packed_weight(self.geometry, self.dtype, weight),))
 
     def run(self, x: Array, packed: Packed, out: Array, parallel: bool) -> None:
         """Write the convolution to `out`; arrays of any strides will do."""
@@ -126,7 +136,7 @@ class Plan:
             if pointwise.fits(self.geometry):
                 pointwise.run(problem, parallel)
             else:
-                _run_tiles(problem, parallel)
+                _run_tiles(problem, packed.alive[0], parallel)
 
     def workspace_nbytes(self, images: int, workers: int) -> int:
         """Return the memory that `run` allocates."""
@@ -141,7 +151,7 @@ def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan:
     return Plan(geometry, dtype)
 
 
-def _run_tiles(problem: Problem, parallel: bool) -> None:
+def _run_tiles(problem: Problem, matrix: Array, parallel: bool) -> None:
     geometry = problem.geometry
     blocks = Blocks.of(geometry, problem.dtype)
     groups = geometry.groups
@@ -161,7 +171,7 @@ def _run_tiles(problem: Problem, parallel: bool) -> None:
         geometry.window.packed,
         np.array([problem.images, geometry.in_channels // groups, groups, outputs], np.int64),
         np.array([blocks.positions, blocks.elements, blocks.outputs, blocks.long], np.int64),
-        _packed_weight(problem, blocks, as_columns=as_rows),
+        matrix,
         problem.bias_or_neutral,
         np.empty((workers, blocks.workspace), problem.dtype),
         out.data,
@@ -179,17 +189,18 @@ def _positions_are_rows(geometry: ConvGeometry) -> bool:
     return geometry.channels_last and geometry.in_channels // geometry.groups >= _LEAST_CHANNEL_RUN
 
 
-def _packed_weight(problem: Problem, blocks: Blocks, *, as_columns: bool) -> Array:
+def _packed_weight(geometry: ConvGeometry, dtype: np.dtype[Any], weight: Array) -> Array:
     """Return the kernel matrix with each block of it contiguous, as one flat array.
 
     Where kernels are rows a block is (all outputs, some elements); as columns it is (some elements,
     some outputs). A kernel matrix that is one such block already is taken as it is.
     """
+    blocks, as_columns = Blocks.of(geometry, dtype), _positions_are_rows(geometry)
     if as_columns:
-        matrix, outputs_step = problem.kernels_as_columns, blocks.outputs
+        matrix, outputs_step = kernels_as_columns(geometry, weight), blocks.outputs
         one_block = matrix.shape[1:] == (blocks.elements, blocks.outputs)
     else:
-        matrix = problem.kernels_as_rows
+        matrix = kernels_as_rows(geometry, weight)
         outputs_step, one_block = matrix.shape[1], matrix.shape[2] == blocks.elements
     if one_block and matrix.flags.c_contiguous:
         return writeable(matrix.reshape(-1))

@@ -16,7 +16,12 @@ from numbaconv.kernels.long_sums import LONGEST
 from numbaconv.problem.arguments import LARGEST
 from numbaconv.problem.arrays import Array, writeable
 from numbaconv.problem.geometry import ConvGeometry
-from numbaconv.reference.problem import Problem, image_by_image
+from numbaconv.reference.problem import (
+    Problem,
+    image_by_image,
+    kernels_as_columns,
+    kernels_as_rows,
+)
 from numbaconv.reference.product import multiply
 
 # Positions a task where positions are rows, and the least output channels a task where they are
@@ -55,13 +60,13 @@ def _run_in_place(problem: Problem, parallel: bool) -> None:
     if geometry.channels_last:
         block = _POSITIONS
         tasks = images * -(-positions // block)
-        function, matrix = _positions_by_outputs, problem.kernels_as_columns[0]
+        function, matrix = _positions_by_outputs, kernels_as_columns(geometry, problem.weight)[0]
         x = x.reshape(images, positions, channels)
         out = out.reshape(images, positions, outputs)
     else:
         block = max(_LEAST_OUTPUTS, -(-outputs // _OUTPUT_CUTS))
         tasks = images * groups * -(-outputs // block)
-        function, matrix = _outputs_by_positions, problem.kernels_as_rows
+        function, matrix = _outputs_by_positions, kernels_as_rows(geometry, problem.weight)
         x = x.reshape(images * groups, channels, positions)
         out = out.reshape(images * groups, outputs, positions)
     bias = np.empty(0, problem.dtype) if problem.bias is None else problem.bias

@@ -56,22 +56,20 @@ class Problem:
             self.geometry.out_channels, -0.0 if self.dtype.kind in "fc" else 0, self.dtype
         )
 
-    @property
-    def kernels_as_rows(self) -> Array:
-        """The weights as ``(groups, O/groups, K)``, a patch in the order channel, tap."""
-        weight, geometry = self.weight, self.geometry
-        if geometry.channels_last:
-            weight = np.moveaxis(weight, (-1, -2), (0, 1))
-        outputs = geometry.out_channels // geometry.groups
-        return weight.reshape(geometry.groups, outputs, geometry.patch_size)
 
-    @property
-    def kernels_as_columns(self) -> Array:
-        """The weights of channels last as ``(groups, K, O/groups)``, in the order tap, channel."""
-        geometry = self.geometry
-        outputs = geometry.out_channels // geometry.groups
-        matrix = self.weight.reshape(geometry.patch_size, geometry.groups, outputs)
-        return matrix.transpose(1, 0, 2)
+def kernels_as_rows(geometry: ConvGeometry, weight: Array) -> Array:
+    """Return weights as ``(groups, O/groups, K)``, a patch in the order channel, tap."""
+    if geometry.channels_last:
+        weight = np.moveaxis(weight, (-1, -2), (0, 1))
+    outputs = geometry.out_channels // geometry.groups
+    return weight.reshape(geometry.groups, outputs, geometry.patch_size)
+
+
+def kernels_as_columns(geometry: ConvGeometry, weight: Array) -> Array:
+    """Return weights of channels last as ``(groups, K, O/groups)``, in the order tap, channel."""
+    outputs = geometry.out_channels // geometry.groups
+    matrix = weight.reshape(geometry.patch_size, geometry.groups, outputs)
+    return matrix.transpose(1, 0, 2)
 
 
 def image_by_image(

@@ -15,7 +15,7 @@ from numbaconv.kernels.jit import device
 from numbaconv.kernels.runs import copy_run, fill_run
 from numbaconv.problem.arrays import Array
 from numbaconv.problem.formulas import ZEROS
-from numbaconv.reference.gather import shifted_rows
+from numbaconv.reference.columns import shifted_rows
 
 
 @device

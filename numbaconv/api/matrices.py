@@ -286,7 +286,7 @@ def _fold(
     flat = flatten(cols, channels_last=False)
     result = flatten(out, channels_last=channels_last)
     long = window.overlap > SHORT_SUM
-    if not long and fold_strips.fits(flat, work, window, as_rows=as_rows):
+    if not long and fold_strips.fits(flat, work):
         fold_strips.col2im(
             flat, result, window, (len(out), channels), work, channels_last=channels_last,
             as_rows=as_rows, parallel=parallel,

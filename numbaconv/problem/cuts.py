@@ -130,3 +130,9 @@ def _intervals(bounds: list[int], length: int) -> list[tuple[int, int]]:
     edges = [0, *(min(max(b, 0), length) for b in bounds), length]
     found = [(a, b) for a, b in itertools.pairwise(edges) if b > a]
     return found or [(0, length)]
+
+
+def even_block(total: int, most: int) -> int:
+    """Return the block size, at most `most`, that cuts `total` into the fewest, even blocks."""
+    blocks = -(-total // max(1, most))
+    return -(-total // max(1, blocks))

@@ -2,13 +2,12 @@
 
 from typing import NamedTuple
 
-import numpy as np
-
 from numbaconv.kernels.indexing import WindowAxes, source_index
 from numbaconv.kernels.jit import device
+from numbaconv.native import link
 from numbaconv.problem.arrays import Array, Place
 from numbaconv.problem.geometry import Axes
-from numbaconv.reference.lines import Image, Slots, Steps
+from numbaconv.reference.lines import Image, Movers, Slots, Steps, packed_fields
 
 #: What is written past the caches, in runs of so many elements or more, of which some are left out
 #: where there are fewer; and positions that are then turned at once, or a multiple.
@@ -86,8 +85,7 @@ class Blocks(NamedTuple):
     @property
     def packed(self) -> Place:
         """All fields, as kernels get them."""
-        fields = [f for field in self for f in (field if isinstance(field, tuple) else [field])]
-        return np.array(fields, np.int64)
+        return packed_fields(self)
 
 
 @device
@@ -164,3 +162,31 @@ def plane(i: int, a: int, window: WindowAxes) -> int:
     """Return the plane of the input that kernel plane a reads for output plane i, or -1."""
     d = i * window.stride[0] + a * window.dilation[0] - window.low[0]
     return source_index(d, window.size[0], window.mode)
+
+
+@device
+def movers_of(
+    read: int, copy: int, turn: int, turn_lines: int, stream: int, x: Array, lines: Array,
+    cols: Array, blocks: Blocks,
+) -> Movers:  # fmt: skip
+    """Return what a worker moves with; its workspace is cleared where that is asked for."""
+    if blocks.cleared:
+        clear(lines)
+    return Movers(
+        read, copy, turn, turn_lines, stream, x.ctypes.data, lines.ctypes.data, cols.ctypes.data,
+        x.itemsize, blocks.together, blocks.cleared,
+    )  # fmt: skip
+
+
+@device
+def share(begin: int, end: int, worker: int, workers: int) -> tuple[int, int]:
+    """Return which of the tasks ``[begin, end)`` are a worker's: some that follow one another."""
+    tasks = end - begin
+    return begin + worker * tasks // workers, begin + (worker + 1) * tasks // workers
+
+
+@device
+def finish(movers: Movers) -> None:
+    """Let other threads see what a worker has written past the caches."""
+    if movers.stream != 0:
+        link.fence()

@@ -14,9 +14,11 @@ from numbaconv.reference.blocks import (
     LEAST_STREAMED,
     Blocks,
     Stretch,
-    clear,
+    finish,
     image_at,
+    movers_of,
     plane,
+    share,
     stage_at,
     stretch,
     unpack_blocks,
@@ -47,14 +49,8 @@ def im2col_columns(
     for index in numba.prange(workers):
         worker: Any = np.int64(index)
         window, blocks = unpack_window(packed), unpack_blocks(cut)
-        movers = Movers(
-            read, copy, turn, turn_lines, stream, x.ctypes.data, space[worker].ctypes.data,
-            cols.ctypes.data, x.itemsize, blocks.together, blocks.cleared,
-        )  # fmt: skip
-        if blocks.cleared:
-            clear(space[worker])
-        first = begin + worker * (end - begin) // workers
-        last = begin + (worker + 1) * (end - begin) // workers
+        movers = movers_of(read, copy, turn, turn_lines, stream, x, space[worker], cols, blocks)
+        first, last = share(begin, end, worker, workers)
         for task in range(first, last):
             part = stretch(task, blocks, window.output)
             image = image_at(x_place, part.image)
@@ -64,6 +60,7 @@ def im2col_columns(
                 x, image, part, window, blocks, space[worker], cols, to, cols_place[2],
                 window.output[2] * cols_place[5], cols_place[5], movers,
             )  # fmt: skip
+        finish(movers)
 
 
 @kernel
@@ -89,14 +86,8 @@ def im2col_direct(
     for index in numba.prange(workers):
         worker: Any = np.int64(index)
         window, blocks = unpack_window(packed), unpack_blocks(cut)
-        movers = Movers(
-            read, copy, turn, turn_lines, stream, x.ctypes.data, space[worker].ctypes.data,
-            cols.ctypes.data, x.itemsize, blocks.together, blocks.cleared,
-        )  # fmt: skip
-        if blocks.cleared:
-            clear(space[worker])
-        first = begin + worker * (end - begin) // workers
-        last = begin + (worker + 1) * (end - begin) // workers
+        movers = movers_of(read, copy, turn, turn_lines, stream, x, space[worker], cols, blocks)
+        first, last = share(begin, end, worker, workers)
         for task in range(first, last):
             part = stretch(task, blocks, window.output)
             image = image_at(x_place, part.image)
@@ -127,14 +118,8 @@ def im2col_shifted(
     for index in numba.prange(workers):
         worker: Any = np.int64(index)
         window, blocks = unpack_window(packed), unpack_blocks(cut)
-        movers = Movers(
-            read, copy, turn, turn_lines, stream, x.ctypes.data, space[worker].ctypes.data,
-            cols.ctypes.data, x.itemsize, blocks.together, blocks.cleared,
-        )  # fmt: skip
-        if blocks.cleared:
-            clear(space[worker])
-        first = begin + worker * (end - begin) // workers
-        last = begin + (worker + 1) * (end - begin) // workers
+        movers = movers_of(read, copy, turn, turn_lines, stream, x, space[worker], cols, blocks)
+        first, last = share(begin, end, worker, workers)
         for task in range(first, last):
             part = stretch(task, blocks, window.output)
             image = image_at(x_place, part.image)
@@ -142,6 +127,7 @@ def im2col_shifted(
             _shifted_columns(
                 x, image, part, window, blocks, space[worker], cols, to, cols_place[2], movers
             )  # fmt: skip
+        finish(movers)
 
 
 @device

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from numbaconv.kernels import launches, threads, workspace
+from numbaconv.kernels import held, launches, threads, workspace
 from numbaconv.kernels.indexing import (
     WindowAxes,
     end_inside,
@@ -34,8 +34,10 @@ from numbaconv.native import emit, link
 from numbaconv.native.moves import adder, mover, spreader
 from numbaconv.native.transpose import transposer
 from numbaconv.problem.arrays import Array, Flat, Place
+from numbaconv.problem.cuts import even_block
 from numbaconv.problem.geometry import Axes, Window, three_axes
-from numbaconv.reference.lines import Slots
+from numbaconv.reference.blocks import share
+from numbaconv.reference.lines import Slots, packed_fields
 
 # Positions of a result row beyond which it is cut, and those of a task.
 _LONGEST_PIECE = 1024
@@ -102,8 +104,7 @@ class Blocks(NamedTuple):
     @property
     def packed(self) -> Place:
         """All fields, as kernels get them."""
-        fields = [f for field in self for f in (field if isinstance(field, tuple) else [field])]
-        return np.array(fields, np.int64)
+        return packed_fields(self)
 
 
 @device
@@ -147,6 +148,18 @@ class Tools(NamedTuple):
     size: int
 
 
+@device
+def _tools(
+    add: int, write: int, turn: int, turn_patches: int, turn_slots: int, cols: Array, sums: Array,
+    out: Array,
+) -> Tools:  # fmt: skip
+    """Return what a worker works with."""
+    return Tools(
+        add, write, turn, turn_patches, turn_slots, cols.ctypes.data, sums.ctypes.data,
+        out.ctypes.data, cols.itemsize,
+    )  # fmt: skip
+
+
 class Part(NamedTuple):
     """What a task sums: some channels of an image, planes of these, rows, and a piece of each."""
 
@@ -182,7 +195,7 @@ def _part(task: int, blocks: Blocks, size: tuple[int, int, int]) -> Part:
     )  # fmt: skip
 
 
-def fits(cols: Flat, dtype: np.dtype[Any], window: Window, *, as_rows: bool) -> bool:
+def fits(cols: Flat, dtype: np.dtype[Any]) -> bool:
     """Return whether these kernels can fold patches at `cols`."""
     if native_available() is not None or not emit.supports(_number(dtype)):
         return False
@@ -208,19 +221,14 @@ def col2im(
     parallel: bool,
 ) -> None:
     """Fold `cols` into `out`, of ``(images, channels)``, where `fits` says so."""
-    images, channels = shape
-    size, kernel = three_axes(window.size, 1), three_axes(window.kernel, 1)
-    dense = window.dilation[-1] == 1
-    run = channels * (kernel[2] if dense else 1)
-    by_runs = (
-        as_rows and channels_last and run * dtype.itemsize >= _LEAST_RUN
-        and out.place[2] == 1 and out.place[5] == channels
-    )  # fmt: skip
-    blocks = _cut(window, images, channels, dtype, channels_last, as_rows and not by_runs)
-    if by_runs:
-        blocks = blocks._replace(channel_block=channels)
+    key = ("col2im", window, shape, out.place.tobytes(), dtype, channels_last, as_rows)
+    plan = held.find(key)
+    if plan is None:
+        plan = _plan(out.place, window, shape, dtype, channels_last, as_rows)
+        held.keep(key, plan)
+    blocks, by_runs, functions, packed, size, kernel = plan
     tasks = blocks.tasks(size)
-    work = images * channels * window.taps * window.positions
+    work = shape[0] * shape[1] * window.taps * window.positions
     workers = threads.worker_count(tasks, work=work, parallel=parallel)
     while 1 < workers * _TASKS > tasks and (blocks.rows > 1 or blocks.channel_block > 1):
         if blocks.channel_block > 1 and not channels_last:
@@ -230,25 +238,51 @@ def col2im(
         else:
             break
         tasks = blocks.tasks(size)
-    bits = np.dtype(f"i{dtype.itemsize}")
-    step = int(out.place[5]) * window.stride[-1]
     elements = 0 if by_runs else blocks.elements(kernel)
     space = workspace.take(workers * elements * dtype.itemsize)
-    turn = channels_last and out.place[2] == 1 and blocks.channel_block >= _CHANNELS
-    slots_lie_together = (
-        dense and blocks.slots.slots == window.stride[-1] >= _CHANNELS and out.place[5] == 1
-    )
     for begin, end in launches.ranges(tasks, work, launches.MOST_MOVED):
         threads.run(
             col2im_runs if by_runs else col2im_strips, workers, workers, begin, end, cols.data,
-            cols.place, window.packed, blocks.packed, out.data, out.place,
-            space.view(dtype, (workers, elements)), adder(_number(dtype)),
-            mover(1, bits) if step == 1 else spreader(step, bits),
-            transposer(bits) if turn else 0,
-            transposer(bits, ahead=True) if as_rows and not by_runs else 0,
-            transposer(bits) if slots_lie_together else 0,
+            cols.place, packed, blocks.packed, out.data, out.place,
+            space.view(dtype, (workers, elements)), *functions,
         )  # fmt: skip
     workspace.give_back(space)
+
+
+def _plan(
+    place: Place,
+    window: Window,
+    shape: tuple[int, int],
+    dtype: np.dtype[Any],
+    channels_last: bool,
+    as_rows: bool,
+) -> tuple[Any, ...]:
+    """Return all that depends on neither memory nor threads, for a result at `place`."""
+    images, channels = shape
+    size, kernel = three_axes(window.size, 1), three_axes(window.kernel, 1)
+    dense = window.dilation[-1] == 1
+    run = channels * (kernel[2] if dense else 1)
+    by_runs = (
+        as_rows and channels_last and run * dtype.itemsize >= _LEAST_RUN
+        and place[2] == 1 and place[5] == channels
+    )  # fmt: skip
+    blocks = _cut(window, images, channels, dtype, channels_last, as_rows and not by_runs)
+    if by_runs:
+        blocks = blocks._replace(channel_block=channels)
+    bits = np.dtype(f"i{dtype.itemsize}")
+    step = int(place[5]) * window.stride[-1]
+    turn = channels_last and place[2] == 1 and blocks.channel_block >= _CHANNELS
+    slots_lie_together = (
+        dense and blocks.slots.slots == window.stride[-1] >= _CHANNELS and place[5] == 1
+    )
+    functions = (
+        adder(_number(dtype)),
+        mover(1, bits) if step == 1 else spreader(step, bits),
+        transposer(bits) if turn else 0,
+        transposer(bits, ahead=True) if as_rows and not by_runs else 0,
+        transposer(bits) if slots_lie_together else 0,
+    )
+    return blocks, by_runs, functions, window.packed, size, kernel
 
 
 def _cut(
@@ -276,7 +310,7 @@ def _cut(
         return min(output[axis], (span + n - 1) // stride[axis] + 1)
 
     # Whole strides of positions, so that slots begin alike.
-    piece = min(size[2], -(-_even(size[2], _LONGEST_PIECE) // stride[2]) * stride[2])
+    piece = min(size[2], -(-even_block(size[2], _LONGEST_PIECE) // stride[2]) * stride[2])
     rows = min(size[1], max(_POSITIONS // piece, _LEAST_ROWS * stride[1], 1))
     planes = min(size[0], _PLANES) if turned and kernel[0] > 1 else 1
     if turned and channels_last:
@@ -316,11 +350,6 @@ def _cut(
     )  # fmt: skip
 
 
-def _even(total: int, most: int) -> int:
-    """Return the length, at most `most`, that cuts `total` into the fewest, even pieces."""
-    return -(-total // -(-total // most))
-
-
 @kernel
 def col2im_strips(
     workers: int,
@@ -344,12 +373,8 @@ def col2im_strips(
         worker: Any = np.int64(index)
         window, blocks = unpack_window(packed), unpack_blocks(cut)
         sums = space[worker]
-        tools = Tools(
-            add, write, turn, turn_patches, turn_slots, cols.ctypes.data,
-            sums.ctypes.data, out.ctypes.data, cols.itemsize,
-        )  # fmt: skip
-        first = begin + worker * (end - begin) // workers
-        last = begin + (worker + 1) * (end - begin) // workers
+        tools = _tools(add, write, turn, turn_patches, turn_slots, cols, space[worker], out)
+        first, last = share(begin, end, worker, workers)
         for task in range(first, last):
             part = _part(task, blocks, window.size)
             plane = blocks.rows * blocks.slots.slots * blocks.slots.pitch
@@ -601,19 +626,8 @@ def col2im_runs(
     for index in numba.prange(workers):
         worker: Any = np.int64(index)
         window, blocks = unpack_window(packed), unpack_blocks(cut)
-        tools = Tools(
-            add,
-            write,
-            turn,
-            turn_patches,
-            turn_slots,
-            cols.ctypes.data,
-            0,
-            out.ctypes.data,
-            cols.itemsize,
-        )
-        first = begin + worker * (end - begin) // workers
-        last = begin + (worker + 1) * (end - begin) // workers
+        tools = _tools(add, write, turn, turn_patches, turn_slots, cols, space[worker], out)
+        first, last = share(begin, end, worker, workers)
         for task in range(first, last):
             part = _part(task, blocks, window.size)
             for row in range((part.d1 - part.d0) * (part.h1 - part.h0)):

@@ -20,6 +20,7 @@ from numbaconv.kernels.long_sums import LONGEST, fold_part, whole_sums
 from numbaconv.kernels.runs import add_run, copy_run
 from numbaconv.native import isa
 from numbaconv.problem.arrays import Array, Place, flatten, spatial_walk, writeable
+from numbaconv.problem.cuts import even_block
 from numbaconv.problem.geometry import Axes, ConvGeometry
 from numbaconv.reference import blas, pointwise
 from numbaconv.reference.problem import Problem, kernels_as_columns, kernels_as_rows
@@ -80,12 +81,6 @@ class Blocks:
     def workspace(self) -> int:
         """The elements of a block of columns, of its product, and of the sums of long ones."""
         return self.positions * (self.elements + self.outputs * (3 if self.long else 1))
-
-
-def even_block(total: int, most: int) -> int:
-    """Return the block size, at most `most`, that cuts `total` into the fewest, even blocks."""
-    blocks = -(-total // max(1, most))
-    return -(-total // max(1, blocks))
 
 
 def refusal(geometry: ConvGeometry, dtype: np.dtype[Any]) -> str | None:

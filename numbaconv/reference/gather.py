@@ -19,6 +19,7 @@ from numbaconv.native import emit
 from numbaconv.native.moves import LARGEST_STEP, mover, streamer
 from numbaconv.native.transpose import transposer
 from numbaconv.problem.arrays import Array, Place, flatten
+from numbaconv.problem.cuts import even_block
 from numbaconv.problem.geometry import Window, three_axes
 from numbaconv.reference.blocks import STREAMED, TURNED, Blocks
 from numbaconv.reference.columns import im2col_columns, im2col_direct, im2col_shifted
@@ -221,7 +222,7 @@ def _cut(
         block, depths = channels, kernel[0]
     elif channels_last:
         block = channels
-    piece, strip = _even(width, _LONGEST_PIECE), 1
+    piece, strip = even_block(width, _LONGEST_PIECE), 1
     while depths * elements(piece, strip, kernel_rows) > fitting:
         # Shorter pieces, then fewer channels, and parts of a channel's patch last.
         if piece > _LEAST_PIECE:
@@ -299,9 +300,3 @@ def _cut(
         int(not channels_last), int(by_runs), int(shifted), int(direct), compact, staged,
         int(turned), together, int(window.padding_mode == "zeros" and piece == width),
     )  # fmt: skip
-
-
-def _even(total: int, most: int) -> int:
-    """Return the length, at most `most`, that cuts `total` into the fewest, even pieces."""
-    pieces = -(-total // most)
-    return -(-total // pieces)

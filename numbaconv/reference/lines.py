@@ -8,13 +8,15 @@ in a line already.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from numbaconv.kernels.indexing import WindowAxes, end_inside, first_inside, source_index
 from numbaconv.kernels.jit import device
 from numbaconv.kernels.runs import copy_run, fill_run
 from numbaconv.native import link
-from numbaconv.problem.arrays import Array
+from numbaconv.problem.arrays import Array, Place
 
 SLOTS, SLOTS_OF_CHANNELS = 1, 2
 
@@ -60,6 +62,12 @@ class Slots(NamedTuple):
     def entries(self) -> int:
         """The entries of all slots."""
         return self.slots * self.pitch
+
+
+def packed_fields(fields: tuple[Any, ...]) -> Place:
+    """Return ints, and those of tuples among them, as kernels get them."""
+    flat = [f for field in fields for f in (field if isinstance(field, tuple) else [field])]
+    return np.array(flat, np.int64)
 
 
 class Image(NamedTuple):

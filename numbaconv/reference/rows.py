@@ -22,9 +22,11 @@ from numbaconv.reference.blocks import (
     TURNED,
     Blocks,
     Stretch,
-    clear,
+    finish,
     image_at,
+    movers_of,
     plane,
+    share,
     stage_at,
     stretch,
     strip_elements,
@@ -57,14 +59,8 @@ def im2col_turned(
     for index in numba.prange(workers):
         worker: Any = np.int64(index)
         window, blocks = unpack_window(packed), unpack_blocks(cut)
-        movers = Movers(
-            read, copy, turn, turn_lines, stream, x.ctypes.data, space[worker].ctypes.data,
-            cols.ctypes.data, x.itemsize, blocks.together, blocks.cleared,
-        )  # fmt: skip
-        if blocks.cleared:
-            clear(space[worker])
-        first = begin + worker * (end - begin) // workers
-        last = begin + (worker + 1) * (end - begin) // workers
+        movers = movers_of(read, copy, turn, turn_lines, stream, x, space[worker], cols, blocks)
+        first, last = share(begin, end, worker, workers)
         for task in range(first, last):
             part = stretch(task, blocks, window.output)
             image = image_at(x_place, part.image)
@@ -73,6 +69,7 @@ def im2col_turned(
                 x, image, part, window, blocks, space[worker], tables[0], cols, to, cols_place[5],
                 cols_place[2], movers,
             )  # fmt: skip
+        finish(movers)
 
 
 @kernel
@@ -98,12 +95,8 @@ def im2col_runs(
     for index in numba.prange(workers):
         worker: Any = np.int64(index)
         window, blocks = unpack_window(packed), unpack_blocks(cut)
-        movers = Movers(
-            read, copy, turn, turn_lines, stream, x.ctypes.data, space[worker].ctypes.data,
-            cols.ctypes.data, x.itemsize, blocks.together, blocks.cleared,
-        )  # fmt: skip
-        first = begin + worker * (end - begin) // workers
-        last = begin + (worker + 1) * (end - begin) // workers
+        movers = movers_of(read, copy, turn, turn_lines, stream, x, space[worker], cols, blocks)
+        first, last = share(begin, end, worker, workers)
         for task in range(first, last):
             part = stretch(task, blocks, window.output)
             image = image_at(x_place, part.image)

@@ -20,9 +20,9 @@ from numbaconv.kernels.jit import device, kernel
 from numbaconv.kernels.runs import copy_run
 from numbaconv.kernels.slots import Slots
 from numbaconv.problem.arrays import Array, Place, flatten, spatial_walk
+from numbaconv.problem.cuts import even_block
 from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.reference import blas
-from numbaconv.reference.forward import even_block
 from numbaconv.reference.product import multiply
 from numbaconv.reference.taps import gather_tap
 

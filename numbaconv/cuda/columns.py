@@ -124,7 +124,7 @@ def _with_cublas(
         # By an interface that names no stream, of which CuPy would wait for the end.
         return cupy.asarray(arrays.plain(memory))[: math.prod(shape)].reshape(shape)
 
-    with cupy.cuda.ExternalStream(int(stream)):
+    with _cupy_stream(cupy, int(stream)):
         kernels = shaped(packed, groups, summed, rows).transpose(0, 2, 1)
         products = shaped(made, images, groups, rows, positions)
         cupy.matmul(kernels, shaped(cols, images, groups, summed, positions), out=products)
@@ -133,3 +133,22 @@ def _with_cublas(
             products += offsets.reshape(groups, rows, 1)
     source = flat(made, outputs, geometry.window.output, work, stream)
     copying.copy(source, out, images, outputs)
+
+
+def _cupy_stream(cupy: Any, pointer: int) -> Any:
+    """Return a stream as CuPy knows it; CuPy 14 has another door for other libraries' streams."""
+    if not pointer:
+        return cupy.cuda.Stream.null
+    if hasattr(cupy.cuda.Stream, "from_external"):
+        return cupy.cuda.Stream.from_external(_Stream(pointer))
+    return cupy.cuda.ExternalStream(pointer)
+
+
+class _Stream:
+    """A stream by the protocol of NVIDIA's libraries."""
+
+    def __init__(self, pointer: int) -> None:
+        self._pointer = pointer
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self._pointer

@@ -64,7 +64,18 @@ def copy_rate(elements=1 << 28):
 
 def fma_rate():
     """Return the float32 FLOPs a second of independent multiply-adds."""
-    chains, rounds = 16, 4096
+    from numbaconv.cuda.launch import unrolled
+
+    chains, steps, rounds = 16, 16, 256
+
+    def step(number):
+        def add(sums, a, b):
+            for i in range(chains):
+                sums[i] = sums[i] * a + b
+
+        return add
+
+    all_steps = unrolled(steps, step)
 
     @cuda.jit
     def multiply_add(out, a, b):
@@ -72,8 +83,7 @@ def fma_rate():
         for i in range(chains):
             sums[i] = np.float32(cuda.threadIdx.x + i)
         for _ in range(rounds):
-            for i in range(chains):
-                sums[i] = sums[i] * a + b
+            all_steps(sums, a, b)
         total = np.float32(0)
         for i in range(chains):
             total += sums[i]
@@ -83,4 +93,4 @@ def fma_rate():
     out = cuda.device_array(256 * blocks, np.float32)
     a, b = np.float32(1.0001), np.float32(1e-7)
     taken, _ = seconds(lambda: multiply_add[blocks, 256](out, a, b))
-    return 2 * chains * rounds * 256 * blocks / taken
+    return 2 * chains * steps * rounds * 256 * blocks / taken

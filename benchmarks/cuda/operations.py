@@ -11,7 +11,7 @@ from numba import cuda
 import numbaconv as nbc
 import numbaconv.cuda as nbcuda
 
-NAMES = ("forward", "by im2col", "input_grad", "weight_grad", "im2col", "col2im")
+NAMES = ("forward", "input_grad", "weight_grad", "im2col", "col2im", "by im2col")
 _UNIT = float(np.finfo("f4").eps) / 2
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numba import cuda
 
 from numbaconv.cuda import launch
+from numbaconv.cuda.memory import Memory
 
 Ints = tuple[int, ...]
 
@@ -159,32 +160,21 @@ def _interface(value: Any, name: str) -> dict[str, Any]:
     return interface  # type: ignore[no-any-return]
 
 
-def plain(memory: Any) -> Any:
-    """Return flat memory of our own by an interface that names no stream."""
-    found = take(memory, "memory")
-    count = int(found.size)
-    described = {
-        "shape": (count,), "typestr": found.dtype.str, "data": (found.span[0], False), "version": 3,
-    }  # fmt: skip
-    return _Described(memory, described)
+def _flat(owner: Any, start: int, count: int, dtype: np.dtype[Any]) -> Any:
+    """Return flat device memory of another object, without a copy."""
+    if not launch.SIMULATED:
+        return Memory(start, count, dtype, owner)
+    if count == 0:
+        return cuda.device_array((1,), dtype)  # kernels get an array, and read nothing
+    from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
+
+    described = {"shape": (count,), "typestr": dtype.str, "data": (start, False), "version": 3}
+    return FakeCUDAArray(np.asarray(_Described(owner, described)))
 
 
 class _Described:
-    """Memory of another object, by its interface."""
+    """Host memory of another object, by its interface."""
 
     def __init__(self, owner: Any, described: dict[str, Any]) -> None:
         self.owner = owner
-        self.__cuda_array_interface__ = self.__array_interface__ = described
-
-
-def _flat(owner: Any, start: int, count: int, dtype: np.dtype[Any]) -> Any:
-    """Return flat device memory of another object, without a copy."""
-    if count == 0:
-        return cuda.device_array((1,), dtype)  # kernels get an array, and read nothing
-    described = {"shape": (count,), "typestr": dtype.str, "data": (start, False), "version": 3}
-    memory = _Described(owner, described)
-    if launch.SIMULATED:
-        from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
-
-        return FakeCUDAArray(np.asarray(memory))
-    return cuda.as_cuda_array(memory, sync=False)
+        self.__array_interface__ = described

@@ -4,13 +4,15 @@ cuBLAS multiplies where CuPy is installed (it ships or finds cuBLAS, and calls i
 """
 
 import math
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
-from numbaconv.cuda import arrays, copying, launch, parameters, patches, product
-from numbaconv.cuda.places import Images
+from numbaconv.cuda import copying, launch, matrices, product
+from numbaconv.cuda.matrices import Matrix
+from numbaconv.cuda.places import Images, Weights
 from numbaconv.cuda.wide import MOST
 from numbaconv.problem.geometry import ConvGeometry, Window
 
@@ -19,20 +21,33 @@ _MOST_BYTES = 1 << 28
 
 
 def forward(
-    geometry: ConvGeometry, x: Images, packed: Any, bias: Any, out: Images, work: Any
+    geometry: ConvGeometry,
+    x: Images,
+    kernels: Weights,
+    bias: Any,
+    out: Images,
+    work: Any,
+    conjugated: bool,
 ) -> None:
-    """Enqueue the convolution by packed weights, some images at a time."""
+    """Enqueue the convolution, some images at a time."""
     parts = chunks(geometry, work)
     planned = parts[0][1]
+    by_cublas = has_cublas(work, geometry.patch_size)
+    packed = None
     for first, images in parts:
         cols = gather(geometry, x.part(first), images, work)
         target = out.part(first)
-        if has_cublas(work, geometry.patch_size):
-            _with_cublas(geometry, images, packed, cols, bias, target, work)
+        matrix = pointwise(geometry, images)
+        source = flat(cols, matrix.in_channels, geometry.window.output, work, out.stream)
+        if packed is None:
+            cut = product.cut(matrix, source, kernels, out, work, planned)
+            packed = product.pack(
+                cut, matrix, source, kernels, work, conjugated, tight=by_cublas
+            )
+        if by_cublas:
+            _with_cublas(geometry, images, packed.data, cols, bias, target, work)
         else:
-            matrix = pointwise(geometry, images)
-            source = flat(cols, matrix.in_channels, geometry.window.output, work, out.stream)
-            product.multiply(matrix, source, packed, bias, target, work, planned)
+            product.multiply_packed(cut, matrix, source, packed, bias, target, work)
 
 
 def chunks(geometry: ConvGeometry, work: Any) -> list[tuple[int, int]]:
@@ -66,40 +81,9 @@ def gather(geometry: ConvGeometry, x: Images, images: int, work: Any) -> Any:
     """Return the column matrices of some images, ``(image, patch, position)``, borrowed."""
     length, positions = geometry.in_channels * geometry.window.taps, geometry.window.positions
     cols = launch.borrow("columns", images * length * positions, np.dtype(work), x.stream)
-    values = {
-        **product.window_values(geometry), **x.as_input, **product.digits(0, (1, 1, 1)),
-        "O_BASE": 0, "O_N": length * positions, "O_C": positions, "O_D": 0, "O_H": 0, "O_W": 1,
-    }  # fmt: skip
-    values["CHANNELS"] = geometry.in_channels
-    launch_gather(values, product.mode_of(geometry), images, positions, x, cols, work, True, False)
+    matrix = Matrix.of_columns(cols, length, positions)
+    matrices.gather(replace(geometry, batch=images), x, matrix, work, True)
     return cols
-
-
-def launch_gather(
-    values: dict[str, int],
-    mode: int,
-    images: int,
-    positions: int,
-    x: Images,
-    cols: Any,
-    work: Any,
-    channel_major: bool,
-    as_rows: bool,
-) -> None:
-    """Enqueue im2col; `values` has all but the sizes of the matrix."""
-    taps = math.prod(values[f"K_{axis}"] for axis in "DHW")
-    length = values["CHANNELS"] * taps
-    if as_rows:
-        count = images * -(-positions // patches.RUN) * length
-    else:
-        count = images * values["CHANNELS"] * positions
-    index, p = parameters.pack(
-        {**values, "M": positions, "N": count, "K": length, "SPLIT_K": 0, "BLOCKS": 0, "BIASED": 0},
-        x.data.size, cols.size,
-    )  # fmt: skip
-    build = patches.im2col_rows if as_rows else patches.im2col_columns
-    kernel = build(index, work, mode, channel_major)
-    kernel[(*launch.grid(count), x.stream)](x.data, cols, p)
 
 
 def has_cublas(work: Any, summed: int) -> bool:
@@ -121,8 +105,8 @@ def _with_cublas(
     made = launch.borrow("products", images * outputs * positions, kind, stream)
 
     def shaped(memory: Any, *shape: int) -> Any:
-        # By an interface that names no stream, of which CuPy would wait for the end.
-        return cupy.asarray(arrays.plain(memory))[: math.prod(shape)].reshape(shape)
+        # Its interface names no stream, of which CuPy would wait for the end.
+        return cupy.asarray(memory)[: math.prod(shape)].reshape(shape)
 
     with _cupy_stream(cupy, int(stream)):
         kernels = shaped(packed, groups, summed, rows).transpose(0, 2, 1)

@@ -2,15 +2,12 @@
 
 from typing import Any
 
-from numbaconv.cuda import columns, depthwise, launch, parameters, product
+from numbaconv.cuda import columns, copying, depthwise, product
 from numbaconv.cuda.places import Images, Weights
-from numbaconv.problem.geometry import ConvGeometry, three_axes
+from numbaconv.problem.geometry import ConvGeometry
 
 #: The reference first.
 NAMES = ("im2col", "direct", "depthwise")
-
-# Loops over more taps than this are not unrolled.
-_UNROLLED = 49
 
 
 def choose(algorithm: str, geometry: ConvGeometry) -> str:
@@ -55,54 +52,34 @@ def run(
     conjugated : bool
         Whether the weights are taken conjugated.
     """
-    packed = product.pack(geometry, kernels, work, conjugated, out.stream)
-    if algorithm == "im2col" and geometry.patch_size:
-        columns.forward(geometry, x, packed, bias, out, work)
-    elif algorithm == "depthwise" and geometry.patch_size:
-        _run_depthwise(geometry, x, packed, bias, out, work)
+    if not geometry.patch_size:
+        _multiply(geometry, x, kernels, bias, out, work, conjugated)
+    elif algorithm == "im2col" or not _meets_padding(geometry):
+        columns.forward(geometry, x, kernels, bias, out, work, conjugated)
+    elif algorithm == "depthwise":
+        depthwise.run(geometry, x, kernels, bias, out, work, conjugated)
+    elif product.fits_mask(geometry.window):
+        _multiply(geometry, x, kernels, bias, out, work, conjugated)
     else:
-        product.multiply(geometry, x, packed, bias, out, work)
+        inner, padded = copying.pad(geometry, x)
+        _multiply(inner, padded, kernels, bias, out, work, conjugated)
 
 
-def _run_depthwise(
-    geometry: ConvGeometry, x: Images, packed: Any, bias: Any, out: Images, work: Any
+def _meets_padding(geometry: ConvGeometry) -> bool:
+    """Return whether the padding fits a mask, or can be about the input."""
+    return product.fits_mask(geometry.window) or copying.can_pad(geometry)
+
+
+def _multiply(
+    geometry: ConvGeometry,
+    x: Images,
+    kernels: Weights,
+    bias: Any,
+    out: Images,
+    work: Any,
+    conjugated: bool,
 ) -> None:
-    window = geometry.window
-    kernel = three_axes(window.kernel, 1)
-    unrolled = window.taps <= _UNROLLED
-    rows = depthwise.ROWS if unrolled and _rows_meet(geometry) else 1
-    strips = -(-three_axes(window.output, 1)[1] // rows)
-    lines = geometry.batch * geometry.out_channels
-    depth, height, width = three_axes(window.output, 1)
-    count = lines * depth * strips * width
-    values = {
-        **product.window_values(geometry), **product.digits(0, kernel), **x.as_input,
-        **out.as_output,
-        "M": geometry.out_channels // geometry.groups, "N": count, "K": geometry.patch_size,
-        "SPLIT_K": 0, "BLOCKS": 0, "BIASED": int(bias is not None),
-    }  # fmt: skip
-    index, p = parameters.pack(
-        values, x.data.size, out.data.size, packed.size, lines * depth * height * width
-    )
-    fast = out.channel == 1 and geometry.out_channels > 1
-    result, mode = out.dtype.type, product.mode_of(geometry)
-    compiled = (
-        depthwise.forward(index, work, result, mode, kernel, rows, fast)
-        if unrolled
-        else depthwise.forward_any(index, work, result, mode, fast)
-    )
-    compiled[(*launch.grid(count), out.stream)](
-        packed, x.data, packed if bias is None else bias, out.data, p
-    )
-
-
-def _rows_meet(geometry: ConvGeometry) -> bool:
-    """Return whether neighbouring rows of the result read the same rows of the input."""
-    window = geometry.window
-    axis = window.ndim - 2
-    return (
-        axis >= 0
-        and window.stride[axis] == window.dilation[axis] == 1
-        and window.kernel[axis] > 1
-        and window.output[axis] > 1
-    )
+    """Multiply weights by patches that are gathered meanwhile."""
+    cut = product.cut(geometry, x, kernels, out, work)
+    packed = product.pack(cut, geometry, x, kernels, work, conjugated)
+    product.multiply_packed(cut, geometry, x, packed, bias, out, work)

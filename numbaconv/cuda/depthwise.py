@@ -4,150 +4,262 @@ from typing import Any
 
 from numba import cuda
 
-from numbaconv.cuda import operands
-from numbaconv.cuda.launch import factory
-from numbaconv.cuda.parameters import INDEX
+from numbaconv.cuda import copying, launch, operands, parameters
+from numbaconv.cuda.launch import factory, unrolled
+from numbaconv.cuda.places import Images, Weights
 from numbaconv.cuda.wide import MOST, wider
+from numbaconv.problem.geometry import ConvGeometry, three_axes
 
-M, N, K, GROUPS = INDEX["M"], INDEX["N"], INDEX["K"], INDEX["GROUPS"]
-BASE, S_N, S_C = INDEX["BASE"], INDEX["S_N"], INDEX["S_C"]
-O_BASE, O_N, O_C = INDEX["O_BASE"], INDEX["O_N"], INDEX["O_C"]
-O_D, O_H, O_W = INDEX["O_D"], INDEX["O_H"], INDEX["O_W"]
-OUT_D, OUT_H, OUT_W = INDEX["OUT_D"], INDEX["OUT_H"], INDEX["OUT_W"]
-K_D, K_H, K_W = INDEX["K_D"], INDEX["K_H"], INDEX["K_W"]
-BIASED = INDEX["BIASED"]
+# Loops over more taps than this are not unrolled.
+_UNROLLED = 49
 
-#: Rows of the result that one thread makes where the stride and the dilation of rows are 1.
-ROWS = 4
+
+def run(
+    geometry: ConvGeometry,
+    x: Images,
+    kernels: Weights,
+    bias: Any,
+    out: Images,
+    work: Any,
+    conjugated: bool,
+) -> None:
+    """Enqueue a convolution of groups of one input channel."""
+    if geometry.window.padding_mode != "zeros" and any(map(any, geometry.window.padding)):
+        geometry, x = copying.pad(geometry, x)
+    window = geometry.window
+    kernel, output = three_axes(window.kernel, 1), three_axes(window.output, 1)
+    strides, dilations = three_axes(window.stride, 1), three_axes(window.dilation, 1)
+    low = three_axes(tuple(p for p, _ in window.padding), 0)
+    is_unrolled = window.taps <= _UNROLLED
+    rows = _rows(kernel[1], output[1], strides[1], dilations[1]) if is_unrolled else 1
+    strips = -(-output[1] // rows)
+    outputs = geometry.out_channels // geometry.groups
+    count = geometry.batch * geometry.out_channels * output[0] * strips * output[2]
+    corner = x.base - sum(n * s for n, s in zip(low, x.steps, strict=True))
+    sizes = (geometry.out_channels, outputs, *output, strips, count, *kernel)
+    places = (
+        corner, x.image, x.channel, *x.steps, *x.size, *strides, *dilations, *low,
+        kernels.base, kernels.group, kernels.output, *kernels.steps,
+        out.base, out.image, out.channel, *out.steps, int(bias is not None),
+    )  # fmt: skip
+    reach = [
+        s * ((n + rows) * stride + k * dilation)
+        for s, n, k, stride, dilation in zip(
+            x.steps, output, kernel, strides, dilations, strict=True
+        )
+    ]
+    index = parameters.index_type(
+        *sizes, *places, *reach, x.data.size, out.data.size, kernels.data.size
+    )
+    divisors = [
+        part
+        for n in (geometry.out_channels, outputs, output[0], strips, output[2])
+        for part in parameters.divisor(n, index)
+    ]
+    fast = out.channel == 1 and geometry.out_channels > 1
+    result = out.dtype.type
+    compiled = (
+        forward(index, work, result, kernel, rows, (strides[1], dilations[1]), conjugated, fast)
+        if is_unrolled
+        else forward_any(index, work, result, conjugated, fast)
+    )
+    compiled[(*launch.grid(count), out.stream)](
+        kernels.data, x.data, kernels.data if bias is None else bias, out.data,
+        tuple(map(index, (*sizes, *places, *divisors))),
+    )  # fmt: skip
+
+
+def _rows(kernel: int, output: int, stride: int, dilation: int) -> int:
+    """Return how many neighbouring rows of the result a thread makes from the rows it reads."""
+    if kernel == 1 or output == 1 or dilation > stride * 2:
+        return 1
+    return 8 if stride == 1 and -(-output // 8) * 8 <= 1.15 * output else min(4, output)
 
 
 @factory
 def forward(
-    index: Any, work: Any, result: Any, mode: int, kernel: Any, rows: int, channel_fast: bool
+    index: Any,
+    work: Any,
+    result: Any,
+    kernel: Any,
+    rows: int,
+    step: Any,
+    conjugated: bool,
+    channel_fast: bool,
 ) -> Any:
-    """Return the kernel of packed weights ``(group, K, M)`` over one channel a group.
+    """Return the kernel over one channel a group, unrolled.
 
     Parameters
     ----------
     index, work, result : type
         Of indices, of the computation, and of the result.
-    mode : int
-        The padding mode.
     kernel : tuple of int
-        The taps along each axis: loops over them are unrolled.
+        The taps along each axis.
     rows : int
-        How many rows of the result a thread makes, from each row that it reads; more than 1 needs a
-        stride and a dilation of 1 along them.
+        How many rows of the result a thread makes, from each row that it reads.
+    step : tuple of int
+        The stride and the dilation of rows.
+    conjugated : bool
+        Whether the weights are taken conjugated.
     channel_fast : bool
         Whether neighbouring threads have neighbouring channels, or columns.
     """
     kd_count, kh_count, kw_count = kernel
-    reads = rows + kh_count - 1 if rows > 1 else kh_count
+    taps = kd_count * kh_count * kw_count
+    stride, dilation = step
+    reads = (rows - 1) * stride + (kh_count - 1) * dilation + 1
     zero = work(0)
-    at = operands.functions(index, mode)
-    quotient, split, origin = at.quotient, at.split, at.origin
-    spread, source = at.spread, at.source
+    at = operands.functions(index, 0)
+    inside, divide, decode = at.inside, at.divide, operands.place_of(index, channel_fast)
 
-    def depthwise_forward(a: Any, b: Any, bias: Any, out: Any, p: Any) -> None:
+    def one_row(number: int) -> Any:
+        kd, read = number // reads, number % reads
+
+        def add(x: Any, place: Any, corner: Any, p: Any, near: Any, far: Any, own: Any, total: Any) -> None:
+            size_d, size_h, dilation_d, step_d, step_h = p
+            d, h = index(corner[0] + kd * dilation_d), index(corner[1] + read)
+            meets = inside(d, size_d) and inside(h, size_h)
+            line = index(place + kd * dilation_d * step_d + read * step_h)
+            for kw in range(kw_count):
+                value = zero
+                if meets and near[kw]:
+                    value = work(x[index(line + far[kw])])
+                for r in range(rows):
+                    reached = read - r * stride
+                    if reached >= 0 and reached % dilation == 0 and reached < kh_count * dilation:
+                        tap = (kd * kh_count + reached // dilation) * kw_count + kw
+                        total[r] = work(total[r] + own[tap] * value)
+
+        return add
+
+    all_rows = unrolled(kd_count * reads, one_row)
+
+    def depthwise_forward(weight: Any, x: Any, bias: Any, out: Any, p: Any) -> None:
+        (
+            channels, outputs, out_d, out_h, out_w, strips, count, _, _, _,
+            x_base, x_image, x_channel, step_d, step_h, step_w, size_d, size_h, size_w,
+            stride_d, stride_h, stride_w, dilation_d, dilation_h, dilation_w, low_d, low_h, low_w,
+            w_base, w_group, w_output, w_d, w_h, w_w,
+            y_base, y_image, y_channel, y_d, y_h, y_w, biased,
+            by_channels, by_channels_shift, by_outputs, by_outputs_shift, by_depth, by_depth_shift,
+            by_strips, by_strips_shift, by_width, by_width_shift,
+        ) = p  # fmt: skip
         i = index(cuda.grid(1))
-        outputs = index(p[GROUPS] * p[M])
-        strips = quotient(index(p[OUT_H] + (rows - 1)), index(rows))
-        if i < p[N]:
-            if channel_fast:
-                rest = quotient(i, outputs)
-                o = index(i - rest * outputs)
-                image, od, strip, ow = split(rest, p[OUT_D], strips, p[OUT_W])
-            else:
-                line, od, strip, ow = split(i, p[OUT_D], strips, p[OUT_W])
-                image = quotient(line, outputs)
-                o = index(line - image * outputs)
-            group = quotient(o, p[M])
-            m = index(o - group * p[M])
+        if i < count:
+            image, o, od, strip, ow = decode(
+                i, channels, out_d, strips, out_w,
+                (by_channels, by_channels_shift), (by_depth, by_depth_shift),
+                (by_strips, by_strips_shift), (by_width, by_width_shift),
+            )  # fmt: skip
+            group = divide(o, (by_outputs, by_outputs_shift))
+            m = index(o - group * outputs)
             oh = index(strip * rows)
-            d0, h0, w0 = origin(p, od, oh, ow)
-            first = index(p[BASE] + image * p[S_N] + group * p[S_C])
-            weights = index(group * p[K] * p[M] + m)
+            own = cuda.local.array(taps, work)
+            near = cuda.local.array(kw_count, index)
+            far = cuda.local.array(kw_count, index)
             total = cuda.local.array(rows, work)
+            first = index(w_base + group * w_group + m * w_output)
+            for kd in range(kd_count):
+                for kh in range(kh_count):
+                    for kw in range(kw_count):
+                        tap = work(weight[index(first + kd * w_d + kh * w_h + kw * w_w)])
+                        if conjugated:
+                            tap = tap.conjugate()
+                        own[(kd * kh_count + kh) * kw_count + kw] = tap
+            for kw in range(kw_count):
+                w = index(ow * stride_w - low_w + kw * dilation_w)
+                near[kw] = index(1) if inside(w, size_w) else index(0)
+                far[kw] = index(kw * dilation_w * step_w)
             for r in range(rows):
                 total[r] = zero
-            for kd in range(kd_count):
-                for read in range(reads):
-                    for kw in range(kw_count):
-                        dd, dh, dw = spread(p, index(kd), index(read), index(kw))
-                        inside, offset = source(p, index(d0 + dd), index(h0 + dh), index(w0 + dw))
-                        value = zero
-                        if inside:
-                            value = work(b[index(first + offset)])
-                        for r in range(rows):
-                            kh = read - r
-                            if kh >= 0 and kh < kh_count:
-                                k = (kd * kh_count + kh) * kw_count + kw
-                                weight = a[index(weights + k * p[M])]
-                                total[r] = work(total[r] + weight * value)
             place = index(
-                p[O_BASE] + image * p[O_N] + o * p[O_C] + od * p[O_D] + oh * p[O_H] + ow * p[O_W]
-            )
+                x_base + image * x_image + group * x_channel
+                + od * stride_d * step_d + oh * stride_h * step_h + ow * stride_w * step_w
+            )  # fmt: skip
+            corner = (index(od * stride_d - low_d), index(oh * stride_h - low_h))
+            all_rows(
+                x, place, corner, (size_d, size_h, dilation_d, step_d, step_h), near, far, own,
+                total,
+            )  # fmt: skip
+            to = index(y_base + image * y_image + o * y_channel + od * y_d + oh * y_h + ow * y_w)
             offset = zero
-            if p[BIASED] != 0:
+            if biased != 0:
                 offset = work(result(bias[o]))
             for r in range(rows):
-                if index(oh + r) < p[OUT_H]:
-                    out[index(place + r * p[O_H])] = result(work(total[r] + offset))
+                if index(oh + r) < out_h:
+                    out[index(to + r * y_h)] = result(work(total[r] + offset))
 
     return depthwise_forward
 
 
 @factory
-def forward_any(index: Any, work: Any, result: Any, mode: int, channel_fast: bool) -> Any:
+def forward_any(
+    index: Any, work: Any, result: Any, conjugated: bool, channel_fast: bool
+) -> Any:
     """Return the same for kernels of any size, whose loops are not unrolled."""
     zero = work(0)
     wide = wider(work)
-    at = operands.functions(index, mode)
-    quotient, position, origin = at.quotient, at.position, at.origin
-    spread, source = at.spread, at.source
+    at = operands.functions(index, 0)
+    inside, divide, decode = at.inside, at.divide, operands.place_of(index, channel_fast)
 
-    def depthwise_any(a: Any, b: Any, bias: Any, out: Any, p: Any) -> None:
+    def depthwise_any(weight: Any, x: Any, bias: Any, out: Any, p: Any) -> None:
+        (
+            channels, outputs, out_d, out_h, out_w, strips, count, taps_d, taps_h, taps_w,
+            x_base, x_image, x_channel, step_d, step_h, step_w, size_d, size_h, size_w,
+            stride_d, stride_h, stride_w, dilation_d, dilation_h, dilation_w, low_d, low_h, low_w,
+            w_base, w_group, w_output, w_d, w_h, w_w,
+            y_base, y_image, y_channel, y_d, y_h, y_w, biased,
+            by_channels, by_channels_shift, by_outputs, by_outputs_shift, by_depth, by_depth_shift,
+            by_strips, by_strips_shift, by_width, by_width_shift,
+        ) = p  # fmt: skip
         i = index(cuda.grid(1))
-        outputs = index(p[GROUPS] * p[M])
-        if i < p[N]:
-            if channel_fast:
-                rest = quotient(i, outputs)
-                o = index(i - rest * outputs)
-                image, od, oh, ow = position(p, rest)
-            else:
-                line, od, oh, ow = position(p, i)
-                image = quotient(line, outputs)
-                o = index(line - image * outputs)
-            group = quotient(o, p[M])
-            d0, h0, w0 = origin(p, od, oh, ow)
-            first = index(p[BASE] + image * p[S_N] + group * p[S_C])
-            k = index(group * p[K] * p[M] + o - group * p[M])
+        if i < count:
+            image, o, od, oh, ow = decode(
+                i, channels, out_d, strips, out_w,
+                (by_channels, by_channels_shift), (by_depth, by_depth_shift),
+                (by_strips, by_strips_shift), (by_width, by_width_shift),
+            )  # fmt: skip
+            group = divide(o, (by_outputs, by_outputs_shift))
+            m = index(o - group * outputs)
+            place = index(
+                x_base + image * x_image + group * x_channel
+                + od * stride_d * step_d + oh * stride_h * step_h + ow * stride_w * step_w
+            )  # fmt: skip
+            first = index(w_base + group * w_group + m * w_output)
             total = zero
             whole = wide(0)
             left = index(MOST)
-            for kd in range(p[K_D]):
-                for kh in range(p[K_H]):
-                    for kw in range(p[K_W]):
-                        dd, dh, dw = spread(p, index(kd), index(kh), index(kw))
-                        inside, offset = source(p, index(d0 + dd), index(h0 + dh), index(w0 + dw))
+            for kd in range(taps_d):
+                d = index(od * stride_d - low_d + kd * dilation_d)
+                for kh in range(taps_h):
+                    h = index(oh * stride_h - low_h + kh * dilation_h)
+                    meets = inside(d, size_d) and inside(h, size_h)
+                    for kw in range(taps_w):
+                        w = index(ow * stride_w - low_w + kw * dilation_w)
                         value = zero
-                        if inside:
-                            value = work(b[index(first + offset)])
-                        total = work(total + a[k] * value)
-                        k = index(k + p[M])
+                        if meets and inside(w, size_w):
+                            value = work(
+                                x[
+                                    index(
+                                        place + kd * dilation_d * step_d
+                                        + kh * dilation_h * step_h + kw * dilation_w * step_w
+                                    )
+                                ]
+                            )  # fmt: skip
+                        tap = work(weight[index(first + kd * w_d + kh * w_h + kw * w_w)])
+                        if conjugated:
+                            tap = tap.conjugate()
+                        total = work(total + tap * value)
                         left = index(left - 1)
                         if left == 0:
                             whole = wide(whole + wide(total))
                             total = zero
                             left = index(MOST)
             total = work(wide(whole + wide(total)))
-            if p[BIASED] != 0:
+            if biased != 0:
                 total = work(total + work(result(bias[o])))
             out[
-                index(
-                    p[O_BASE] + image * p[O_N] + o * p[O_C]
-                    + od * p[O_D] + oh * p[O_H] + ow * p[O_W]
-                )
-            ] = result(total)  # fmt: skip
+                index(y_base + image * y_image + o * y_channel + od * y_d + oh * y_h + ow * y_w)
+            ] = result(total)
 
     return depthwise_any

@@ -5,8 +5,10 @@ result, and zero times infinity is NaN. Whether weights are finite is not known 
 the device, so each NaN near the borders is formed again from the windows that exist.
 """
 
+import math
 from typing import Any
 
+import numpy as np
 from numba import cuda
 
 from numbaconv.cuda import operands
@@ -29,20 +31,67 @@ GROUPS, BIASED = INDEX["GROUPS"], INDEX["BIASED"]
 
 
 @factory
+def watch(index: Any, work: Any) -> Any:
+    """Return the kernel that writes a stamp where a weight is not finite.
+
+    Its ints: the weights' number, outputs and channels of a group, taps along each axis, base and
+    the strides of groups, outputs, channels and taps; the stamp.
+    """
+    at = operands.functions(index, 0)
+    quotient, split = at.quotient, at.split
+    complex_too = np.dtype(work).kind == "c"
+
+    def watch_weights(weight: Any, seen: Any, p: Any) -> None:
+        i = index(cuda.grid(1))
+        (
+            count, outputs, channels, kd, kh, kw, base, s_group, s_out, s_channel, s_d, s_h, s_w,
+            stamp,
+        ) = p  # fmt: skip
+        if i < count:
+            rest, d, h, w = split(i, kd, kh, kw)
+            upper = quotient(rest, channels)
+            c = index(rest - upper * channels)
+            group = quotient(upper, outputs)
+            o = index(upper - group * outputs)
+            value = work(
+                weight[
+                    index(
+                        base + group * s_group + o * s_out + c * s_channel
+                        + d * s_d + h * s_h + w * s_w
+                    )
+                ]
+            )  # fmt: skip
+            if complex_too:
+                finite = math.isfinite(value.real) and math.isfinite(value.imag)
+            else:
+                finite = math.isfinite(value)
+            if not finite:
+                seen[0] = stamp
+
+    return watch_weights
+
+
+@factory
 def repair(index: Any, work: Any, result: Any, conjugated: bool) -> Any:
     """Return the kernel that forms each NaN near the borders of a transposed convolution again.
 
     The result is what BASE and S_* describe, the input O_*; N is the number of the result's
     elements, CHANNELS those of a group, M the input's. The ints `q` say where the weights are: base
-    and the strides of groups, outputs, channels and taps.
+    and the strides of groups, outputs, channels and taps; and what `watch` has written to `seen` if
+    there is anything to repair.
     """
     wide = wider(work)
     at = operands.functions(index, 0)
     quotient, split, reached = at.quotient, at.split, at.reached
 
-    def repair_borders(x: Any, weight: Any, bias: Any, out: Any, p: Any, q: Any) -> None:
-        i = index(cuda.grid(1))
-        if i < p[N]:
+    def repair_borders(
+        x: Any, weight: Any, bias: Any, out: Any, seen: Any, p: Any, q: Any
+    ) -> None:
+        count = p[N]
+        if seen[0] != q[7]:
+            count = index(0)
+        for number in range(cuda.grid(1), count, cuda.gridsize(1)):
+            i = index(number)
             line, d, h, w = split(i, p[D], p[H], p[W])
             channels = index(p[CHANNELS] * p[GROUPS])
             n = quotient(line, channels)

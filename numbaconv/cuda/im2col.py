@@ -4,8 +4,9 @@ from typing import Any
 
 from numbaconv.api.matrices import kernel_ndim, output_ndim, split_patches
 from numbaconv.api.types import IntOrAxes
-from numbaconv.cuda import arrays, call, columns, product, transposed
+from numbaconv.cuda import arrays, call, matrices
 from numbaconv.cuda.arrays import DeviceArray
+from numbaconv.cuda.matrices import Matrix
 from numbaconv.cuda.places import Images
 from numbaconv.problem import arguments
 from numbaconv.problem.geometry import ConvGeometry, Window, join_shape, split_shape
@@ -70,16 +71,9 @@ def im2col(
     arguments.check_addressable(shape, dtype)
 
     def compute(target: DeviceArray, stream: Any) -> None:
-        values = {
-            **product.window_values(geometry), **product.digits(0, (1, 1, 1)),
-            **Images.of(source.batched(batched), last, stream).as_input,
-            **_matrix_values(target.batched(batched), as_rows),
-        }  # fmt: skip
-        columns.launch_gather(
-            values, product.mode_of(geometry), batch, window.positions,
-            Images.of(source.batched(batched), last, stream), target.data, dtype.type, not last,
-            as_rows,
-        )  # fmt: skip
+        image = Images.of(source.batched(batched), last, stream)
+        matrix = _matrix(target.batched(batched), as_rows)
+        matrices.gather(geometry, image, matrix, dtype.type, not last)
 
     return call.run(out, shape if batched else shape[1:], dtype, (source,), compute)
 
@@ -144,21 +138,14 @@ def col2im(
 
     def compute(target: DeviceArray, stream: Any) -> None:
         image = Images.of(target.batched(batched), last, stream)
-        values = {
-            **product.window_values(geometry), **product.digits(0, (1, 1, 1)), **image.as_input,
-            **_matrix_values(source.batched(batched), as_rows),
-        }  # fmt: skip
-        transposed.launch_fold(
-            values, batch, source.data, image, None, call.work_type(dtype), not last
-        )
+        matrix = _matrix(source.batched(batched), as_rows)
+        matrices.fold(geometry, matrix, image, None, call.work_type(dtype), not last)
 
     return call.run(out, shape, dtype, (source,), compute)
 
 
-def _matrix_values(matrix: DeviceArray, as_rows: bool) -> dict[str, int]:
-    """Return the parameters of where a batched matrix of patches lies."""
-    image, *steps = matrix.strides
+def _matrix(array: DeviceArray, as_rows: bool) -> Matrix:
+    """Return where a batched matrix of patches lies."""
+    image, *steps = array.strides
     position, element = steps if as_rows else steps[::-1]
-    return {
-        "O_BASE": matrix.base, "O_N": image, "O_C": element, "O_D": 0, "O_H": 0, "O_W": position,
-    }  # fmt: skip
+    return Matrix(array.data, array.base, image, element, position)

@@ -9,6 +9,8 @@ import numpy as np
 from numba import cuda
 from numba.cuda.core import config
 
+from numbaconv.cuda.memory import Memory
+
 #: Whether kernels run in Numba's CUDA simulator (``NUMBA_ENABLE_CUDASIM=1``), without a GPU.
 SIMULATED: bool = bool(config.ENABLE_CUDASIM)
 
@@ -31,14 +33,21 @@ _streams: dict[int, Any] = {}
 
 
 def factory(build: Callable[..., Callable[..., None]]) -> Callable[..., Any]:
-    """Return a function that builds, and compiles, each specialisation of a kernel once.
+    """Return a function that builds each specialisation of a kernel once.
 
-    Its attribute ``source`` is `build`, which returns the Python function.
+    Its attribute ``source`` is `build`, which returns the Python function; that may have an
+    attribute ``bounds``: the threads of a block, and the blocks that a multiprocessor should hold.
     """
 
     @functools.cache
     def compiled(*parameters: Any) -> Any:
-        return cuda.jit(build(*parameters))
+        function = build(*parameters)
+        if SIMULATED:
+            return cuda.jit(function)
+        from numbaconv.cuda.compiled import Kernel
+
+        name = f"{build.__module__}.{build.__qualname__}{parameters!r}"
+        return Kernel(name, function, getattr(function, "bounds", None))
 
     compiled.source = build  # type: ignore[attr-defined]
     return compiled
@@ -52,17 +61,31 @@ def device(function: Callable[..., Any]) -> Any:
     return cuda.jit(device=True)(function)
 
 
+def unrolled(count: int, make: Callable[[int], Callable[..., Any]]) -> Any:
+    """Return a device function that runs ``make(0)``, ``make(1)`` and so on, over its arguments.
+
+    A loop whose body is large is not unrolled by the compiler, and arrays that it indexes then lie
+    in memory instead of registers.
+    """
+    if count == 1:
+        return device(make(0))
+    half = count // 2
+    first = unrolled(half, make)
+    second = unrolled(count - half, lambda i: make(half + i))
+    return device(_one_after_the_other(first, second))
+
+
+def _one_after_the_other(first: Any, second: Any) -> Callable[..., None]:
+    def both(*arguments: Any) -> None:
+        first(*arguments)
+        second(*arguments)
+
+    return both
+
+
 def grid(count: int) -> tuple[int, int]:
     """Return the blocks, and the threads of each, of a kernel of so many independent threads."""
-    return blocks(-(-count // _THREADS)), _THREADS
-
-
-def blocks(count: int) -> int:
-    """Return how many blocks to launch, of which those from `count` on must do nothing.
-
-    Numba warns of fewer than 128, which for a small problem is no mistake.
-    """
-    return count if SIMULATED else max(count, 128)
+    return -(-count // _THREADS), _THREADS
 
 
 def stream_of(pointer: int | None) -> Any:
@@ -115,6 +138,14 @@ def allocate(shape: tuple[int, ...], dtype: np.dtype[Any], stream: Any) -> Any:
     raise MemoryError(f"no room on the device for an array of shape {shape} and dtype {dtype}")
 
 
+def flat(array: Any) -> Any:
+    """Return a device array of our own as flat memory."""
+    if SIMULATED:
+        return array
+    pointer = array.device_ctypes_pointer.value or 0
+    return Memory(pointer, array.size, array.dtype, array)
+
+
 def _kept() -> dict[Any, Any]:
     """Return the memory that the current context keeps; one that is reset begins with none."""
     if SIMULATED:
@@ -138,12 +169,12 @@ def borrow(purpose: str, count: int, dtype: np.dtype[Any], stream: Any) -> Any:
     """
     count = max(count, 1)
     if count * dtype.itemsize >= _MOST_KEPT:
-        return allocate((count,), dtype, stream)
+        return flat(allocate((count,), dtype, stream))
     kept = _kept()
     key = (purpose, dtype, _place(stream))
     found = kept.pop(key, None)
     if found is None or found.size < count:
-        found = allocate((count,), dtype, stream)
+        found = flat(allocate((count,), dtype, stream))
     kept[key] = found  # the last in the order of use
     nbytes = sum(block.nbytes for block in kept.values())
     while len(kept) > _MOST_BLOCKS or nbytes > _MOST_KEPT:

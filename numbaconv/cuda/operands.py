@@ -30,12 +30,26 @@ reached_from = device(formulas.reached_from)
 @functools.cache
 def functions(index: Any, mode: int) -> SimpleNamespace:
     """Return the device functions of an index type and a padding mode."""
-    unsigned = np.uint32 if index is np.int32 else np.uint64
+    narrow = index is np.int32
+    unsigned = np.uint32 if narrow else np.uint64
 
     @device
     def quotient(a: Any, b: Any) -> Any:
         """Divide ints that are not negative, without the cases of a signed division."""
         return index(unsigned(a) // unsigned(b))
+
+    @device
+    def divide(a: Any, divisor: Any) -> Any:
+        """Divide as `quotient`, by what `numbaconv.cuda.parameters.divisor` has prepared.
+
+        T. Granlund, P. L. Montgomery, "Division by invariant integers using multiplication",
+        PLDI 1994, section 4.
+        """
+        multiplier, shift = divisor
+        if narrow:
+            high = (np.uint64(unsigned(a)) * np.uint64(unsigned(multiplier))) >> np.uint64(32)
+            return index(unsigned(high + np.uint64(unsigned(a))) >> unsigned(shift))
+        return index(unsigned(a) // unsigned(multiplier))
 
     @device
     def split(i: Any, b: Any, c: Any, d: Any) -> Any:
@@ -45,6 +59,16 @@ def functions(index: Any, mode: int) -> SimpleNamespace:
         upper = quotient(rest, c)
         third = index(rest - upper * c)
         first = quotient(upper, b)
+        return first, index(upper - first * b), third, last
+
+    @device
+    def digits(i: Any, b: Any, c: Any, d: Any, by_b: Any, by_c: Any, by_d: Any) -> Any:
+        """Return the four digits of `i` as `split`, by prepared divisors."""
+        rest = divide(i, by_d)
+        last = index(i - rest * d)
+        upper = divide(rest, by_c)
+        third = index(rest - upper * c)
+        first = divide(upper, by_b)
         return first, index(upper - first * b), third, last
 
     @device
@@ -105,8 +129,59 @@ def functions(index: Any, mode: int) -> SimpleNamespace:
         w = index(source_index(w, p[W], mode))
         return True, index(d * p[S_D] + h * p[S_H] + w * p[S_W])
 
+    @device
+    def inside(i: Any, n: Any) -> Any:
+        """Return whether a padded coordinate has an element, in this padding mode."""
+        return mode != 0 or unsigned(i) < unsigned(n)
+
+    @device
+    def along(i: Any, n: Any) -> Any:
+        """Return the place along its axis of the element of a padded coordinate that has one."""
+        if mode == 0:
+            return i
+        return index(source_index(i, n, mode))
+
+    @device
+    def mask_of(first: Any, size: Any, dilation: Any, taps: Any, shift: Any) -> Any:
+        """Return a bit for each tap along an axis that is outside, from bit `shift` on."""
+        mask = index(0)
+        for i in range(taps):
+            if unsigned(first + i * dilation) >= unsigned(size):
+                mask = index(mask | index(1) << (shift + i))
+        return mask
+
     return SimpleNamespace(
-        quotient=quotient, split=split, reached=reached_from, position=position,
+        mask_of=mask_of, inside=inside, along=along,
+        quotient=quotient, divide=divide, split=split, digits=digits, reached=reached_from, position=position,
         tap=tap, advance=advance, origin=origin,
         spread=spread, source=source,
     )  # fmt: skip
+
+
+@functools.cache
+def place_of(index: Any, channel_fast: bool) -> Any:
+    """Return the device function that finds a thread's (image, channel, od, row, ow)."""
+    divide = functions(index, 0).divide
+
+    @device
+    def decode(
+        i: Any, channels: Any, depth: Any, height: Any, width: Any,
+        by_channels: Any, by_depth: Any, by_height: Any, by_width: Any,
+    ) -> Any:  # fmt: skip
+        rest = i
+        o = index(0)
+        if channel_fast:
+            rest = divide(i, by_channels)
+            o = index(i - rest * channels)
+        upper = divide(rest, by_width)
+        ow = index(rest - upper * width)
+        rest = divide(upper, by_height)
+        oh = index(upper - rest * height)
+        upper = divide(rest, by_depth)
+        od = index(rest - upper * depth)
+        if channel_fast:
+            return upper, o, od, oh, ow
+        image = divide(upper, by_channels)
+        return image, index(upper - image * channels), od, oh, ow
+
+    return decode

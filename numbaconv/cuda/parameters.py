@@ -53,3 +53,13 @@ def pack(values: Mapping[str, int], *sizes: int) -> tuple[Any, tuple[Any, ...]]:
     ]
     index = index_type(*values.values(), *padded, *sizes)
     return index, tuple(index(values[name]) for name in NAMES)
+
+
+def divisor(n: int, index: Any) -> tuple[int, int]:
+    """Return a positive divisor as `numbaconv.cuda.operands` divides by it: (multiplier, shift)."""
+    n = max(n, 1)
+    if index is not np.int32:
+        return n, 0
+    shift = (n - 1).bit_length()
+    multiplier = ((1 << 32) * ((1 << shift) - n)) // n + 1
+    return multiplier - (1 << 32 if multiplier >= 1 << 31 else 0), shift

@@ -1,7 +1,9 @@
-"""The kernels of im2col and col2im: a thread for each output position, and no atomics.
+"""The kernels of im2col and col2im: no division within their loops, and no atomics.
 
-Neighbouring threads write neighbouring elements. A thread of im2col works out where it reads once
-and then writes the elements of one channel (columns), or some positions of one element (rows).
+Neighbouring threads read and write neighbouring elements: along positions where rows of an image
+and columns of patches lie side by side, along channels where channels and elements of patches do,
+and through squares in shared memory where one is along the other. A thread makes several elements,
+so that their loads are on their way together.
 """
 
 from typing import Any
@@ -9,163 +11,433 @@ from typing import Any
 from numba import cuda
 
 from numbaconv.cuda import operands
-from numbaconv.cuda.launch import factory
-from numbaconv.cuda.parameters import INDEX
+from numbaconv.cuda.launch import SIMULATED, factory, unrolled
 from numbaconv.cuda.wide import wider
 
-M, N, K = INDEX["M"], INDEX["N"], INDEX["K"]
-CHANNELS, BASE, S_N, S_C = INDEX["CHANNELS"], INDEX["BASE"], INDEX["S_N"], INDEX["S_C"]
-S_D, S_H, S_W = INDEX["S_D"], INDEX["S_H"], INDEX["S_W"]
-D, H, W = INDEX["D"], INDEX["H"], INDEX["W"]
-O_BASE, O_N, O_C, O_W = INDEX["O_BASE"], INDEX["O_N"], INDEX["O_C"], INDEX["O_W"]
-OUT_D, OUT_H, OUT_W = INDEX["OUT_D"], INDEX["OUT_H"], INDEX["OUT_W"]
-K_D, K_H, K_W = INDEX["K_D"], INDEX["K_H"], INDEX["K_W"]
-STRIDE_D, STRIDE_H, STRIDE_W = INDEX["STRIDE_D"], INDEX["STRIDE_H"], INDEX["STRIDE_W"]
-DIL_D, DIL_H, DIL_W = INDEX["DIL_D"], INDEX["DIL_H"], INDEX["DIL_W"]
-LOW_D, LOW_H, LOW_W = INDEX["LOW_D"], INDEX["LOW_H"], INDEX["LOW_W"]
-BIASED = INDEX["BIASED"]
+#: The elements of one thread, and the side of the squares that are turned, by so many threads.
+RUN = 4
+SIDE, THREADS = (8, 16) if SIMULATED else (32, 256)
 
-#: Positions that a thread of `im2col_rows` writes.
-RUN = 16
+#: The ints of `columns`, `rows` and `turned`: sizes, then divisors.
+NAMES = (
+    # Images, channels, positions of an image, elements of a patch, threads.
+    "images", "channels", "positions", "elements", "count",
+    # The input: where a patch begins at the first position, strides, sizes.
+    "x_base", "x_image", "x_channel", "x_d", "x_h", "x_w", "depth", "height", "width",
+    # The window: positions, taps, strides, dilation and low padding along each axis.
+    "out_d", "out_h", "out_w", "taps_d", "taps_h", "taps_w", "stride_d", "stride_h", "stride_w",
+    "dilation_d", "dilation_h", "dilation_w", "low_d", "low_h", "low_w",
+    # The matrix: where it begins, strides of images, elements and positions.
+    "m_base", "m_image", "m_element", "m_position",
+    # Divisors: a multiplier and a shift each.
+    "by_channels", "by_channels_shift", "by_depth", "by_depth_shift", "by_height",
+    "by_height_shift", "by_width", "by_width_shift", "by_taps_d", "by_taps_d_shift", "by_taps_h",
+    "by_taps_h_shift", "by_taps_w", "by_taps_w_shift", "by_elements", "by_elements_shift",
+    "by_runs", "by_runs_shift",
+)  # fmt: skip
 
 
 @factory
-def im2col_columns(index: Any, work: Any, mode: int, channel_major: bool) -> Any:
-    """Return the kernel of a matrix with a patch in each column.
+def columns(index: Any, work: Any, kernel: Any, masked: bool, channel_major: bool) -> Any:
+    """Return the kernel of a matrix whose positions lie side by side, as rows of the image do.
 
-    N is the number of threads, one for each image, channel and position; CHANNELS are all channels.
+    `kernel` has the taps along each axis, which are unrolled; `masked` says whether a patch may
+    reach into the padding, which is of zeros. CHANNELS are all channels.
     """
-    at = operands.functions(index, mode)
-    quotient, position, origin = at.quotient, at.position, at.origin
-    spread, source = at.spread, at.source
+    at = operands.functions(index, 0)
+    divide, digits, inside = at.divide, at.digits, at.inside
+    _, kh_count, kw_count = kernel
+    lines = kernel[0] * kh_count
+    taps = lines * kw_count
+    values = RUN * kw_count
+    zero = work(0)
+
+    def one_line(number: int) -> Any:
+        kd, kh = number // kh_count, number % kh_count
+
+        def move(
+            x: Any, cols: Any, first: Any, place: Any, d0: Any, h0: Any, w0: Any, exists: Any,
+            held: Any, p: Any,
+        ) -> None:  # fmt: skip
+            x_d, x_h, x_w, size_d, size_h, size_w, dil_d, dil_h, dil_w, step = p
+            line = index(kd * dil_d * x_d + kh * dil_h * x_h)
+            for r in range(RUN):
+                meets = exists[r] != 0
+                if masked:
+                    meets = (
+                        meets
+                        and inside(index(d0[r] + kd * dil_d), size_d)
+                        and inside(index(h0[r] + kh * dil_h), size_h)
+                    )
+                for kw in range(kw_count):
+                    held[r * kw_count + kw] = zero
+                    if meets and (not masked or inside(index(w0[r] + kw * dil_w), size_w)):
+                        held[r * kw_count + kw] = work(x[index(first[r] + line + kw * dil_w * x_w)])
+            for r in range(RUN):
+                if exists[r] != 0:
+                    for kw in range(kw_count):
+                        tap = number * kw_count + kw
+                        cols[index(place[r] + tap * step)] = held[r * kw_count + kw]
+
+        return move
+
+    every_line = unrolled(lines, one_line)
 
     def gather_columns(x: Any, cols: Any, p: Any) -> None:
-        i = index(cuda.grid(1))
-        if i < p[N]:
-            # Positions of one channel are neighbours; (channel of an image, position).
-            line, od, oh, ow = position(p, i)
-            n = quotient(line, p[CHANNELS])
-            c = index(line - n * p[CHANNELS])
-            d0, h0, w0 = origin(p, od, oh, ow)
-            first = index(p[BASE] + n * p[S_N] + c * p[S_C])
-            taps = index(p[K_D] * p[K_H] * p[K_W])
-            place = index(p[O_BASE] + n * p[O_N] + ((od * p[OUT_H] + oh) * p[OUT_W] + ow) * p[O_W])
-            element, step = c, p[CHANNELS]
-            if channel_major:
-                element, step = index(c * taps), index(1)
-            place = index(place + element * p[O_C])
-            step = index(step * p[O_C])
-            for kd in range(p[K_D]):
-                for kh in range(p[K_H]):
-                    for kw in range(p[K_W]):
-                        dd, dh, dw = spread(p, kd, kh, kw)
-                        inside, offset = source(p, index(d0 + dd), index(h0 + dh), index(w0 + dw))
-                        value = work(0)
-                        if inside:
-                            value = work(x[index(first + offset)])
-                        cols[place] = value
-                        place = index(place + step)
+        (
+            _, channels, positions, _, count,
+            x_base, x_image, x_channel, x_d, x_h, x_w, size_d, size_h, size_w,
+            out_d, out_h, out_w, _, _, _, stride_d, stride_h, stride_w,
+            dilation_d, dilation_h, dilation_w, low_d, low_h, low_w,
+            m_base, m_image, m_element, m_position,
+            c_by, c_shift, d_by, d_shift, h_by, h_shift, w_by, w_shift,
+            _, _, _, _, _, _, _, _, _, _,
+        ) = p  # fmt: skip
+        first = cuda.local.array(RUN, index)
+        place = cuda.local.array(RUN, index)
+        d0 = cuda.local.array(RUN, index)
+        h0 = cuda.local.array(RUN, index)
+        w0 = cuda.local.array(RUN, index)
+        exists = cuda.local.array(RUN, index)
+        held = cuda.local.array(values, work)
+        threads = index(cuda.blockDim.x)
+        start = index(index(cuda.blockIdx.x) * threads * RUN + index(cuda.threadIdx.x))
+        step = index(m_element if channel_major else channels * m_element)
+        for r in range(RUN):
+            i = index(start + r * threads)
+            exists[r] = index(1) if i < count else index(0)
+            line, od, oh, ow = digits(
+                i, out_d, out_h, out_w, (d_by, d_shift), (h_by, h_shift), (w_by, w_shift)
+            )
+            n = divide(line, (c_by, c_shift))
+            c = index(line - n * channels)
+            first[r] = index(
+                x_base + n * x_image + c * x_channel
+                + od * stride_d * x_d + oh * stride_h * x_h + ow * stride_w * x_w
+            )  # fmt: skip
+            d0[r] = index(od * stride_d - low_d)
+            h0[r] = index(oh * stride_h - low_h)
+            w0[r] = index(ow * stride_w - low_w)
+            element = index(c * taps if channel_major else c)
+            position = index((od * out_h + oh) * out_w + ow)
+            place[r] = index(m_base + n * m_image + element * m_element + position * m_position)
+        every_line(
+            x, cols, first, place, d0, h0, w0, exists, held,
+            (
+                x_d, x_h, x_w, size_d, size_h, size_w, dilation_d, dilation_h, dilation_w, step,
+            ),
+        )  # fmt: skip
 
     return gather_columns
 
 
 @factory
-def im2col_rows(index: Any, work: Any, mode: int, channel_major: bool) -> Any:
-    """Return the kernel of a matrix with a patch in each row.
+def turned(index: Any, work: Any, channel_major: bool, along_positions: bool) -> Any:
+    """Return the kernel of a matrix of any kernel, through squares in shared memory.
 
-    K is the length of a patch, M the positions of an image, N the threads: one for each image, run
-    of positions and element.
+    Neighbouring threads read along positions and write along the elements of a patch, or, if not
+    `along_positions`, read along elements and write along positions.
+    """
+    at = operands.functions(index, 0)
+    divide, digits, inside, quotient = at.divide, at.digits, at.inside, at.quotient
+    zero = work(0)
+    lines = THREADS // SIDE
+    pitch = SIDE + 1
+    area = SIDE * pitch
+
+    def gather_turned(x: Any, cols: Any, p: Any) -> None:
+        (
+            _, channels, positions, elements, _,
+            x_base, x_image, x_channel, x_d, x_h, x_w, size_d, size_h, size_w,
+            out_d, out_h, out_w, taps_d, taps_h, taps_w, stride_d, stride_h, stride_w,
+            dilation_d, dilation_h, dilation_w, low_d, low_h, low_w,
+            m_base, m_image, m_element, m_position,
+            c_by, c_shift, d_by, d_shift, h_by, h_shift, w_by, w_shift,
+            kd_by, kd_shift, kh_by, kh_shift, kw_by, kw_shift, _, _, _, _,
+        ) = p  # fmt: skip
+        square = cuda.shared.array(area, work)
+        block, t = index(cuda.blockIdx.x), index(cuda.threadIdx.x)
+        lane, line = index(t % index(SIDE)), index(t // index(SIDE))
+        across = quotient(index(positions + (SIDE - 1)), index(SIDE))
+        down = quotient(index(elements + (SIDE - 1)), index(SIDE))
+        rest = quotient(block, across)
+        q0 = index((block - rest * across) * SIDE)
+        n = quotient(rest, down)
+        e0 = index((rest - n * down) * SIDE)
+        for i in range(line, SIDE, lines):
+            q, e = index(q0 + i), index(e0 + lane)
+            if along_positions:
+                q, e = index(q0 + lane), index(e0 + i)
+            _, od, oh, ow = digits(
+                q, out_d, out_h, out_w, (d_by, d_shift), (h_by, h_shift), (w_by, w_shift)
+            )
+            if channel_major:
+                c, kd, kh, kw = digits(
+                    e, taps_d, taps_h, taps_w, (kd_by, kd_shift), (kh_by, kh_shift),
+                    (kw_by, kw_shift),
+                )  # fmt: skip
+            else:
+                tap = divide(e, (c_by, c_shift))
+                c = index(e - tap * channels)
+                _, kd, kh, kw = digits(
+                    tap, taps_d, taps_h, taps_w, (kd_by, kd_shift), (kh_by, kh_shift),
+                    (kw_by, kw_shift),
+                )  # fmt: skip
+            d = index(od * stride_d + kd * dilation_d)
+            h = index(oh * stride_h + kh * dilation_h)
+            w = index(ow * stride_w + kw * dilation_w)
+            value = zero
+            if (
+                q < positions
+                and e < elements
+                and inside(index(d - low_d), size_d)
+                and inside(index(h - low_h), size_h)
+                and inside(index(w - low_w), size_w)
+            ):
+                value = work(
+                    x[index(x_base + n * x_image + c * x_channel + d * x_d + h * x_h + w * x_w)]
+                )
+            square[lane * pitch + i] = value
+        cuda.syncthreads()
+        for i in range(line, SIDE, lines):
+            q, e = index(q0 + lane), index(e0 + i)
+            if along_positions:
+                q, e = index(q0 + i), index(e0 + lane)
+            if q < positions and e < elements:
+                cols[index(m_base + n * m_image + e * m_element + q * m_position)] = square[
+                    i * pitch + lane
+                ]
+
+    return gather_turned
+
+
+@factory
+def rows(index: Any, work: Any, mode: int, channel_major: bool) -> Any:
+    """Return the kernel of a matrix of any kernel and padding mode, element by element of a patch.
+
+    A thread makes `RUN` positions of one element; neighbouring threads have neighbouring elements.
     """
     at = operands.functions(index, mode)
-    quotient, tap, position = at.quotient, at.tap, at.position
-    origin, spread, source = at.origin, at.spread, at.source
+    divide, digits, inside, along = at.divide, at.digits, at.inside, at.along
+    zero = work(0)
 
     def gather_rows(x: Any, cols: Any, p: Any) -> None:
+        (
+            _, channels, positions, elements, count,
+            x_base, x_image, x_channel, x_d, x_h, x_w, size_d, size_h, size_w,
+            out_d, out_h, out_w, taps_d, taps_h, taps_w, stride_d, stride_h, stride_w,
+            dilation_d, dilation_h, dilation_w, low_d, low_h, low_w,
+            m_base, m_image, m_element, m_position,
+            c_by, c_shift, d_by, d_shift, h_by, h_shift, w_by, w_shift,
+            kd_by, kd_shift, kh_by, kh_shift, kw_by, kw_shift, e_by, e_shift, r_by, r_shift,
+        ) = p  # fmt: skip
         i = index(cuda.grid(1))
-        if i < p[N]:
-            rest = quotient(i, p[K])
-            element = index(i - rest * p[K])
-            runs = quotient(index(p[M] + (RUN - 1)), index(RUN))
-            n = quotient(rest, runs)
-            start = index((rest - n * runs) * RUN)
+        if i < count:
+            held = cuda.local.array(RUN, work)
+            rest = divide(i, (e_by, e_shift))
+            e = index(i - rest * elements)
+            n = divide(rest, (r_by, r_shift))
+            runs = index((positions + (RUN - 1)) // RUN)
+            q0 = index((rest - n * runs) * RUN)
             if channel_major:
-                c, kd, kh, kw = tap(p, element)
+                c, kd, kh, kw = digits(
+                    e, taps_d, taps_h, taps_w, (kd_by, kd_shift), (kh_by, kh_shift),
+                    (kw_by, kw_shift),
+                )  # fmt: skip
             else:
-                inner = quotient(element, p[CHANNELS])
-                c = index(element - inner * p[CHANNELS])
-                _, kd, kh, kw = tap(p, inner)
-            dd, dh, dw = spread(p, kd, kh, kw)
-            first = index(p[BASE] + n * p[S_N] + c * p[S_C])
-            place = index(p[O_BASE] + n * p[O_N] + element * p[O_C])
-            _, od, oh, ow = position(p, start)
-            for number in range(start, min(start + RUN, p[M])):
-                d0, h0, w0 = origin(p, od, oh, ow)
-                inside, offset = source(p, index(d0 + dd), index(h0 + dh), index(w0 + dw))
-                value = work(0)
-                if inside:
-                    value = work(x[index(first + offset)])
-                cols[index(place + number * p[O_W])] = value
+                tap = divide(e, (c_by, c_shift))
+                c = index(e - tap * channels)
+                _, kd, kh, kw = digits(
+                    tap, taps_d, taps_h, taps_w, (kd_by, kd_shift), (kh_by, kh_shift),
+                    (kw_by, kw_shift),
+                )  # fmt: skip
+            dd, dh, dw = index(kd * dilation_d), index(kh * dilation_h), index(kw * dilation_w)
+            # Where the first element of the channel lies.
+            first = index(
+                x_base + n * x_image + c * x_channel + low_d * x_d + low_h * x_h + low_w * x_w
+            )
+            place = index(m_base + n * m_image + e * m_element + q0 * m_position)
+            _, od, oh, ow = digits(
+                q0, out_d, out_h, out_w, (d_by, d_shift), (h_by, h_shift), (w_by, w_shift)
+            )
+            for r in range(RUN):
+                held[r] = zero
+                d = index(od * stride_d + dd - low_d)
+                h = index(oh * stride_h + dh - low_h)
+                w = index(ow * stride_w + dw - low_w)
+                meets = inside(d, size_d) and inside(h, size_h) and inside(w, size_w)
+                if q0 + r < positions and meets:
+                    d, h, w = along(d, size_d), along(h, size_h), along(w, size_w)
+                    held[r] = work(x[index(first + d * x_d + h * x_h + w * x_w)])
                 ow = index(ow + 1)
-                if ow == p[OUT_W]:
+                if ow == out_w:
                     ow = index(0)
                     oh = index(oh + 1)
-                    if oh == p[OUT_H]:
+                    if oh == out_h:
                         oh = index(0)
                         od = index(od + 1)
+            for r in range(RUN):
+                if q0 + r < positions:
+                    cols[index(place + r * m_position)] = held[r]
 
     return gather_rows
 
 
+#: The ints of `fold` and `fold_any`: the image, then the matrix, as above.
+FOLD_NAMES = (
+    "channels", "depth", "height", "width", "count", "y_base", "y_image", "y_channel", "y_d", "y_h",
+    "y_w", "out_d", "out_h", "out_w", "taps_d", "taps_h", "taps_w", "stride_d", "stride_h",
+    "stride_w", "dilation_d", "dilation_h", "dilation_w", "low_d", "low_h", "low_w",
+    "m_base", "m_image", "m_element", "m_position", "biased",
+    "by_channels", "by_channels_shift", "by_depth", "by_depth_shift", "by_height",
+    "by_height_shift", "by_width", "by_width_shift",
+)  # fmt: skip
+
+
 @factory
-def col2im(index: Any, work: Any, result: Any, channel_major: bool, channel_fast: bool) -> Any:
+def fold(
+    index: Any,
+    work: Any,
+    result: Any,
+    kernel: Any,
+    stride: Any,
+    dilation: Any,
+    channel_major: bool,
+    channel_fast: bool,
+) -> Any:
     """Return the kernel that gathers each element of an image from the columns that hold it.
 
-    The image is what BASE and S_* describe, the matrix O_*; N is the number of its elements.
+    Kernel, stride and dilation along each axis are those of the code, which has no loop over taps.
     """
-    wide = wider(work)
     at = operands.functions(index, 0)
-    quotient, split, reached = at.quotient, at.split, at.reached
+    decode, inside = operands.place_of(index, channel_fast), at.inside
+    quotient = at.quotient
+    _, kh_count, kw_count = kernel
+    lines = kernel[0] * kh_count
+    taps = lines * kw_count
+    stride_d, stride_h, stride_w = stride
+    dilation_d, dilation_h, dilation_w = dilation
+
+    def one_line(number: int) -> Any:
+        far_d, far_h = (number // kh_count) * dilation_d, (number % kh_count) * dilation_h
+
+        def add(
+            cols: Any, place: Any, d: Any, h: Any, w: Any, exists: Any, total: Any, p: Any
+        ) -> None:
+            out_d, out_h, out_w, m_position, step = p
+            for r in range(RUN):
+                td, th = index(d[r] - far_d), index(h[r] - far_h)
+                if exists[r] != 0 and td >= 0 and th >= 0:
+                    od, oh = quotient(td, index(stride_d)), quotient(th, index(stride_h))
+                    line = index(place[r] + (od * out_h + oh) * out_w * m_position)
+                    meets = (
+                        od * stride_d == td
+                        and oh * stride_h == th
+                        and inside(od, out_d)
+                        and inside(oh, out_h)
+                    )
+                    for kw in range(kw_count):
+                        tw = index(w[r] - kw * dilation_w)
+                        ow = quotient(tw, index(stride_w))
+                        if meets and tw >= 0 and inside(ow, out_w) and ow * stride_w == tw:
+                            tap = number * kw_count + kw
+                            total[r] = work(
+                                total[r] + work(cols[index(line + tap * step + ow * m_position)])
+                            )
+
+        return add
+
+    every_line = unrolled(lines, one_line)
 
     def fold_columns(cols: Any, bias: Any, out: Any, p: Any) -> None:
-        i = index(cuda.grid(1))
-        if i < p[N]:
-            if channel_fast:
-                rest = quotient(i, p[CHANNELS])
-                c = index(i - rest * p[CHANNELS])
-                n, d, h, w = split(rest, p[D], p[H], p[W])
-            else:
-                line, d, h, w = split(i, p[D], p[H], p[W])
-                n = quotient(line, p[CHANNELS])
-                c = index(line - n * p[CHANNELS])
-            taps = index(p[K_D] * p[K_H] * p[K_W])
-            element, step = c, p[CHANNELS]
-            if channel_major:
-                element, step = index(c * taps), index(1)
-            place = index(p[O_BASE] + n * p[O_N] + element * p[O_C])
-            step = index(step * p[O_C])
-            total = wide(0)
-            for kd in range(p[K_D]):
-                od = index(
-                    reached(index(d + p[LOW_D]), index(kd * p[DIL_D]), p[STRIDE_D], p[OUT_D])
-                )
-                for kh in range(p[K_H]):
-                    oh = index(
-                        reached(index(h + p[LOW_H]), index(kh * p[DIL_H]), p[STRIDE_H], p[OUT_H])
-                    )
-                    for kw in range(p[K_W]):
-                        ow = index(
-                            reached(
-                                index(w + p[LOW_W]), index(kw * p[DIL_W]), p[STRIDE_W], p[OUT_W]
-                            )
-                        )
-                        if od >= 0 and oh >= 0 and ow >= 0:
-                            number = index((od * p[OUT_H] + oh) * p[OUT_W] + ow)
-                            total = wide(total + wide(work(cols[index(place + number * p[O_W])])))
-                        place = index(place + step)
-            if p[BIASED] != 0:
-                total = wide(work(total) + work(result(bias[c])))
-            out[index(p[BASE] + n * p[S_N] + c * p[S_C] + d * p[S_D] + h * p[S_H] + w * p[S_W])] = (
-                result(work(total))
-            )
+        (
+            channels, depth, height, width, count, y_base, y_image, y_channel, y_d, y_h, y_w,
+            out_d, out_h, out_w, _, _, _, _, _, _, _, _, _, low_d, low_h, low_w,
+            m_base, m_image, m_element, m_position, biased,
+            c_by, c_shift, d_by, d_shift, h_by, h_shift, w_by, w_shift,
+        ) = p  # fmt: skip
+        place = cuda.local.array(RUN, index)
+        to = cuda.local.array(RUN, index)
+        channel = cuda.local.array(RUN, index)
+        at_d = cuda.local.array(RUN, index)
+        at_h = cuda.local.array(RUN, index)
+        at_w = cuda.local.array(RUN, index)
+        exists = cuda.local.array(RUN, index)
+        total = cuda.local.array(RUN, work)
+        threads = index(cuda.blockDim.x)
+        start = index(index(cuda.blockIdx.x) * threads * RUN + index(cuda.threadIdx.x))
+        step = index(m_element if channel_major else channels * m_element)
+        for r in range(RUN):
+            i = index(start + r * threads)
+            exists[r] = index(1) if i < count else index(0)
+            n, c, d, h, w = decode(
+                i, channels, depth, height, width, (c_by, c_shift), (d_by, d_shift),
+                (h_by, h_shift), (w_by, w_shift),
+            )  # fmt: skip
+            at_d[r], at_h[r], at_w[r] = index(d + low_d), index(h + low_h), index(w + low_w)
+            element = index(c * taps if channel_major else c)
+            place[r] = index(m_base + n * m_image + element * m_element)
+            to[r] = index(y_base + n * y_image + c * y_channel + d * y_d + h * y_h + w * y_w)
+            channel[r] = c
+            total[r] = work(0)
+        every_line(
+            cols, place, at_d, at_h, at_w, exists, total, (out_d, out_h, out_w, m_position, step)
+        )
+        for r in range(RUN):
+            if exists[r] != 0:
+                value = total[r]
+                if biased != 0:
+                    value = work(value + work(result(bias[channel[r]])))
+                out[to[r]] = result(value)
 
     return fold_columns
+
+
+@factory
+def fold_any(index: Any, work: Any, result: Any, channel_major: bool, channel_fast: bool) -> Any:
+    """Return the same for kernels of any size, whose loops are not unrolled."""
+    wide = wider(work)
+    at = operands.functions(index, 0)
+    decode, reached = operands.place_of(index, channel_fast), at.reached
+
+    def fold_columns_any(cols: Any, bias: Any, out: Any, p: Any) -> None:
+        (
+            channels, depth, height, width, count, y_base, y_image, y_channel, y_d, y_h, y_w,
+            out_d, out_h, out_w, taps_d, taps_h, taps_w, stride_d, stride_h, stride_w,
+            dilation_d, dilation_h, dilation_w, low_d, low_h, low_w,
+            m_base, m_image, m_element, m_position, biased,
+            c_by, c_shift, d_by, d_shift, h_by, h_shift, w_by, w_shift,
+        ) = p  # fmt: skip
+        i = index(cuda.grid(1))
+        if i < count:
+            n, c, d, h, w = decode(
+                i, channels, depth, height, width, (c_by, c_shift), (d_by, d_shift),
+                (h_by, h_shift), (w_by, w_shift),
+            )  # fmt: skip
+            element, step = c, channels
+            if channel_major:
+                element, step = index(c * taps_d * taps_h * taps_w), index(1)
+            place = index(m_base + n * m_image + element * m_element)
+            step = index(step * m_element)
+            total = wide(0)
+            for kd in range(taps_d):
+                od = index(reached(index(d + low_d), index(kd * dilation_d), stride_d, out_d))
+                for kh in range(taps_h):
+                    oh = index(reached(index(h + low_h), index(kh * dilation_h), stride_h, out_h))
+                    for kw in range(taps_w):
+                        ow = index(
+                            reached(index(w + low_w), index(kw * dilation_w), stride_w, out_w)
+                        )
+                        if od >= 0 and oh >= 0 and ow >= 0:
+                            number = index((od * out_h + oh) * out_w + ow)
+                            total = wide(
+                                total + wide(work(cols[index(place + number * m_position)]))
+                            )
+                        place = index(place + step)
+            if biased != 0:
+                total = wide(work(total) + work(result(bias[c])))
+            out[index(y_base + n * y_image + c * y_channel + d * y_d + h * y_h + w * y_w)] = result(
+                work(total)
+            )
+
+    return fold_columns_any

@@ -153,3 +153,33 @@ def copy(index: Any, result: Any, conjugated: bool) -> Any:
             target[index(to + a * t0 + b * t1 + c * t2 + d * t3 + e * t4)] = value
 
     return copy_array
+
+
+@factory
+def pad(index: Any, kind: Any, mode: int) -> Any:
+    """Return the kernel that copies images to where they have their padding about them.
+
+    The ints: channels, the padded size, the elements, the size, the low padding, and where the
+    images are: base, strides of images, channels and axes.
+    """
+    at = operands.functions(index, mode)
+    quotient, split, inside_of, source = at.quotient, at.split, at.inside, at.along
+
+    def pad_images(x: Any, padded: Any, p: Any) -> None:
+        i = index(cuda.grid(1))
+        (
+            channels, depth, height, width, count, n_d, n_h, n_w, low_d, low_h, low_w,
+            base, s_n, s_c, s_d, s_h, s_w,
+        ) = p  # fmt: skip
+        if i < count:
+            line, d, h, w = split(i, depth, height, width)
+            n = quotient(line, channels)
+            c = index(line - n * channels)
+            d, h, w = index(d - low_d), index(h - low_h), index(w - low_w)
+            value = kind(0)
+            if inside_of(d, n_d) and inside_of(h, n_h) and inside_of(w, n_w):
+                d, h, w = source(d, n_d), source(h, n_h), source(w, n_w)
+                value = x[index(base + n * s_n + c * s_c + d * s_d + h * s_h + w * s_w)]
+            padded[i] = value
+
+    return pad_images

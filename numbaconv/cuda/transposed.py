@@ -5,6 +5,7 @@ The cut into phases is `numbaconv.adjoint.axis_phases`, the CPU's.
 
 import itertools
 import math
+import secrets
 from dataclasses import replace
 from typing import Any
 
@@ -17,15 +18,24 @@ from numbaconv.cuda import (
     copying,
     hidden,
     launch,
+    matrices,
     parameters,
-    patches,
     product,
     sums,
 )
+from numbaconv.cuda.matrices import Matrix
 from numbaconv.cuda.places import Images, Weights
 from numbaconv.problem.formulas import PADDING_MODES
 from numbaconv.problem.geometry import ConvGeometry, Window
 from numbaconv.running.call import without_mode
+
+# Blocks that look for what is to be repaired, and what tells one call's finding from another's: a
+# stamp that happens to be in the memory already costs time alone.
+_REPAIRING = 1056
+_stamps = itertools.count(secrets.randbits(30))
+
+# Channels of a result that are too few for a tile.
+_FEW = 8
 
 
 def choose(algorithm: str, geometry: ConvGeometry) -> str:
@@ -35,8 +45,12 @@ def choose(algorithm: str, geometry: ConvGeometry) -> str:
             f"algorithm='depthwise' cannot run this problem: a group has "
             f"{geometry.out_channels // geometry.groups} channels to sum, not 1"
         )
-    if algorithm in ("auto", "exact") and math.prod(geometry.window.stride) > MOST_PHASES:
-        return "im2col"
+    if algorithm in ("auto", "exact"):
+        few = geometry.in_channels // geometry.groups <= _FEW < geometry.out_channels
+        if geometry.window.taps > 1 and few and geometry.groups == 1:
+            return "im2col"  # a product of a row for each channel alone would be nearly empty
+        if math.prod(geometry.window.stride) > MOST_PHASES:
+            return "im2col"
     return algorithm
 
 
@@ -78,7 +92,13 @@ def _run_phases(
         window.size, window.output, window.kernel, window.stride, window.dilation,
         (low for low, _ in window.padding), strict=True,
     )  # fmt: skip
-    for parts in itertools.product(*(axis_phases(*axis) for axis in axes)):
+    phases = list(itertools.product(*(axis_phases(*axis) for axis in axes)))
+    hollow = [not all(q.kernel for q in parts) for parts in phases]
+    if any(hollow) and not all(hollow) and window.positions:
+        # In one go, whose writes lie side by side; the phases that have something write over it.
+        _run_nothing(geometry, x, kernels, bias, out, work)
+        phases = [parts for parts, none in zip(phases, hollow, strict=True) if not none]
+    for parts in phases:
         targets = tuple(slice(q.first, None, s) for q, s in zip(parts, window.stride, strict=True))
         empty = not all(q.kernel for q in parts) or not window.positions
         sources = tuple(
@@ -111,6 +131,19 @@ def _run_phases(
         )  # fmt: skip
 
 
+def _run_nothing(
+    geometry: ConvGeometry, x: Images, kernels: Weights, bias: Any, out: Images, work: Any
+) -> None:
+    """Make a result of no terms: zeros, or the bias."""
+    size = out.size[3 - geometry.window.ndim :]
+    ones = (1,) * len(size)
+    empty = ConvGeometry(
+        geometry.batch, 0, geometry.in_channels, geometry.groups,
+        Window(size, ones, ones, ones, ((0, 0),) * len(size)),
+    )  # fmt: skip
+    convolve.run("direct", empty, x, kernels, bias, out, work)
+
+
 def _repair(
     geometry: ConvGeometry,
     x: Images,
@@ -124,19 +157,29 @@ def _repair(
     count = geometry.batch * geometry.in_channels * math.prod(out.size)
     if not count or geometry.window.taps == 1:
         return
-    where = (
-        kernels.base, kernels.group, kernels.output, kernels.channel, *kernels.steps
-    )  # fmt: skip
+    stamp = next(_stamps) & 0x7FFFFFFF
+    places = (kernels.base, kernels.group, kernels.output, kernels.channel, *kernels.steps)
+    outputs = geometry.out_channels // geometry.groups
+    channels = geometry.in_channels // geometry.groups
+    weights = geometry.out_channels * channels * geometry.window.taps
     values = {
         **product.window_values(geometry), **out.as_input, **x.as_output,
-        **product.digits(0, (1, 1, 1)), "M": geometry.out_channels // geometry.groups, "N": count,
+        **product.digits(0, (1, 1, 1)), "M": outputs, "N": count,
         "K": 0, "SPLIT_K": 0, "BLOCKS": 0, "BIASED": int(bias is not None),
     }  # fmt: skip
-    index, p = parameters.pack(values, x.data.size, out.data.size, kernels.data.size, *where)
+    values["CHANNELS"] = channels
+    index, p = parameters.pack(
+        values, x.data.size, out.data.size, kernels.data.size, *places, weights
+    )
+    seen = launch.borrow("seen", 1, np.dtype(index), out.stream)
+    watched = hidden.watch(index, work)
+    ints = (weights, outputs, channels, *kernels.taps, *places, stamp)
+    watched[(*launch.grid(weights), out.stream)](kernels.data, seen, tuple(map(index, ints)))
     kernel = hidden.repair(index, work, out.dtype.type, conjugated)
-    kernel[(*launch.grid(count), out.stream)](
-        x.data, kernels.data, kernels.data if bias is None else bias, out.data, p,
-        tuple(map(index, where)),
+    blocks, threads = launch.grid(count)
+    kernel[min(blocks, _REPAIRING), threads, out.stream](
+        x.data, kernels.data, kernels.data if bias is None else bias, out.data, seen, p,
+        tuple(map(index, (*places, stamp))),
     )  # fmt: skip
 
 
@@ -154,16 +197,25 @@ def _run_columns(
     taps, positions = window.taps, window.positions
     group_outputs = geometry.out_channels // geometry.groups
     length = geometry.in_channels * taps
-    # The weights as (group, output, channel and tap): their own order, if they are channels first.
-    count = geometry.out_channels * (geometry.in_channels // geometry.groups) * taps
-    packed = launch.borrow("weights", count, np.dtype(work), out.stream)
+    # The weights as (output, channel and tap), which is their own order if they are channels first:
+    # those of a convolution of kernel 1, whose outputs are the channels and taps.
+    channels = geometry.in_channels // geometry.groups
+    held = launch.borrow(
+        "weights in order", geometry.out_channels * channels * taps, np.dtype(work), out.stream
+    )
     source = Images(
         kernels.data, kernels.dtype, kernels.base, kernels.output, kernels.channel, kernels.steps,
         kernels.taps, out.stream,
     )  # fmt: skip
-    channels = geometry.in_channels // geometry.groups
-    matrix = columns.flat(packed, channels, window.kernel, work, out.stream)
-    copying.copy(source, matrix, geometry.out_channels, channels, conjugated)
+    copying.copy(
+        source, columns.flat(held, channels, window.kernel, work, out.stream),
+        geometry.out_channels, channels, conjugated,
+    )  # fmt: skip
+    rows = channels * taps
+    matrix = Weights(
+        held, np.dtype(work), 0, group_outputs * rows, 1, rows, (0, 0, 0), (1, 1, 1)
+    )
+    packed = None
     ones = (1,) * window.ndim
     chunks = columns.chunks(geometry, work)
     planned = chunks[0][1]
@@ -175,35 +227,15 @@ def _run_columns(
         cols = launch.borrow("columns", images * length * positions, np.dtype(work), out.stream)
         target = columns.flat(cols, length, window.output, work, out.stream)
         assert small.patch_size == group_outputs
-        product.multiply(small, x.part(first), packed, None, target, work, planned)
-        folded = out.part(first)
-        values = {
-            **product.window_values(geometry), **folded.as_input, **product.digits(0, (1, 1, 1)),
-            "O_BASE": 0, "O_N": length * positions, "O_C": positions, "O_D": 0, "O_H": 0, "O_W": 1,
-        }  # fmt: skip
-        values["CHANNELS"] = geometry.in_channels
-        launch_fold(values, images, cols, folded, bias, work, True)
-
-
-def launch_fold(
-    values: dict[str, int],
-    images: int,
-    cols: Any,
-    out: Images,
-    bias: Any,
-    work: Any,
-    channel_major: bool,
-) -> None:
-    """Enqueue col2im; `values` has all but the sizes of the matrix."""
-    count = images * values["CHANNELS"] * math.prod(out.size)
-    index, p = parameters.pack(
-        {**values, "M": 0, "N": count, "K": 0, "SPLIT_K": 0, "BLOCKS": 0,
-         "BIASED": int(bias is not None)},
-        cols.size, out.data.size,
-    )  # fmt: skip
-    fast = out.channel == 1 and values["CHANNELS"] > 1
-    kernel = patches.col2im(index, work, out.dtype.type, channel_major, fast)
-    kernel[(*launch.grid(count), out.stream)](cols, cols if bias is None else bias, out.data, p)
+        source = x.part(first)
+        if packed is None:
+            cut = product.cut(small, source, matrix, target, work, planned)
+            packed = product.pack(cut, small, source, matrix, work, False)
+        product.multiply_packed(cut, small, source, packed, None, target, work)
+        matrices.fold(
+            replace(geometry, batch=images), Matrix.of_columns(cols, length, positions),
+            out.part(first), bias, work, True,
+        )  # fmt: skip
 
 
 def _run_padded(

@@ -1,17 +1,34 @@
 """The gradient with respect to weights, and to a bias: sums over all positions of the batch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from numbaconv.cuda import columns, launch, parameters, sums, tiles, weights
+from numbaconv.cuda import (
+    columns,
+    copying,
+    launch,
+    multiply_gradients,
+    parameters,
+    sums,
+    tiles,
+    weights,
+)
 from numbaconv.cuda.arrays import DeviceArray
 from numbaconv.cuda.places import Images, Weights
-from numbaconv.cuda.product import digits, mode_of, pick_tile, splits, window_values
+from numbaconv.cuda.product import (
+    digits,
+    mode_of,
+    splits,
+    window_values,
+)
 from numbaconv.cuda.tiles import Tile
 from numbaconv.cuda.wide import MOST
 from numbaconv.problem.geometry import ConvGeometry, three_axes
+
+# Bytes of partial sums at most, into how many parts a product is cut, and blocks of single sums.
+_MOST_BYTES, _MOST_PARTS, _SUMS = 1 << 28, 512, 1056
 
 
 def choose(algorithm: str) -> str:
@@ -38,7 +55,10 @@ def run(
     The caller holds `numbaconv.cuda.launch.lock`. `conjugated` says which of ``"x"`` and ``"grad"``
     is taken so, or neither.
     """
-    if algorithm == "im2col" and geometry.batch:
+    padding_mode = geometry.window.padding_mode
+    if geometry.batch and (
+        algorithm == "im2col" or (padding_mode != "zeros" and not copying.can_pad(geometry))
+    ):
         _run_columns(geometry, x, grad, target, work, conjugated)
         return
     cut = _Cut.of(geometry, work)
@@ -65,18 +85,28 @@ class _Cut:
     def of(cls, geometry: ConvGeometry, work: Any) -> "_Cut":
         rows, columns = geometry.out_channels // geometry.groups, geometry.patch_size
         summed = geometry.batch * geometry.window.positions
-        tile = pick_weight_tile(work)
+        tile = tiles.pick_for_weights(rows, columns, work)
+        elements = geometry.groups * rows * columns
         # Where a tile would be mostly empty, a block makes one sum.
         tiled = rows * columns * 4 >= tile.rows * tile.columns
-        cells = -(-rows // tile.rows) * -(-columns // tile.columns) if tiled else rows * columns
-        blocks = cells * geometry.groups
-        parts = splits(max(blocks, 1), summed)
-        if not tiled:
-            parts = max(parts, _least_parts(summed))
-        part = max(-(-summed // parts // tile.depth) * tile.depth, tile.depth)
+        if tiled:
+            blocks = -(-rows // tile.rows) * -(-columns // tile.columns) * geometry.groups
+            size = elements * np.dtype(work).itemsize
+            parts = splits(blocks, size, tile, summed, _MOST_PARTS)
+            # Sums so long that their parts would take more memory than this are wide ones.
+            parts = max(1, min(parts, _MOST_BYTES // max(size, 1)))
+        else:
+            blocks = elements
+            parts = max(-(-_SUMS // max(blocks, 1)), _least_parts(summed))
+        part = max(-(-summed // parts // tile.depth), 1) * tile.depth
         parts = max(1, -(-summed // part))
-        elements = geometry.groups * rows * columns
-        return cls(rows, columns, summed, tile, tiled, blocks, part, parts, elements)
+        cut = cls(rows, columns, summed, tile, tiled, blocks, part, parts, elements)
+        return cut.cut_by(tiles.pick_small(work), geometry.groups) if tiled and part > MOST else cut
+
+    def cut_by(self, tile: Tile, groups: int) -> "_Cut":
+        """Return the same parts by another tile, of the same depth."""
+        blocks = -(-self.rows // tile.rows) * -(-self.columns // tile.columns) * groups
+        return replace(self, tile=tile, blocks=blocks)
 
 
 def _enqueue(
@@ -89,25 +119,75 @@ def _enqueue(
     conjugated: str,
 ) -> None:
     """Enqueue the sums of each part, ``(part, group, output, element of a patch)``."""
+    if cut.tiled:
+        _enqueue_tiles(cut, geometry, x, grad, parts, work, conjugated)
+        return
     values = {
         **window_values(geometry), **x.as_input, **grad.as_output,
-        **digits(cut.tile.depth, three_axes(geometry.window.output, 1)),
+        **digits(0, three_axes(geometry.window.output, 1)),
         "M": cut.rows, "N": cut.columns, "K": cut.summed, "SPLIT_K": cut.part,
         "BLOCKS": cut.blocks * cut.parts, "BIASED": 0,
     }  # fmt: skip
     index, p = parameters.pack(
         values, x.data.size, grad.data.size, cut.elements * cut.parts, cut.summed + cut.part
     )
-    mode = mode_of(geometry)
-    if cut.tiled:
-        kernel, threads = (
-            tiles.weight_sums(cut.tile, index, work, mode, conjugated, cut.part > MOST),
-            cut.tile.threads,
-        )
-    else:
-        threads = sum_threads()
-        kernel = sums.over_positions(threads, index, work, mode, conjugated, True)
-    kernel[launch.blocks(cut.blocks * cut.parts), threads, grad.stream](grad.data, x.data, parts, p)
+    threads = sum_threads()
+    kernel = sums.over_positions(threads, index, work, mode_of(geometry), conjugated, True)
+    kernel[cut.blocks * cut.parts, threads, grad.stream](grad.data, x.data, parts, p)
+
+
+def _enqueue_tiles(
+    cut: _Cut,
+    geometry: ConvGeometry,
+    x: Images,
+    grad: Images,
+    parts: Any,
+    work: Any,
+    conjugated: str,
+) -> None:
+    """Enqueue the sums of each part by tiles."""
+    window = geometry.window
+    if window.padding_mode != "zeros" and any(map(any, window.padding)):
+        geometry, x = copying.pad(geometry, x)
+        window = geometry.window
+    output, strides = three_axes(window.output, 1), three_axes(window.stride, 1)
+    far = digits(cut.tile.depth, output)
+    ints = (
+        cut.rows, cut.columns, cut.summed, cut.part, geometry.groups,
+        geometry.in_channels // geometry.groups,
+        x.base, x.image, x.channel, *x.steps, *x.size,
+        *output, *three_axes(window.kernel, 1), *strides, *three_axes(window.dilation, 1),
+        *three_axes(tuple(p for p, _ in window.padding), 0),
+        grad.base, grad.image, grad.channel, *grad.steps,
+        *(far[f"STEP_{i}"] for i in range(4)),
+    )  # fmt: skip
+    index = parameters.index_type(
+        *ints, x.data.size, grad.data.size, cut.elements * cut.parts, cut.summed + cut.part,
+        *(
+            ((n + k) * s + size + k * d) * step
+            for n, k, s, size, d, step in zip(
+                output, three_axes(window.kernel, 1), strides, x.size,
+                three_axes(window.dilation, 1), x.steps, strict=True,
+            )
+        ),
+        geometry.batch * x.image, geometry.in_channels * x.channel,
+        geometry.batch * grad.image, geometry.out_channels * grad.channel,
+    )  # fmt: skip
+    if index is not np.int32 and cut.tile != tiles.pick_small(work):
+        small = cut.cut_by(tiles.pick_small(work), geometry.groups)
+        _enqueue_tiles(small, geometry, x, grad, parts, work, conjugated)
+        return
+    tile, masked = cut.tile, any(map(any, window.padding))
+    flat = output[0] == x.size[0] == three_axes(window.kernel, 1)[0] == 1 and (
+        window.ndim < 3 or not any(window.padding[0])
+    )
+    flat = flat and multiply_gradients.may_be_flat(tile, masked)
+    kernel = multiply_gradients.weight_sums(
+        tile, index, work, masked, flat, conjugated, cut.part > MOST
+    )
+    kernel[cut.blocks * cut.parts, tile.threads, grad.stream](
+        grad.data, x.data, parts, tuple(map(index, ints))
+    )
 
 
 def _finish(
@@ -151,7 +231,7 @@ def sum_bias(
     """Enqueue the sums of gradients over images and positions."""
     depth, height, width = grad.size
     summed = batch * depth * height * width
-    parts = max(splits(channels, summed), _least_parts(summed))
+    parts = max(-(-_SUMS // max(channels, 1)), _least_parts(summed))
     part = max(1, -(-summed // parts))
     parts = max(1, -(-summed // part))
     none = {**columns.flat(grad.data, 1, (1,), work, stream).as_input, **grad.as_output}
@@ -166,7 +246,7 @@ def sum_bias(
     total = launch.borrow("parts", channels * parts, np.dtype(work), stream)
     threads = sum_threads()
     kernel = sums.over_positions(threads, index, work, 0, "", False)
-    kernel[launch.blocks(channels * parts), threads, stream](grad.data, grad.data, total, p)
+    kernel[channels * parts, threads, stream](grad.data, grad.data, total, p)
     step = target.strides[0]
     ints = (parts, channels, 1, 1, 1, 1, channels, target.base, 0, step, 0, 0, 0, 0)
     index = parameters.index_type(*ints, target.data.size, total.size)
@@ -177,16 +257,6 @@ def sum_bias(
 def _least_parts(summed: int) -> int:
     """Return into how many parts a sum is cut at least, so that no thread adds too many terms."""
     return max(1, -(-summed // (MOST * sum_threads())))
-
-
-def pick_weight_tile(work: Any) -> Tile:
-    """Return the tile for weight gradients."""
-    size = np.dtype(work).itemsize
-    if launch.SIMULATED:
-        return pick_tile(1, 1, work)
-    if size == 16:
-        return Tile(32, 32, 8, 2, 2)
-    return Tile(64, 64, 8, 4, 4) if size == 8 else Tile(128, 64, 8, 8, 4)
 
 
 def sum_threads() -> int:

@@ -73,8 +73,7 @@ class KernelCache(_Cache):  # type: ignore[misc]
         if not self._enabled:
             return None
         key = self._key(sig, target_context.codegen())
-        path = _entry(key)
-        payload = None if path is None else _read(path, key)
+        payload = load(key)
         if payload is None:
             return None
         return CompileResult._rebuild(target_context, *pickle.loads(payload))
@@ -83,10 +82,7 @@ class KernelCache(_Cache):  # type: ignore[misc]
         """Write a compiled signature to the disk, where that is possible."""
         if not self._enabled or data.library.has_dynamic_globals or data.lifted:
             return
-        key = self._key(sig, data.codegen)
-        path = _entry(key)
-        if path is not None:
-            _write(path, key, dumps(data._reduce()))
+        save(self._key(sig, data.codegen), dumps(data._reduce()))
 
     def _key(self, sig: Any, codegen: Any) -> bytes:
         function = self._function
@@ -143,6 +139,19 @@ def cache_directory() -> Path | None:
         if not root.is_absolute():
             return None
     return root / f"numbaconv-{source_hash()}"
+
+
+def load(key: bytes) -> bytes | None:
+    """Return what has been saved under a key, or None."""
+    path = _entry(key)
+    return None if path is None else _read(path, key)
+
+
+def save(key: bytes, payload: bytes) -> None:
+    """Save bytes under a key that names all that they depend on, where that is possible."""
+    path = _entry(key)
+    if path is not None:
+        _write(path, key, payload)
 
 
 def _entry(key: bytes) -> Path | None:

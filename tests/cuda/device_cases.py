@@ -1,5 +1,7 @@
 """Problems for the device's tests: small enough for the simulator, different along each axis."""
 
+import numpy as np
+from numba import cuda
 from problems import Case
 
 #: Forward problems: groups, dilation, strides that do not divide, all dimensions, all modes.
@@ -21,6 +23,12 @@ CASES = [
 ROUTES = [
     ("im2col", "channels_first"), ("direct", "channels_first"), ("direct", "channels_last"),
 ]  # fmt: skip
+
+
+def fill(memory, value):
+    """Set all elements of an array of ours, or of flat memory."""
+    array = memory if hasattr(memory, "copy_to_device") else cuda.as_cuda_array(memory)
+    array.copy_to_device(np.full(array.shape, value, array.dtype))
 
 
 def named(case):

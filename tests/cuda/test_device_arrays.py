@@ -345,19 +345,20 @@ def test_results_have_the_interface(problem, to_device):
     assert type(found) is type(to_device(x))
 
 
-def test_the_benchmark_checks_every_operation(capsys, monkeypatch):
-    from benchmarks import cuda as benchmark
-    from numbaconv.bench.layers import BY_NAME, Layer
+def test_the_benchmark_checks_every_operation():
+    from benchmarks.cuda import operations
+    from numbaconv.bench.layers import Layer
 
-    monkeypatch.setitem(BY_NAME, "small", Layer("small", 2, 7, 3, 3, 2, 1))
-    benchmark.main(["--check-only", "--layers", "small", "--batch", "1"])
-    share = float(capsys.readouterr().out.split()[-1])
-    assert 0 < share < 1
-    monkeypatch.setattr(
-        benchmark.nbcuda, "conv2d", lambda *a, **k: conv2d(*a, **{**k, "padding": 0})
-    )
-    with pytest.raises((SystemExit, ValueError)):
-        benchmark.main(["--check-only", "--layers", "small", "--batch", "1"])
+    arrays = operations.Arrays(None)
+    for layer in (Layer("small", 2, 7, 3, 3, 2, 1), Layer("depthwise", 3, 6, 3, 3, 1, 1, 3)):
+        for name in operations.NAMES:
+            made = operations.operation(name, layer, 2, arrays)
+            assert not arrays.share_of_bound(made) <= 1  # nothing is written yet
+            made.ours()
+            assert arrays.share_of_bound(made) <= (1 if made.terms else 0)
+            arrays.poison(made.out)
+            assert not arrays.share_of_bound(made) <= 1
+
 
 
 conv2d = nbcuda.conv2d

@@ -7,7 +7,7 @@ from device_cases import CASES, ROUTES, named
 from problems import DTYPES, assert_within_bound, noise, small_integers
 
 import numbaconv.cuda as nbcuda
-from numbaconv.cuda import convolve, depthwise, product, tiles, weight_sums
+from numbaconv.cuda import depthwise, multiply_gradients, product, tiles, weight_sums
 
 CONVS = {n: getattr(nbcuda, f"conv{n}d") for n in (1, 2, 3)}
 INPUT_GRADS = {n: getattr(nbcuda, f"conv{n}d_input_grad") for n in (1, 2, 3)}
@@ -44,7 +44,7 @@ def test_small_integers_are_exact(case, algorithm, layout, rng, to_device):
 @pytest.mark.parametrize("case", DEPTHWISE, ids=named)
 def test_depthwise(case, unrolled, layout, rng, to_device, monkeypatch):
     if not unrolled:
-        monkeypatch.setattr(convolve, "_UNROLLED", 0)
+        monkeypatch.setattr(depthwise, "_UNROLLED", 0)
     x = small_integers(rng, case.x_shape, "float32")
     weight = small_integers(rng, case.weight_shape, "float32")
     bias = small_integers(rng, (case.outputs,), "float32")
@@ -80,7 +80,7 @@ def test_mixed_dtypes(rng, to_device):
 #: Every tile that a GPU gets.
 TILES = [
     ("float32", tiles.Tile(128, 128, 8, 8, 8)),
-    ("float32", tiles.Tile(64, 64, 16, 8, 4)),
+    ("float32", tiles.Tile(64, 128, 8, 8, 8)),
     ("float32", tiles.Tile(32, 128, 8, 4, 8)),
     ("float64", tiles.Tile(64, 64, 8, 4, 4)),
     ("complex128", tiles.Tile(32, 32, 8, 2, 2)),
@@ -89,7 +89,7 @@ TILES = [
 
 @pytest.mark.parametrize(("dtype", "tile"), TILES)
 def test_tiles_of_a_gpu(dtype, tile, rng, to_device, monkeypatch):
-    monkeypatch.setattr(product, "pick_tile", lambda *_: tile)
+    monkeypatch.setattr(tiles, "pick", lambda *_: tile)
     case = CASES[0]
     x = small_integers(rng, case.x_shape, dtype)
     weight = small_integers(rng, case.weight_shape, dtype)
@@ -98,11 +98,9 @@ def test_tiles_of_a_gpu(dtype, tile, rng, to_device, monkeypatch):
 
 
 def test_tiles_are_those_of_a_gpu(monkeypatch):
-    monkeypatch.setattr("numbaconv.cuda.launch.SIMULATED", False)
-    shapes = [(8, 1000), (64, 1000), (512, 100_000), (128, 50)]
+    monkeypatch.setattr(tiles, "SIMULATED", False)
     for dtype, expected in (("float32", 3), ("int32", 3), ("float64", 1), ("complex128", 1)):
-        work = np.dtype(dtype).type
-        found = {product.pick_tile(*shape, work) for shape in shapes}
+        found = {tiles.pick(rows, np.dtype(dtype).type) for rows in (8, 64, 128, 512)}
         assert len(found) == expected
         size = 16 if dtype == "complex128" else np.dtype(dtype).itemsize
         for tile in found:
@@ -220,11 +218,17 @@ def test_gradients_of_dtypes(dtype, rng, to_device):
         np.testing.assert_array_equal(found.weight.copy_to_host(), sums)
 
 
-@pytest.mark.parametrize(("dtype", "tile"), [("float32", tiles.Tile(128, 64, 8, 8, 4)), *TILES[3:]])
+@pytest.mark.parametrize(
+    ("dtype", "tile"),
+    [
+        ("float32", tiles.Tile(128, 128, 8, 8, 8)),
+        ("float32", tiles.Tile(128, 64, 8, 8, 4)),
+        ("float32", tiles.Tile(64, 128, 8, 8, 4)),
+        *TILES[3:],
+    ],
+)
 def test_weight_tiles_of_a_gpu(dtype, tile, rng, to_device, monkeypatch):
-    from numbaconv.cuda import weight_sums
-
-    monkeypatch.setattr(weight_sums, "pick_weight_tile", lambda _: tile)
+    monkeypatch.setattr(tiles, "pick_for_weights", lambda *_: tile)
     # Enough rows and columns that tiles are not mostly empty.
     shape = (64, 24, 3, 2)
     x = small_integers(rng, (1, 24, 4, 3), dtype)
@@ -249,11 +253,13 @@ def test_only_what_is_needed(rng, to_device):
 @pytest.mark.parametrize("dtype", ["float32", "complex64", "int32"])
 def test_long_sums(dtype, rng, to_device, monkeypatch):
     """Sums are long already of eight terms: parts are kept apart, and nothing is lost."""
-    for module in (tiles, product, weight_sums, depthwise):
+    for module in (multiply_gradients, product, weight_sums, depthwise):
         monkeypatch.setattr(module, "MOST", 8)
-    for build in (tiles.forward, tiles.weight_sums, depthwise.forward_any):
+    # No room for parts: a thread adds all terms, the parts of its sum in a wider type.
+    monkeypatch.setattr(weight_sums, "_MOST_BYTES", 0)
+    for build in (multiply_gradients.weight_sums, depthwise.forward_any):
         build.cache_clear()
-    monkeypatch.setattr(convolve, "_UNROLLED", 0)
+    monkeypatch.setattr(depthwise, "_UNROLLED", 0)
     try:
         for case in (CASES[0], CASES[2], DEPTHWISE[0]):
             x = small_integers(rng, case.x_shape, dtype)
@@ -273,5 +279,5 @@ def test_long_sums(dtype, rng, to_device, monkeypatch):
             )  # fmt: skip
             np.testing.assert_array_equal(found.copy_to_host(), expected)
     finally:
-        for build in (tiles.forward, tiles.weight_sums, depthwise.forward_any):
+        for build in (multiply_gradients.weight_sums, depthwise.forward_any):
             build.cache_clear()

@@ -8,6 +8,7 @@ A line of JSON is written as each figure comes, to ``FOLDER/cuda.jsonl``.
 """
 
 import argparse
+import functools
 import json
 import sys
 import time
@@ -54,6 +55,8 @@ def measure(name, layer, batch, arrays, profiled):
         return entry | {"wrong": True}
     taken, host = clock.seconds(made.ours)
     entry |= {"us": taken * 1e6, "host us": host * 1e6, "bytes": made.nbytes, "flops": made.flops}
+    if not made.flops:
+        entry["copy us"] = copies(made.nbytes) * 1e6
     if made.theirs:
         try:
             theirs, asked = clock.seconds(made.theirs)
@@ -68,6 +71,13 @@ def measure(name, layer, batch, arrays, profiled):
     if not again <= (1 if made.terms else 0):
         entry |= {"wrong": True, "error over bound, again": again}
     return entry
+
+
+@functools.cache
+def copies(nbytes):
+    """Return the seconds in which a copy reads and writes so many bytes in all."""
+    source, target = (cuda.device_array(nbytes // 2, np.uint8) for _ in range(2))
+    return clock.seconds(lambda: target.copy_to_device(source))[0]
 
 
 def main(arguments=None):
@@ -121,6 +131,7 @@ def row(entry, said):
     if "us" not in entry:
         return f"{head} WRONG {entry['error over bound']}"
     floor = max(entry["bytes"] / said["bytes/s of a copy"], entry["flops"] / said["FLOP/s"]) * 1e6
+    floor = entry.get("copy us", floor)
     theirs = entry.get("torch us")
     return (
         f"{head} {entry['us']:8.1f} us, {floor / entry['us']:5.2f} of the floor, "

@@ -102,7 +102,15 @@ def _with_cublas(
     groups, summed, outputs = geometry.groups, geometry.patch_size, geometry.out_channels
     rows, positions = outputs // groups, geometry.window.positions
     stream, kind = out.stream, np.dtype(work)
-    made = launch.borrow("products", images * outputs * positions, kind, stream)
+    # Straight into the result, where its memory is in the product's order.
+    source = flat(out.data, outputs, geometry.window.output, work, stream)
+    direct = (out.dtype, out.channel, out.steps) == (kind, source.channel, source.steps) and (
+        out.image == source.image or images == 1
+    )
+    if direct:
+        made = out.data[out.base :]
+    else:
+        made = launch.borrow("products", images * outputs * positions, kind, stream)
 
     def shaped(memory: Any, *shape: int) -> Any:
         # Its interface names no stream, of which CuPy would wait for the end.
@@ -115,8 +123,9 @@ def _with_cublas(
         if bias is not None:
             offsets = shaped(bias, outputs).astype(out.dtype).astype(kind)
             products += offsets.reshape(groups, rows, 1)
-    source = flat(made, outputs, geometry.window.output, work, stream)
-    copying.copy(source, out, images, outputs)
+    if not direct:
+        source = flat(made, outputs, geometry.window.output, work, stream)
+        copying.copy(source, out, images, outputs)
 
 
 def _cupy_stream(cupy: Any, pointer: int) -> Any:

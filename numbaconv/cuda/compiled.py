@@ -169,6 +169,15 @@ def _versions() -> tuple[Any, ...]:
     return metadata.version("numba-cuda"), nvjitlink.version()
 
 
+def copy(source: Memory, target: Memory, count: int, stream: Any) -> None:
+    """Enqueue the copy of the first elements of memory."""
+    handle = 0 if stream == 0 else int(stream)
+    (status,) = driver.cuMemcpyDtoDAsync(
+        target.pointer, source.pointer, count * source.dtype.itemsize, handle
+    )
+    _check(status)
+
+
 def _checked(result: tuple[Any, ...]) -> Any:
     status, *values = result
     _check(status)

@@ -59,7 +59,10 @@ def run(
     fast = out.channel == 1 and geometry.out_channels > 1
     result = out.dtype.type
     compiled = (
-        forward(index, work, result, kernel, rows, (strides[1], dilations[1]), conjugated, fast)
+        forward(
+            index, work, result, kernel, rows, (strides[1], dilations[1]),
+            operands.axes_of((output[0], strips, output[2])), conjugated, fast,
+        )  # fmt: skip
         if is_unrolled
         else forward_any(index, work, result, conjugated, fast)
     )
@@ -84,6 +87,7 @@ def forward(
     kernel: Any,
     rows: int,
     step: Any,
+    axes: int,
     conjugated: bool,
     channel_fast: bool,
 ) -> Any:
@@ -99,6 +103,8 @@ def forward(
         How many rows of the result a thread makes, from each row that it reads.
     step : tuple of int
         The stride and the dilation of rows.
+    axes : int
+        How many of the last axes of strips have several.
     conjugated : bool
         Whether the weights are taken conjugated.
     channel_fast : bool
@@ -110,7 +116,7 @@ def forward(
     reads = (rows - 1) * stride + (kh_count - 1) * dilation + 1
     zero = work(0)
     at = operands.functions(index, 0)
-    inside, divide, decode = at.inside, at.divide, operands.place_of(index, channel_fast)
+    inside, divide, decode = at.inside, at.divide, operands.place_of(index, channel_fast, axes)
 
     def one_row(number: int) -> Any:
         kd, read = number // reads, number % reads

@@ -22,7 +22,7 @@ _THREADS = 16 if SIMULATED else 256
 
 # Bytes that are kept for a context at most: a larger block goes back when its call ends, and the
 # oldest make room.
-_MOST_KEPT = 1 << 26
+_MOST_KEPT = 1 << 29
 # Blocks of memory that are kept for a context, and streams that are known, at most.
 _MOST_BLOCKS, _MOST_STREAMS = 64, 256
 _OUT_OF_MEMORY = 2  # CUDA_ERROR_OUT_OF_MEMORY
@@ -144,6 +144,18 @@ def flat(array: Any) -> Any:
         return array
     pointer = array.device_ctypes_pointer.value or 0
     return Memory(pointer, array.size, array.dtype, array)
+
+
+def copy(source: Any, base: int, target: Any, to: int, count: int, stream: Any) -> None:
+    """Enqueue the copy of `count` elements that follow each other in memory."""
+    if not count:
+        return
+    if SIMULATED:
+        target[to : to + count].copy_to_device(source[base : base + count])
+        return
+    from numbaconv.cuda import compiled
+
+    compiled.copy(source[base:], target[to:], count, stream)
 
 
 def _kept() -> dict[Any, Any]:

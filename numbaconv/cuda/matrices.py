@@ -4,13 +4,13 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from numbaconv.cuda import copying, launch, parameters, patches
+from numbaconv.cuda import copying, launch, operands, parameters, patches
 from numbaconv.cuda.places import Images
 from numbaconv.problem.formulas import PADDING_MODES
 from numbaconv.problem.geometry import ConvGeometry, three_axes
 
-# Loops over more taps than this are not unrolled.
-_UNROLLED = 49
+# Loops over more taps than this are not unrolled, nor are cells of more elements.
+_UNROLLED, _MOST_CELL = 49, 16
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,9 @@ def gather(geometry: ConvGeometry, x: Images, matrix: Matrix, kind: Any, major: 
     if mode and copying.can_pad(geometry):
         geometry, x = copying.pad(geometry, x)
         window, masked, mode = geometry.window, False, 0
+    if x.dtype == kind and _is_the_image(geometry, x, matrix):
+        launch.copy(x.data, x.base, matrix.data, matrix.base, _count(geometry, x), x.stream)
+        return
     taps, output = three_axes(window.kernel, 1), three_axes(window.output, 1)
     channels, positions = geometry.in_channels, window.positions
     elements = channels * window.taps
@@ -77,7 +80,7 @@ def gather(geometry: ConvGeometry, x: Images, matrix: Matrix, kind: Any, major: 
     if turned:
         kernel = patches.turned(index, kind, major, along_positions)
     elif unrolled:
-        kernel = patches.columns(index, kind, taps, masked, major)
+        kernel = patches.columns(index, kind, taps, operands.axes_of(output), masked, major)
     else:
         kernel = patches.rows(index, kind, mode, major)
     kernel[blocks, threads, x.stream](*arguments)
@@ -88,28 +91,68 @@ def fold(
 ) -> None:
     """Enqueue col2im, the adjoint of `gather` with padding of zeros; and a bias, if there is one."""
     window = geometry.window
+    if bias is None and matrix.data.dtype == out.dtype and _is_the_image(geometry, out, matrix):
+        count = _count(geometry, out)
+        launch.copy(matrix.data, matrix.base, out.data, out.base, count, out.stream)
+        return
     taps, output = three_axes(window.kernel, 1), three_axes(window.output, 1)
     strides, dilations = three_axes(window.stride, 1), three_axes(window.dilation, 1)
     low = three_axes(tuple(p for p, _ in window.padding), 0)
     channels = geometry.in_channels
-    count = geometry.batch * channels * math.prod(out.size)
+    in_cells = window.taps <= _UNROLLED and math.prod(strides) <= _MOST_CELL
+    steps = strides if in_cells else (1, 1, 1)
+    firsts = tuple(n // s for n, s in zip(low, steps, strict=True)) if in_cells else (0, 0, 0)
+    cells = tuple(
+        (n - 1 + p * in_cells) // s - first + 1
+        for n, p, s, first in zip(out.size, low, steps, firsts, strict=True)
+    )
+    count = geometry.batch * channels * math.prod(cells)
     ints = (
         channels, *out.size, count, out.base, out.image, out.channel, *out.steps,
         *output, *taps, *strides, *dilations, *low,
         matrix.base, matrix.image, matrix.element, matrix.position, int(bias is not None),
+        *cells, *firsts,
     )  # fmt: skip
     index = _index_of(geometry, out, matrix, ints)
     fast, result = out.channel == 1 and channels > 1, out.dtype.type
-    if window.taps <= _UNROLLED:
-        kernel = patches.fold(index, work, result, taps, strides, dilations, major, fast)
-        blocks, threads = launch.grid(-(-count // patches.RUN))
+    if in_cells:
+        kernel = patches.fold(
+            index, work, result, taps, strides, dilations, operands.axes_of(cells), major, fast
+        )
+        blocks, threads = launch.grid(-(-count // patches.cells_of(strides)))
     else:
         kernel = patches.fold_any(index, work, result, major, fast)
         blocks, threads = launch.grid(count)
     kernel[blocks, threads, out.stream](
         matrix.data, matrix.data if bias is None else bias, out.data,
-        _with_divisors(ints, (channels, *out.size), index),
+        _with_divisors(ints, (channels, *cells), index),
     )  # fmt: skip
+
+
+def _is_the_image(geometry: ConvGeometry, image: Images, matrix: Matrix) -> bool:
+    """Return whether a matrix has the elements of its images, in the order of their memory."""
+    window = geometry.window
+    if window.taps > 1 or max(window.stride) > 1 or any(map(any, window.padding)):
+        return False
+    channels, positions = geometry.in_channels, window.positions
+    axes = [
+        (geometry.batch, image.image, matrix.image), (channels, image.channel, matrix.element),
+    ]  # fmt: skip
+    inner = positions
+    for n, step in zip(image.size, image.steps, strict=True):
+        inner //= max(n, 1)
+        axes.append((n, step, inner * matrix.position))
+    expected = 1
+    for n, here, there in sorted((a for a in axes if a[0] > 1), key=lambda a: a[1]):
+        if not here == there == expected:
+            return False
+        expected *= n
+    return True
+
+
+def _count(geometry: ConvGeometry, image: Images) -> int:
+    """Return the elements of all images."""
+    return geometry.batch * geometry.in_channels * math.prod(image.size)
 
 
 def _with_divisors(ints: tuple[int, ...], divisors: tuple[int, ...], index: Any) -> Any:

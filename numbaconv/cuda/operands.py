@@ -28,8 +28,12 @@ reached_from = device(formulas.reached_from)
 
 
 @functools.cache
-def functions(index: Any, mode: int) -> SimpleNamespace:
-    """Return the device functions of an index type and a padding mode."""
+def functions(index: Any, mode: int, axes: int = 3) -> SimpleNamespace:
+    """Return the device functions of an index type and a padding mode.
+
+    Of three spatial axes the last `axes` are of more than one element, for those functions that
+    divide by prepared divisors.
+    """
     narrow = index is np.int32
     unsigned = np.uint32 if narrow else np.uint64
 
@@ -66,10 +70,16 @@ def functions(index: Any, mode: int) -> SimpleNamespace:
         """Return the four digits of `i` as `split`, by prepared divisors."""
         rest = divide(i, by_d)
         last = index(i - rest * d)
-        upper = divide(rest, by_c)
-        third = index(rest - upper * c)
-        first = divide(upper, by_b)
-        return first, index(upper - first * b), third, last
+        second = third = index(0)
+        if axes > 1:
+            upper = divide(rest, by_c)
+            third = index(rest - upper * c)
+            rest = upper
+        if axes > 2:
+            upper = divide(rest, by_b)
+            second = index(rest - upper * b)
+            rest = upper
+        return rest, second, third, last
 
     @device
     def position(p: Any, n: Any) -> Any:
@@ -159,29 +169,30 @@ def functions(index: Any, mode: int) -> SimpleNamespace:
 
 
 @functools.cache
-def place_of(index: Any, channel_fast: bool) -> Any:
+def place_of(index: Any, channel_fast: bool, axes: int = 3) -> Any:
     """Return the device function that finds a thread's (image, channel, od, row, ow)."""
-    divide = functions(index, 0).divide
+    at = functions(index, 0, axes)
+    divide, digits = at.divide, at.digits
 
     @device
     def decode(
         i: Any, channels: Any, depth: Any, height: Any, width: Any,
         by_channels: Any, by_depth: Any, by_height: Any, by_width: Any,
     ) -> Any:  # fmt: skip
-        rest = i
-        o = index(0)
+        rest, o = i, index(0)
         if channel_fast:
             rest = divide(i, by_channels)
             o = index(i - rest * channels)
-        upper = divide(rest, by_width)
-        ow = index(rest - upper * width)
-        rest = divide(upper, by_height)
-        oh = index(upper - rest * height)
-        upper = divide(rest, by_depth)
-        od = index(rest - upper * depth)
+        upper, od, oh, ow = digits(rest, depth, height, width, by_depth, by_height, by_width)
         if channel_fast:
             return upper, o, od, oh, ow
         image = divide(upper, by_channels)
         return image, index(upper - image * channels), od, oh, ow
 
     return decode
+
+
+def axes_of(size: tuple[int, int, int]) -> int:
+    """Return how many of the last of three axes there are, up to the first of several elements."""
+    depth, height, _ = size
+    return 3 if depth > 1 else 2 if height > 1 else 1

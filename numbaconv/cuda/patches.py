@@ -38,19 +38,20 @@ NAMES = (
 
 
 @factory
-def columns(index: Any, work: Any, kernel: Any, masked: bool, channel_major: bool) -> Any:
+def columns(
+    index: Any, work: Any, kernel: Any, axes: int, masked: bool, channel_major: bool
+) -> Any:
     """Return the kernel of a matrix whose positions lie side by side, as rows of the image do.
 
-    `kernel` has the taps along each axis, which are unrolled; `masked` says whether a patch may
-    reach into the padding, which is of zeros. CHANNELS are all channels.
+    `kernel` has the taps along each axis, which are unrolled; of the axes of positions the last
+    `axes` have several; `masked` says whether a patch may reach into the padding, which is of zeros.
     """
-    at = operands.functions(index, 0)
+    at = operands.functions(index, 0, axes)
     divide, digits, inside = at.divide, at.digits, at.inside
     _, kh_count, kw_count = kernel
     lines = kernel[0] * kh_count
     taps = lines * kw_count
     values = RUN * kw_count
-    zero = work(0)
 
     def one_line(number: int) -> Any:
         kd, kh = number // kh_count, number % kh_count
@@ -70,7 +71,7 @@ def columns(index: Any, work: Any, kernel: Any, masked: bool, channel_major: boo
                         and inside(index(h0[r] + kh * dil_h), size_h)
                     )
                 for kw in range(kw_count):
-                    held[r * kw_count + kw] = zero
+                    held[r * kw_count + kw] = work(0)
                     if meets and (not masked or inside(index(w0[r] + kw * dil_w), size_w)):
                         held[r * kw_count + kw] = work(x[index(first[r] + line + kw * dil_w * x_w)])
             for r in range(RUN):
@@ -140,7 +141,6 @@ def turned(index: Any, work: Any, channel_major: bool, along_positions: bool) ->
     """
     at = operands.functions(index, 0)
     divide, digits, inside, quotient = at.divide, at.digits, at.inside, at.quotient
-    zero = work(0)
     lines = THREADS // SIDE
     pitch = SIDE + 1
     area = SIDE * pitch
@@ -186,7 +186,7 @@ def turned(index: Any, work: Any, channel_major: bool, along_positions: bool) ->
             d = index(od * stride_d + kd * dilation_d)
             h = index(oh * stride_h + kh * dilation_h)
             w = index(ow * stride_w + kw * dilation_w)
-            value = zero
+            value = work(0)
             if (
                 q < positions
                 and e < elements
@@ -219,7 +219,6 @@ def rows(index: Any, work: Any, mode: int, channel_major: bool) -> Any:
     """
     at = operands.functions(index, mode)
     divide, digits, inside, along = at.divide, at.digits, at.inside, at.along
-    zero = work(0)
 
     def gather_rows(x: Any, cols: Any, p: Any) -> None:
         (
@@ -261,7 +260,7 @@ def rows(index: Any, work: Any, mode: int, channel_major: bool) -> Any:
                 q0, out_d, out_h, out_w, (d_by, d_shift), (h_by, h_shift), (w_by, w_shift)
             )
             for r in range(RUN):
-                held[r] = zero
+                held[r] = work(0)
                 d = index(od * stride_d + dd - low_d)
                 h = index(oh * stride_h + dh - low_h)
                 w = index(ow * stride_w + dw - low_w)
@@ -289,6 +288,8 @@ FOLD_NAMES = (
     "y_w", "out_d", "out_h", "out_w", "taps_d", "taps_h", "taps_w", "stride_d", "stride_h",
     "stride_w", "dilation_d", "dilation_h", "dilation_w", "low_d", "low_h", "low_w",
     "m_base", "m_image", "m_element", "m_position", "biased",
+    # The cells of `fold` along each axis, and the first of them.
+    "cells_d", "cells_h", "cells_w", "first_d", "first_h", "first_w",
     "by_channels", "by_channels_shift", "by_depth", "by_depth_shift", "by_height",
     "by_height_shift", "by_width", "by_width_shift",
 )  # fmt: skip
@@ -302,95 +303,124 @@ def fold(
     kernel: Any,
     stride: Any,
     dilation: Any,
+    axes: int,
     channel_major: bool,
     channel_fast: bool,
 ) -> Any:
     """Return the kernel that gathers each element of an image from the columns that hold it.
 
-    Kernel, stride and dilation along each axis are those of the code, which has no loop over taps.
+    A thread makes cells of as many elements as a step of the window has: which taps reach which of
+    them, and how far their positions are from the cell's, is known when the code is made. Kernel,
+    stride and dilation along each axis are those of the code, which has no loop over taps; of the
+    axes of cells the last `axes` have several.
     """
     at = operands.functions(index, 0)
-    decode, inside = operands.place_of(index, channel_fast), at.inside
-    quotient = at.quotient
-    _, kh_count, kw_count = kernel
-    lines = kernel[0] * kh_count
-    taps = lines * kw_count
+    decode, inside = operands.place_of(index, channel_fast, axes), at.inside
+    kd_count, kh_count, kw_count = kernel
+    taps = kd_count * kh_count * kw_count
     stride_d, stride_h, stride_w = stride
     dilation_d, dilation_h, dilation_w = dilation
+    cell = stride_d * stride_h * stride_w
+    run = cells_of(stride)
 
     def one_line(number: int) -> Any:
-        far_d, far_h = (number // kh_count) * dilation_d, (number % kh_count) * dilation_h
+        part, line = number // (kd_count * kh_count), number % (kd_count * kh_count)
+        reach_d, reach_h = line // kh_count * dilation_d, line % kh_count * dilation_h
+        # Of the cell's elements, this line of taps reaches those of one row.
+        row = (reach_d % stride_d * stride_h + reach_h % stride_h) * stride_w
+        back_d, back_h = reach_d // stride_d, reach_h // stride_h
 
-        def add(
-            cols: Any, place: Any, d: Any, h: Any, w: Any, exists: Any, total: Any, p: Any
-        ) -> None:
+        def add(cols: Any, place: Any, d: Any, h: Any, w: Any, total: Any, p: Any) -> None:
             out_d, out_h, out_w, m_position, step = p
-            for r in range(RUN):
-                td, th = index(d[r] - far_d), index(h[r] - far_h)
-                if exists[r] != 0 and td >= 0 and th >= 0:
-                    od, oh = quotient(td, index(stride_d)), quotient(th, index(stride_h))
-                    line = index(place[r] + (od * out_h + oh) * out_w * m_position)
-                    meets = (
-                        od * stride_d == td
-                        and oh * stride_h == th
-                        and inside(od, out_d)
-                        and inside(oh, out_h)
-                    )
-                    for kw in range(kw_count):
-                        tw = index(w[r] - kw * dilation_w)
-                        ow = quotient(tw, index(stride_w))
-                        if meets and tw >= 0 and inside(ow, out_w) and ow * stride_w == tw:
-                            tap = number * kw_count + kw
-                            total[r] = work(
-                                total[r] + work(cols[index(line + tap * step + ow * m_position)])
-                            )
+            od, oh = index(d[part] - back_d), index(h[part] - back_h)
+            meets = inside(od, out_d) and inside(oh, out_h)
+            first = index(place[part] + (od * out_h + oh) * out_w * m_position)
+            for kw in range(kw_count):
+                reach = kw * dilation_w
+                ow = index(w[part] - reach // stride_w)
+                value = work(0)
+                if meets and inside(ow, out_w):
+                    tap = line * kw_count + kw
+                    value = work(cols[index(first + tap * step + ow * m_position)])
+                to = part * cell + row + reach % stride_w
+                total[to] = work(total[to] + value)
 
         return add
 
-    every_line = unrolled(lines, one_line)
+    every_line = unrolled(run * kd_count * kh_count, one_line)
+
+    def write(number: int) -> Any:
+        part, element = number // cell, number % cell
+        more_d = element // (stride_h * stride_w)
+        more_h, more_w = element // stride_w % stride_h, element % stride_w
+
+        def put(
+            out: Any, to: Any, d: Any, h: Any, w: Any, offset: Any, total: Any, p: Any
+        ) -> None:
+            low_d, low_h, low_w, depth, height, width, y_d, y_h, y_w = p
+            i = index(d[part] * stride_d + more_d - low_d)
+            j = index(h[part] * stride_h + more_h - low_h)
+            k = index(w[part] * stride_w + more_w - low_w)
+            if to[part] >= 0 and inside(i, depth) and inside(j, height) and inside(k, width):
+                value = work(total[part * cell + element] + offset[part])
+                out[index(to[part] - 1 + i * y_d + j * y_h + k * y_w)] = result(value)
+
+        return put
+
+    write_all = unrolled(run * cell, write)
+    totals = run * cell
 
     def fold_columns(cols: Any, bias: Any, out: Any, p: Any) -> None:
         (
             channels, depth, height, width, count, y_base, y_image, y_channel, y_d, y_h, y_w,
             out_d, out_h, out_w, _, _, _, _, _, _, _, _, _, low_d, low_h, low_w,
             m_base, m_image, m_element, m_position, biased,
+            cells_d, cells_h, cells_w, first_d, first_h, first_w,
             c_by, c_shift, d_by, d_shift, h_by, h_shift, w_by, w_shift,
         ) = p  # fmt: skip
-        place = cuda.local.array(RUN, index)
-        to = cuda.local.array(RUN, index)
-        channel = cuda.local.array(RUN, index)
-        at_d = cuda.local.array(RUN, index)
-        at_h = cuda.local.array(RUN, index)
-        at_w = cuda.local.array(RUN, index)
-        exists = cuda.local.array(RUN, index)
-        total = cuda.local.array(RUN, work)
+        place = cuda.local.array(run, index)
+        to = cuda.local.array(run, index)
+        at_d = cuda.local.array(run, index)
+        at_h = cuda.local.array(run, index)
+        at_w = cuda.local.array(run, index)
+        offset = cuda.local.array(run, work)
+        total = cuda.local.array(totals, work)
         threads = index(cuda.blockDim.x)
-        start = index(index(cuda.blockIdx.x) * threads * RUN + index(cuda.threadIdx.x))
+        start = index(index(cuda.blockIdx.x) * threads * run + index(cuda.threadIdx.x))
         step = index(m_element if channel_major else channels * m_element)
-        for r in range(RUN):
+        for r in range(run):
             i = index(start + r * threads)
-            exists[r] = index(1) if i < count else index(0)
             n, c, d, h, w = decode(
-                i, channels, depth, height, width, (c_by, c_shift), (d_by, d_shift),
+                i, channels, cells_d, cells_h, cells_w, (c_by, c_shift), (d_by, d_shift),
                 (h_by, h_shift), (w_by, w_shift),
             )  # fmt: skip
-            at_d[r], at_h[r], at_w[r] = index(d + low_d), index(h + low_h), index(w + low_w)
+            at_d[r], at_h[r], at_w[r] = index(d + first_d), index(h + first_h), index(w + first_w)
             element = index(c * taps if channel_major else c)
             place[r] = index(m_base + n * m_image + element * m_element)
-            to[r] = index(y_base + n * y_image + c * y_channel + d * y_d + h * y_h + w * y_w)
-            channel[r] = c
-            total[r] = work(0)
+            # One more than the place of the channel's first element; less than that for no cell.
+            to[r] = index(1 + y_base + n * y_image + c * y_channel)
+            offset[r] = work(0)
+            if i >= count:
+                to[r] = index(-1)
+                at_d[r] = index(out_d + kd_count * dilation_d)
+            elif biased != 0:
+                offset[r] = work(result(bias[c]))
+        for i in range(totals):
+            total[i] = work(0)
         every_line(
-            cols, place, at_d, at_h, at_w, exists, total, (out_d, out_h, out_w, m_position, step)
+            cols, place, at_d, at_h, at_w, total, (out_d, out_h, out_w, m_position, step)
         )
-        for r in range(RUN):
-            if exists[r] != 0:
-                value = total[r]
-                if biased != 0:
-                    value = work(value + work(result(bias[channel[r]])))
-                out[to[r]] = result(value)
+        write_all(
+            out, to, at_d, at_h, at_w, offset, total,
+            (low_d, low_h, low_w, depth, height, width, y_d, y_h, y_w),
+        )  # fmt: skip
 
     return fold_columns
+
+
+def cells_of(stride: Any) -> int:
+    """Return how many cells a thread of `fold` makes: enough for some loads to be on their way."""
+    return max(1, RUN // (stride[0] * stride[1] * stride[2]))
 
 
 @factory
@@ -405,7 +435,7 @@ def fold_any(index: Any, work: Any, result: Any, channel_major: bool, channel_fa
             channels, depth, height, width, count, y_base, y_image, y_channel, y_d, y_h, y_w,
             out_d, out_h, out_w, taps_d, taps_h, taps_w, stride_d, stride_h, stride_w,
             dilation_d, dilation_h, dilation_w, low_d, low_h, low_w,
-            m_base, m_image, m_element, m_position, biased,
+            m_base, m_image, m_element, m_position, biased, _, _, _, _, _, _,
             c_by, c_shift, d_by, d_shift, h_by, h_shift, w_by, w_shift,
         ) = p  # fmt: skip
         i = index(cuda.grid(1))

@@ -5,7 +5,7 @@ from typing import Any
 from numba import cuda
 
 from numbaconv.cuda import operands
-from numbaconv.cuda.launch import factory
+from numbaconv.cuda.launch import factory, unrolled
 from numbaconv.cuda.parameters import INDEX
 from numbaconv.cuda.wide import wider
 from numbaconv.problem.formulas import CIRCULAR, REFLECT, REPLICATE, SYMMETRIC
@@ -78,6 +78,122 @@ def over_positions(
             out[block] = shared[0]
 
     return sum_positions
+
+
+#: The ints of `over_taps`.
+TAP_NAMES = (
+    # Outputs in all and of a group, positions of the batch, of which a block sums a part, taps.
+    "outputs", "group_outputs", "summed", "part", "taps",
+    # The input: where it begins, strides, sizes.
+    "x_base", "x_image", "x_channel", "x_d", "x_h", "x_w", "depth", "height", "width",
+    # The window.
+    "out_d", "out_h", "out_w", "stride_d", "stride_h", "stride_w",
+    "dilation_d", "dilation_h", "dilation_w", "low_d", "low_h", "low_w",
+    # The gradients: where they begin, strides.
+    "y_base", "y_image", "y_channel", "y_d", "y_h", "y_w",
+    # Divisors.
+    "by_depth", "by_depth_shift", "by_height", "by_height_shift", "by_width", "by_width_shift",
+)  # fmt: skip
+
+
+@factory
+def over_taps(
+    threads: int, index: Any, work: Any, kernel: Any, axes: int, conjugated: str
+) -> Any:
+    """Return the kernel of the weight gradients of groups of one input channel.
+
+    As `over_positions`, but a block makes the sums of all taps of an output, whose loops are
+    unrolled, so that gradients are read once; padding is of zeros. The parts are
+    ``(part, output, tap)``.
+    """
+    zero = work(0)
+    flip_x, flip_grad = conjugated == "x", conjugated == "grad"
+    at = operands.functions(index, 0, axes)
+    quotient, digits, inside = at.quotient, at.digits, at.inside
+    _, kh_count, kw_count = kernel
+    lines = kernel[0] * kh_count
+    taps = lines * kw_count
+
+    def one_line(number: int) -> Any:
+        kd, kh = number // kh_count, number % kh_count
+
+        def add(
+            x: Any, first: Any, d0: Any, h0: Any, w0: Any, value: Any, total: Any, p: Any
+        ) -> None:
+            size_d, size_h, size_w, dilation_d, dilation_h, dilation_w, x_d, x_h, x_w = p
+            meets = inside(index(d0 + kd * dilation_d), size_d) and inside(
+                index(h0 + kh * dilation_h), size_h
+            )
+            line = index(first + kd * dilation_d * x_d + kh * dilation_h * x_h)
+            for kw in range(kw_count):
+                element = zero
+                if meets and inside(index(w0 + kw * dilation_w), size_w):
+                    element = work(x[index(line + kw * dilation_w * x_w)])
+                if flip_x:
+                    element = element.conjugate()
+                tap = number * kw_count + kw
+                total[tap] = work(total[tap] + value * element)
+
+        return add
+
+    every_line = unrolled(lines, one_line)
+
+    def finish(tap: int) -> Any:
+        def add_up(shared: Any, t: Any, total: Any, out: Any, place: Any) -> None:
+            shared[t] = total[tap]
+            cuda.syncthreads()
+            half = threads // 2
+            while half > 0:
+                if t < half:
+                    shared[t] = work(shared[t] + shared[t + half])
+                cuda.syncthreads()
+                half //= 2
+            if t == 0:
+                out[index(place + tap)] = shared[0]
+            cuda.syncthreads()
+
+        return add_up
+
+    finish_all = unrolled(taps, finish)
+
+    def sum_taps(a: Any, b: Any, out: Any, p: Any) -> None:
+        (
+            outputs, group_outputs, summed, part, _,
+            x_base, x_image, x_channel, x_d, x_h, x_w, size_d, size_h, size_w,
+            out_d, out_h, out_w, stride_d, stride_h, stride_w,
+            dilation_d, dilation_h, dilation_w, low_d, low_h, low_w,
+            y_base, y_image, y_channel, y_d, y_h, y_w,
+            d_by, d_shift, h_by, h_shift, w_by, w_shift,
+        ) = p  # fmt: skip
+        shared = cuda.shared.array(threads, work)
+        total = cuda.local.array(taps, work)
+        t, block = index(cuda.threadIdx.x), index(cuda.blockIdx.x)
+        number = quotient(block, outputs)
+        o = index(block - number * outputs)
+        group = quotient(o, group_outputs)
+        for tap in range(taps):
+            total[tap] = zero
+        for k in range(number * part + t, min((number + 1) * part, summed), threads):
+            image, od, oh, ow = digits(
+                index(k), out_d, out_h, out_w, (d_by, d_shift), (h_by, h_shift), (w_by, w_shift)
+            )
+            value = work(
+                a[index(y_base + image * y_image + o * y_channel + od * y_d + oh * y_h + ow * y_w)]
+            )
+            if flip_grad:
+                value = value.conjugate()
+            first = index(
+                x_base + image * x_image + group * x_channel
+                + od * stride_d * x_d + oh * stride_h * x_h + ow * stride_w * x_w
+            )  # fmt: skip
+            every_line(
+                b, first, index(od * stride_d - low_d), index(oh * stride_h - low_h),
+                index(ow * stride_w - low_w), value, total,
+                (size_d, size_h, size_w, dilation_d, dilation_h, dilation_w, x_d, x_h, x_w),
+            )  # fmt: skip
+        finish_all(shared, t, total, out, index(block * taps))
+
+    return sum_taps
 
 
 @factory

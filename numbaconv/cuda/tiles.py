@@ -76,13 +76,18 @@ def pick(rows: int, work: Any) -> Tile:
 
 def pick_small(work: Any) -> Tile:
     """Return the tile where indices, or sums, take two registers, and a larger one runs out."""
-    return pick(64, work) if SIMULATED or np.dtype(work).itemsize > 4 else Tile(64, 64, 8, 4, 4)
+    kind = np.dtype(work)
+    if SIMULATED or kind.itemsize == 16:
+        return pick(64, work)
+    return Tile(32, 32, 8, 2, 2) if kind.kind == "c" else Tile(64, 64, 8, 4, 4)
 
 
 def pick_for_weights(rows: int, columns: int, work: Any) -> Tile:
     """Return the tile for weight gradients of so many outputs and elements of a patch."""
     if SIMULATED or np.dtype(work).itemsize > 4:
         return pick(rows, work)
+    if rows <= 32:
+        return Tile(32, 32 if columns <= 32 else 64, 8, 4, 4)
     if rows <= 64:
         return Tile(64, 128, 8, 8, 4)
     return Tile(128, 64, 8, 8, 4) if columns <= 64 else Tile(128, 128, 8, 8, 8)

@@ -10,6 +10,7 @@ from numbaconv.cuda import (
     copying,
     launch,
     multiply_gradients,
+    operands,
     parameters,
     sums,
     tiles,
@@ -27,6 +28,8 @@ from numbaconv.cuda.tiles import Tile
 from numbaconv.cuda.wide import MOST
 from numbaconv.problem.geometry import ConvGeometry, three_axes
 
+# Loops over more taps than this are not unrolled.
+_UNROLLED = 49
 # Bytes of partial sums at most, into how many parts a product is cut, and blocks of single sums.
 _MOST_BYTES, _MOST_PARTS, _SUMS = 1 << 28, 512, 1056
 
@@ -76,6 +79,7 @@ class _Cut:
     summed: int
     tile: Tile
     tiled: bool
+    by_outputs: bool
     blocks: int
     part: int
     parts: int
@@ -88,6 +92,7 @@ class _Cut:
         tile = tiles.pick_for_weights(rows, columns, work)
         elements = geometry.groups * rows * columns
         # Where a tile would be mostly empty, a block makes one sum.
+        by_outputs = False
         tiled = rows * columns * 4 >= tile.rows * tile.columns
         if tiled:
             blocks = -(-rows // tile.rows) * -(-columns // tile.columns) * geometry.groups
@@ -96,12 +101,26 @@ class _Cut:
             # Sums so long that their parts would take more memory than this are wide ones.
             parts = max(1, min(parts, _MOST_BYTES // max(size, 1)))
         else:
-            blocks = elements
+            # All taps of an output at once, where it has but one channel.
+            by_outputs = cls.is_by_outputs(geometry)
+            blocks = geometry.out_channels if by_outputs else elements
             parts = max(-(-_SUMS // max(blocks, 1)), _least_parts(summed))
         part = max(-(-summed // parts // tile.depth), 1) * tile.depth
         parts = max(1, -(-summed // part))
-        cut = cls(rows, columns, summed, tile, tiled, blocks, part, parts, elements)
+        cut = cls(
+            rows, columns, summed, tile, tiled, by_outputs, blocks, part, parts, elements
+        )
         return cut.cut_by(tiles.pick_small(work), geometry.groups) if tiled and part > MOST else cut
+
+    @staticmethod
+    def is_by_outputs(geometry: ConvGeometry) -> bool:
+        """Return whether `numbaconv.cuda.sums.over_taps` has a kernel for this problem."""
+        window = geometry.window
+        return (
+            geometry.in_channels == geometry.groups
+            and 1 < window.taps <= _UNROLLED
+            and (window.padding_mode == "zeros" or not any(map(any, window.padding)))
+        )
 
     def cut_by(self, tile: Tile, groups: int) -> "_Cut":
         """Return the same parts by another tile, of the same depth."""
@@ -122,6 +141,9 @@ def _enqueue(
     if cut.tiled:
         _enqueue_tiles(cut, geometry, x, grad, parts, work, conjugated)
         return
+    if cut.by_outputs:
+        _enqueue_taps(cut, geometry, x, grad, parts, work, conjugated)
+        return
     values = {
         **window_values(geometry), **x.as_input, **grad.as_output,
         **digits(0, three_axes(geometry.window.output, 1)),
@@ -134,6 +156,48 @@ def _enqueue(
     threads = sum_threads()
     kernel = sums.over_positions(threads, index, work, mode_of(geometry), conjugated, True)
     kernel[cut.blocks * cut.parts, threads, grad.stream](grad.data, x.data, parts, p)
+
+
+def _enqueue_taps(
+    cut: _Cut,
+    geometry: ConvGeometry,
+    x: Images,
+    grad: Images,
+    parts: Any,
+    work: Any,
+    conjugated: str,
+) -> None:
+    """Enqueue the sums of each part, a block for all taps of an output."""
+    window = geometry.window
+    output, strides = three_axes(window.output, 1), three_axes(window.stride, 1)
+    kernel, dilations = three_axes(window.kernel, 1), three_axes(window.dilation, 1)
+    low = three_axes(tuple(p for p, _ in window.padding), 0)
+    corner = x.base - sum(n * s for n, s in zip(low, x.steps, strict=True))
+    ints = (
+        geometry.out_channels, cut.rows, cut.summed, cut.part, window.taps,
+        corner, x.image, x.channel, *x.steps, *x.size, *output, *strides, *dilations, *low,
+        grad.base, grad.image, grad.channel, *grad.steps,
+    )  # fmt: skip
+    reach = (
+        ((n + k) * s + size + k * d) * (step or 1)
+        for n, k, s, size, d, step in zip(
+            output, kernel, strides, x.size, dilations, x.steps, strict=True
+        )
+    )
+    index = parameters.index_type(
+        *ints, *reach, x.data.size, grad.data.size, cut.elements * cut.parts,
+        cut.summed + cut.part + sum_threads(), geometry.batch * x.image,
+        geometry.groups * x.channel, geometry.batch * grad.image,
+        geometry.out_channels * grad.channel,
+    )  # fmt: skip
+    prepared = (part for n in output for part in parameters.divisor(n, index))
+    threads = sum_threads()
+    built = sums.over_taps(
+        threads, index, work, kernel, operands.axes_of(output), conjugated
+    )
+    built[geometry.out_channels * cut.parts, threads, grad.stream](
+        grad.data, x.data, parts, tuple(map(index, (*ints, *prepared)))
+    )
 
 
 def _enqueue_tiles(

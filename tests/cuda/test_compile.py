@@ -74,7 +74,7 @@ def forward(dtype, index=np.int32, partial=False):
 
 def weight_sums(dtype, index=np.int32, conjugated="", long=False):
     work = work_of(dtype)
-    shapes = [(8, 9), (64, 576), (512, 64), (512, 4608)]
+    shapes = [(8, 9), (8, 576), (64, 576), (512, 64), (512, 4608)]
     arrays = (array(dtype), array(dtype), array(work), ints(index, len(multiply_gradients.NAMES)))
     with mock.patch.object(tiles, "SIMULATED", False):
         found = {
@@ -90,6 +90,10 @@ def weight_sums(dtype, index=np.int32, conjugated="", long=False):
             tile, index, work, masked, flat, conjugated, long
         )
         yield f"weight_sums {tile} {masked} {flat}", tiled, arrays
+    kinds = (*arrays[:3], ints(index, len(sums.TAP_NAMES)))
+    for kernel in ((1, 3, 3), (1, 5, 5)) if dtype is F32 else ((1, 3, 3),):
+        taps = sums.over_taps.source(256, index, work, kernel, 2, conjugated)
+        yield "over_taps", taps, kinds
     arrays = (*arrays[:3], ints(index))
     for patches_too in (True, False):
         single = sums.over_positions.source(256, index, work, 0, conjugated, patches_too)
@@ -121,7 +125,7 @@ def gathering(dtype, index=np.int32):
     q = ints(index, len(patches.FOLD_NAMES))
     for major in (True, False) if dtype is F32 else (True,):
         for kernel, masked in itertools.product(((1, 1, 1), (1, 3, 3), (1, 7, 7)), (True, False)):
-            built = patches.columns.source(index, dtype, kernel, masked, major)
+            built = patches.columns.source(index, dtype, kernel, 2, masked, major)
             yield f"columns {kernel} {masked}", built, (x, x, p)
         for mode in (0, 2):
             yield "rows", patches.rows.source(index, dtype, mode, major), (x, x, p)
@@ -129,8 +133,8 @@ def gathering(dtype, index=np.int32):
             yield "turned", patches.turned.source(index, dtype, major, along), (x, x, p)
         for kernel, stride in (((1, 1, 1), 1), ((1, 3, 3), 1), ((1, 3, 3), 2), ((1, 7, 7), 2)):
             fold = patches.fold.source(
-                index, work_of(dtype), dtype, kernel, (1, stride, stride), (1, 1, 1), major,
-                not major,
+                index, work_of(dtype), dtype, kernel, (1, stride, stride), (1, 1, 1), 2,
+                major, not major,
             )  # fmt: skip
             yield f"fold {kernel} {stride}", fold, (x, x, x, q)
         fold = patches.fold_any.source(index, work_of(dtype), dtype, major, not major)
@@ -149,7 +153,9 @@ def depthwise_kernels(dtype, index=np.int32):
             for fast in (False, True)
         ]
     for kernel, rows, step, fast in variants:
-        built = depthwise.forward.source(index, work, dtype, kernel, rows, step, False, fast)
+        built = depthwise.forward.source(
+            index, work, dtype, kernel, rows, step, 3, False, fast
+        )
         yield f"depthwise {kernel} {rows}", built, arrays
     yield "depthwise", depthwise.forward_any.source(index, work, dtype, False, False), arrays
 

@@ -224,6 +224,8 @@ def test_gradients_of_dtypes(dtype, rng, to_device):
         ("float32", tiles.Tile(128, 128, 8, 8, 8)),
         ("float32", tiles.Tile(128, 64, 8, 8, 4)),
         ("float32", tiles.Tile(64, 128, 8, 8, 4)),
+        ("float32", tiles.Tile(32, 64, 8, 4, 4)),
+        ("float32", tiles.Tile(32, 32, 8, 4, 4)),
         *TILES[3:],
     ],
 )

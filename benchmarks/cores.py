@@ -2,10 +2,10 @@
 
 Run as ``python -m benchmarks.cores --out FOLDER`` on a machine of many cores that has PyTorch and
 ONNX Runtime; those that are missing are left out. An engine runs in a process of its own, one after
-the other, float32, batch 1 and 32, weights prepared where an engine can; a figure is the least time
-of a call. Lines of JSON go to ``FOLDER/cores.jsonl`` as they come. ``--warm N`` compiles our kernels
-in N processes before. ``python -m benchmarks.cores --report FOLDER`` writes ``results/cores.json``
-and ``docs/cores.png``.
+the other, float32, batch 1 and 32, weights prepared where an engine can; a figure is the least
+time of a call. Lines of JSON go to ``FOLDER/cores.jsonl`` as they come. ``--warm N`` compiles our
+kernels in N processes before. ``python -m benchmarks.cores --report FOLDER`` writes
+``results/cores.json`` and ``docs/cores.png``.
 """
 
 import argparse
@@ -101,8 +101,8 @@ def measure(engine, part, parts, warming):
                 if call is None:
                     continue
                 seconds = call() is None if warming else least(call)
-                print(json.dumps({"engine": engine, "layer": name, "batch": batch,
-                                  "threads": threads, "us": seconds * 1e6}), flush=True)  # fmt: skip
+                figure = {"engine": engine, "layer": name, "batch": batch, "threads": threads}
+                print(json.dumps(figure | {"us": seconds * 1e6}), flush=True)
 
 
 def machine():

@@ -2,9 +2,9 @@
 
 Every result that is timed is checked first, against float64, within the bound of
 docs/convolution.md. Times are the device's, from events behind work that keeps it waiting, so that
-Python's own time is apart (``host us``); PyTorch, where it is installed with CUDA, is timed the same
-way in turns, without TF32. Outputs of ours are allocated before; packing the weights is inside.
-A line of JSON is written as each figure comes, to ``FOLDER/cuda.jsonl``.
+Python's own time is apart (``host us``); PyTorch, where it is installed with CUDA, is timed the
+same way in turns, without TF32. Outputs of ours are allocated before; packing the weights is
+inside. A line of JSON is written as each figure comes, to ``FOLDER/cuda.jsonl``.
 """
 
 import argparse

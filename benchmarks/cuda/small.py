@@ -32,7 +32,10 @@ def convolutions(dtype):
     ):
         if outputs % groups:
             continue
-        x, w = array((2, channels, 9, 11), dtype), array((outputs, channels // groups, *kernel), dtype)
+        x, w = (
+            array((2, channels, 9, 11), dtype),
+            array((outputs, channels // groups, *kernel), dtype),
+        )
         options = {**window, "groups": groups}
 
         def call(x=x, w=w, options=options):

@@ -1,5 +1,6 @@
 """Arrays on the device: what comes in by the CUDA array interface, checked and as flat memory."""
 
+import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -100,7 +101,7 @@ def take(value: Any, name: str) -> DeviceArray:
     count = 0 if 0 in shape else sum(map(abs, reached)) + 1
     start = address + low * dtype.itemsize
     data = _flat(value, start, count, dtype)
-    stream = launch.stream_of(interface.get("stream"))
+    stream = launch.stream_of(_stream(value, interface))
     span = (start, start + count * dtype.itemsize)
     return DeviceArray(data, -low, shape, strides, dtype, span, stream, not read_only)
 
@@ -145,11 +146,29 @@ def common_stream(*arrays: DeviceArray | None) -> Any:
     return streams[0]
 
 
+def _stream(value: Any, interface: dict[str, Any]) -> int | None:
+    """Return the stream that an array was made on: what its interface names, or PyTorch's current.
+
+    PyTorch's tensors name none, though what made them may still run on a stream of the user's.
+    """
+    named: int | None = interface.get("stream")
+    torch = sys.modules.get("torch")
+    if named is not None or torch is None or not isinstance(value, torch.Tensor):
+        return named
+    current: int = torch.cuda.current_stream(value.device).cuda_stream
+    return current or None
+
+
 def _interface(value: Any, name: str) -> dict[str, Any]:
     """Return the description of a device array."""
     if launch.SIMULATED and isinstance(getattr(value, "_ary", None), np.ndarray):
         described: dict[str, Any] = value._ary.__array_interface__
         return described
+    if getattr(value, "requires_grad", False):
+        raise TypeError(
+            f"{name} must be an array without a gradient, got a tensor that requires one: "
+            f"PyTorch does not see what is computed here; pass {name}.detach()"
+        )
     interface = getattr(value, "__cuda_array_interface__", None)
     if interface is None:
         raise TypeError(

@@ -41,9 +41,7 @@ def forward(
         source = flat(cols, matrix.in_channels, geometry.window.output, work, out.stream)
         if packed is None:
             cut = product.cut(matrix, source, kernels, out, work, planned)
-            packed = product.pack(
-                cut, matrix, source, kernels, work, conjugated, tight=by_cublas
-            )
+            packed = product.pack(cut, matrix, source, kernels, work, conjugated, tight=by_cublas)
         if by_cublas:
             _with_cublas(geometry, images, packed.data, cols, bias, target, work)
         else:

@@ -45,9 +45,7 @@ def pad(geometry: ConvGeometry, x: Images) -> tuple[ConvGeometry, Images]:
     size = tuple(n + sum(p) for n, p in zip(window.size, window.padding, strict=True))
     inner = replace(
         geometry,
-        window=replace(
-            window, size=size, padding=((0, 0),) * window.ndim, padding_mode="zeros"
-        ),
+        window=replace(window, size=size, padding=((0, 0),) * window.ndim, padding_mode="zeros"),
     )
     depth, height, width = three_axes(size, 1)
     positions = depth * height * width

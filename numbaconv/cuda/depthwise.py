@@ -60,9 +60,16 @@ def run(
     result = out.dtype.type
     compiled = (
         forward(
-            index, work, result, kernel, rows, (strides[1], dilations[1]),
-            operands.axes_of((output[0], strips, output[2])), conjugated, fast,
-        )  # fmt: skip
+            index,
+            work,
+            result,
+            kernel,
+            rows,
+            (strides[1], dilations[1]),
+            operands.axes_of((output[0], strips, output[2])),
+            conjugated,
+            fast,
+        )
         if is_unrolled
         else forward_any(index, work, result, conjugated, fast)
     )
@@ -121,7 +128,9 @@ def forward(
     def one_row(number: int) -> Any:
         kd, read = number // reads, number % reads
 
-        def add(x: Any, place: Any, corner: Any, p: Any, near: Any, far: Any, own: Any, total: Any) -> None:
+        def add(
+            x: Any, place: Any, corner: Any, p: Any, near: Any, far: Any, own: Any, total: Any
+        ) -> None:
             size_d, size_h, dilation_d, step_d, step_h = p
             d, h = index(corner[0] + kd * dilation_d), index(corner[1] + read)
             meets = inside(d, size_d) and inside(h, size_h)
@@ -144,7 +153,7 @@ def forward(
         (
             channels, outputs, out_d, out_h, out_w, strips, count, _, _, _,
             x_base, x_image, x_channel, step_d, step_h, step_w, size_d, size_h, size_w,
-            stride_d, stride_h, stride_w, dilation_d, dilation_h, dilation_w, low_d, low_h, low_w,
+            stride_d, stride_h, stride_w, dilation_d, _, dilation_w, low_d, low_h, low_w,
             w_base, w_group, w_output, w_d, w_h, w_w,
             y_base, y_image, y_channel, y_d, y_h, y_w, biased,
             by_channels, by_channels_shift, by_outputs, by_outputs_shift, by_depth, by_depth_shift,
@@ -199,9 +208,7 @@ def forward(
 
 
 @factory
-def forward_any(
-    index: Any, work: Any, result: Any, conjugated: bool, channel_fast: bool
-) -> Any:
+def forward_any(index: Any, work: Any, result: Any, conjugated: bool, channel_fast: bool) -> Any:
     """Return the same for kernels of any size, whose loops are not unrolled."""
     zero = work(0)
     wide = wider(work)
@@ -210,7 +217,7 @@ def forward_any(
 
     def depthwise_any(weight: Any, x: Any, bias: Any, out: Any, p: Any) -> None:
         (
-            channels, outputs, out_d, out_h, out_w, strips, count, taps_d, taps_h, taps_w,
+            channels, outputs, out_d, _, out_w, strips, count, taps_d, taps_h, taps_w,
             x_base, x_image, x_channel, step_d, step_h, step_w, size_d, size_h, size_w,
             stride_d, stride_h, stride_w, dilation_d, dilation_h, dilation_w, low_d, low_h, low_w,
             w_base, w_group, w_output, w_d, w_h, w_w,

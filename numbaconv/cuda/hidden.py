@@ -84,9 +84,7 @@ def repair(index: Any, work: Any, result: Any, conjugated: bool) -> Any:
     at = operands.functions(index, 0)
     quotient, split, reached = at.quotient, at.split, at.reached
 
-    def repair_borders(
-        x: Any, weight: Any, bias: Any, out: Any, seen: Any, p: Any, q: Any
-    ) -> None:
+    def repair_borders(x: Any, weight: Any, bias: Any, out: Any, seen: Any, p: Any, q: Any) -> None:
         count = p[N]
         if seen[0] != q[7]:
             count = index(0)

@@ -53,6 +53,12 @@ def factory(build: Callable[..., Callable[..., None]]) -> Callable[..., Any]:
     return compiled
 
 
+def bounded(function: Callable[..., None], bounds: tuple[int, int]) -> Callable[..., None]:
+    """Return a kernel's function with its attribute ``bounds`` set."""
+    function.bounds = bounds  # type: ignore[attr-defined]
+    return function
+
+
 def device(function: Callable[..., Any]) -> Any:
     """Compile what only kernels call.
 

@@ -89,7 +89,7 @@ def gather(geometry: ConvGeometry, x: Images, matrix: Matrix, kind: Any, major: 
 def fold(
     geometry: ConvGeometry, matrix: Matrix, out: Images, bias: Any, work: Any, major: bool
 ) -> None:
-    """Enqueue col2im, the adjoint of `gather` with padding of zeros; and a bias, if there is one."""
+    """Enqueue col2im, the adjoint of `gather` with padding of zeros, and the bias, if any."""
     window = geometry.window
     if bias is None and matrix.data.dtype == out.dtype and _is_the_image(geometry, out, matrix):
         count = _count(geometry, out)

@@ -16,7 +16,7 @@ from typing import Any
 from numba import cuda
 
 from numbaconv.cuda import operands, vectors
-from numbaconv.cuda.launch import factory, unrolled
+from numbaconv.cuda.launch import bounded, factory, unrolled
 from numbaconv.cuda.tiles import ALIGNMENT, Tile
 
 #: The ints of `forward`, in order.
@@ -24,7 +24,8 @@ NAMES = (
     # The product of each group: rows of weights (and the pitch of packed ones), positions of the
     # batch, elements of a patch (packed), of which a block sums a part; groups.
     "rows", "pitch", "positions", "summed", "part", "groups",
-    # The input: where it begins, strides of images and groups, and of a step of the window along each axis; sizes.
+    # The input: where it begins, strides of images and groups, and of a step of the window along
+    # each axis; sizes.
     "x_base", "x_image", "x_group", "step_d", "step_h", "step_w", "depth", "height", "width",
     # The window: positions, strides, dilation, low padding and taps along each axis.
     "out_d", "out_h", "out_w", "stride_d", "stride_h", "stride_w",
@@ -231,5 +232,4 @@ def forward(tile: Tile, index: Any, work: Any, result: Any, partial: bool, wide:
                                 work(total[i * own_columns + h] + offset)
                             )
 
-    tiled_forward.bounds = tile.bounds
-    return tiled_forward
+    return bounded(tiled_forward, tile.bounds)

@@ -10,7 +10,7 @@ from typing import Any
 from numba import cuda
 
 from numbaconv.cuda import operands, vectors
-from numbaconv.cuda.launch import factory
+from numbaconv.cuda.launch import bounded, factory
 from numbaconv.cuda.multiply import panel_of
 from numbaconv.cuda.tiles import ALIGNMENT, Tile
 from numbaconv.cuda.wide import MOST, wider
@@ -50,10 +50,9 @@ def weight_sums(
     """Return the kernel of gradients (M x K) times patches (K x N), K the output positions.
 
     The sums over each part of K are kept as ``(split, group, M, N)``, N the elements of a patch.
-    `masked` says whether patches may reach into padding, which is of zeros; `flat` whether the first
-    of three axes is of one position, one tap and no padding; `conjugated` which
-    operand is: ``"x"``, ``"grad"`` or neither; `long` whether a part has too many terms for one sum
-    of them.
+    `masked` says whether patches may reach into padding, which is of zeros; `flat` whether the
+    first of three axes is of one position, one tap and no padding; `conjugated` which operand is:
+    ``"x"``, ``"grad"`` or neither; `long` whether a part has too many terms for one sum of them.
     """
     rows, columns, depth = tile.rows, tile.columns, tile.depth
     own_rows, own_columns, threads = tile.thread_rows, tile.thread_columns, tile.threads
@@ -227,5 +226,4 @@ def weight_sums(
                     if n < n_count:
                         out[index((first + m) * n_count + n)] = total[i * own_columns + h]
 
-    tiled_weight_sums.bounds = tile.bounds
-    return tiled_weight_sums
+    return bounded(tiled_weight_sums, tile.bounds)

@@ -21,7 +21,6 @@ DIL_D, DIL_H, DIL_W = INDEX["DIL_D"], INDEX["DIL_H"], INDEX["DIL_W"]
 LOW_D, LOW_H, LOW_W = INDEX["LOW_D"], INDEX["LOW_H"], INDEX["LOW_W"]
 D, H, W = INDEX["D"], INDEX["H"], INDEX["W"]
 S_C, S_D, S_H, S_W = INDEX["S_C"], INDEX["S_D"], INDEX["S_H"], INDEX["S_W"]
-STEP_0, STEP_1, STEP_2, STEP_3 = (INDEX[f"STEP_{i}"] for i in range(4))
 
 source_index = device(formulas.source_index)
 reached_from = device(formulas.reached_from)
@@ -92,25 +91,6 @@ def functions(index: Any, mode: int, axes: int = 3) -> SimpleNamespace:
         return split(k, p[K_D], p[K_H], p[K_W])
 
     @device
-    def advance(p: Any, digits: Any, b: Any, c: Any, d: Any) -> Any:
-        """Return digits in a shape (any, b, c, d), moved on by the problem's step."""
-        i0, i1, i2, i3 = digits
-        i3 = index(i3 + p[STEP_3])
-        i2 = index(i2 + p[STEP_2])
-        i1 = index(i1 + p[STEP_1])
-        i0 = index(i0 + p[STEP_0])
-        if i3 >= d:
-            i3 = index(i3 - d)
-            i2 = index(i2 + 1)
-        if i2 >= c:
-            i2 = index(i2 - c)
-            i1 = index(i1 + 1)
-        if i1 >= b:
-            i1 = index(i1 - b)
-            i0 = index(i0 + 1)
-        return i0, i1, i2, i3
-
-    @device
     def origin(p: Any, od: Any, oh: Any, ow: Any) -> Any:
         """Return the padded coordinates of a window's first tap."""
         return (
@@ -161,10 +141,9 @@ def functions(index: Any, mode: int, axes: int = 3) -> SimpleNamespace:
         return mask
 
     return SimpleNamespace(
+        quotient=quotient, divide=divide, split=split, digits=digits, reached=reached_from,
+        position=position, tap=tap, origin=origin, spread=spread, source=source,
         mask_of=mask_of, inside=inside, along=along,
-        quotient=quotient, divide=divide, split=split, digits=digits, reached=reached_from, position=position,
-        tap=tap, advance=advance, origin=origin,
-        spread=spread, source=source,
     )  # fmt: skip
 
 
@@ -192,7 +171,7 @@ def place_of(index: Any, channel_fast: bool, axes: int = 3) -> Any:
     return decode
 
 
-def axes_of(size: tuple[int, int, int]) -> int:
+def axes_of(size: tuple[int, ...]) -> int:
     """Return how many of the last of three axes there are, up to the first of several elements."""
     depth, height, _ = size
     return 3 if depth > 1 else 2 if height > 1 else 1

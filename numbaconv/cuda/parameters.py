@@ -21,8 +21,6 @@ NAMES = (
     "DIL_D", "DIL_H", "DIL_W", "LOW_D", "LOW_H", "LOW_W",
     # The array of output positions: where it begins, and its strides.
     "O_BASE", "O_N", "O_C", "O_D", "O_H", "O_W",
-    # How far a thread's next element of the summed dimension is, as digits.
-    "STEP_0", "STEP_1", "STEP_2", "STEP_3",
     # Whether there is a bias.
     "BIASED",
 )  # fmt: skip

@@ -44,7 +44,7 @@ def columns(
     """Return the kernel of a matrix whose positions lie side by side, as rows of the image do.
 
     `kernel` has the taps along each axis, which are unrolled; of the axes of positions the last
-    `axes` have several; `masked` says whether a patch may reach into the padding, which is of zeros.
+    `axes` have several; `masked` says whether a patch may reach into the padding, of zeros.
     """
     at = operands.functions(index, 0, axes)
     divide, digits, inside = at.divide, at.digits, at.inside
@@ -86,7 +86,7 @@ def columns(
 
     def gather_columns(x: Any, cols: Any, p: Any) -> None:
         (
-            _, channels, positions, _, count,
+            _, channels, _, _, count,
             x_base, x_image, x_channel, x_d, x_h, x_w, size_d, size_h, size_w,
             out_d, out_h, out_w, _, _, _, stride_d, stride_h, stride_w,
             dilation_d, dilation_h, dilation_w, low_d, low_h, low_w,
@@ -354,9 +354,7 @@ def fold(
         more_d = element // (stride_h * stride_w)
         more_h, more_w = element // stride_w % stride_h, element % stride_w
 
-        def put(
-            out: Any, to: Any, d: Any, h: Any, w: Any, offset: Any, total: Any, p: Any
-        ) -> None:
+        def put(out: Any, to: Any, d: Any, h: Any, w: Any, offset: Any, total: Any, p: Any) -> None:
             low_d, low_h, low_w, depth, height, width, y_d, y_h, y_w = p
             i = index(d[part] * stride_d + more_d - low_d)
             j = index(h[part] * stride_h + more_h - low_h)
@@ -407,9 +405,7 @@ def fold(
                 offset[r] = work(result(bias[c]))
         for i in range(totals):
             total[i] = work(0)
-        every_line(
-            cols, place, at_d, at_h, at_w, total, (out_d, out_h, out_w, m_position, step)
-        )
+        every_line(cols, place, at_d, at_h, at_w, total, (out_d, out_h, out_w, m_position, step))
         write_all(
             out, to, at_d, at_h, at_w, offset, total,
             (low_d, low_h, low_w, depth, height, width, y_d, y_h, y_w),
@@ -420,7 +416,8 @@ def fold(
 
 def cells_of(stride: Any) -> int:
     """Return how many cells a thread of `fold` makes: enough for some loads to be on their way."""
-    return max(1, RUN // (stride[0] * stride[1] * stride[2]))
+    elements: int = stride[0] * stride[1] * stride[2]
+    return max(1, RUN // elements)
 
 
 @factory

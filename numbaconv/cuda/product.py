@@ -40,13 +40,14 @@ def window_values(geometry: ConvGeometry) -> dict[str, int]:
     return values
 
 
-def digits(count: int, shape: tuple[int, int, int]) -> dict[str, int]:
-    """Return `count` as the step of `numbaconv.cuda.operands`, in digits of (any, *shape)."""
+def digits(count: int, shape: tuple[int, int, int]) -> tuple[int, int, int, int]:
+    """Return `count` in digits of an array of shape (any, *shape)."""
     found = []
     for n in reversed(shape):
         found.append(count % max(n, 1))
         count //= max(n, 1)
-    return {f"STEP_{i}": value for i, value in enumerate([count, *reversed(found)])}
+    third, second, first = found
+    return count, first, second, third
 
 
 def mode_of(geometry: ConvGeometry) -> int:
@@ -146,8 +147,8 @@ def cut(
     step = max(1, images if parts == 1 else _MOST_BYTES * images // max(parts * size, 1))
     step = min(step, max(images, 1))
     taps, padded = three_axes(geometry.window.kernel, 1), []
+    values = window_values(geometry)
     for axis, name in enumerate("DHW"):
-        values = window_values(geometry)
         padded.append(
             (values[f"OUT_{name}"] + taps[axis]) * values[f"STRIDE_{name}"] + x.size[axis]
             + 2 * values[f"LOW_{name}"] + taps[axis] * values[f"DIL_{name}"]

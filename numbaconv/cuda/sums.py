@@ -97,9 +97,7 @@ TAP_NAMES = (
 
 
 @factory
-def over_taps(
-    threads: int, index: Any, work: Any, kernel: Any, axes: int, conjugated: str
-) -> Any:
+def over_taps(threads: int, index: Any, work: Any, kernel: Any, axes: int, conjugated: str) -> Any:
     """Return the kernel of the weight gradients of groups of one input channel.
 
     As `over_positions`, but a block makes the sums of all taps of an output, whose loops are

@@ -71,6 +71,8 @@ def pick(rows: int, work: Any) -> Tile:
         return Tile(64, 64, 8, 4, 4)
     if rows <= 32:
         return Tile(32, 128, 8, 4, 8)
+    if np.dtype(work).kind == "i":
+        return Tile(64, 64, 8, 4, 4)  # products of ints take more registers
     return Tile(64 if rows <= 64 else 128, 128, 8, 8, 8)
 
 

@@ -164,7 +164,7 @@ def _repair(
     weights = geometry.out_channels * channels * geometry.window.taps
     values = {
         **product.window_values(geometry), **out.as_input, **x.as_output,
-        **product.digits(0, (1, 1, 1)), "M": outputs, "N": count,
+        "M": outputs, "N": count,
         "K": 0, "SPLIT_K": 0, "BLOCKS": 0, "BIASED": int(bias is not None),
     }  # fmt: skip
     values["CHANNELS"] = channels
@@ -212,9 +212,7 @@ def _run_columns(
         geometry.out_channels, channels, conjugated,
     )  # fmt: skip
     rows = channels * taps
-    matrix = Weights(
-        held, np.dtype(work), 0, group_outputs * rows, 1, rows, (0, 0, 0), (1, 1, 1)
-    )
+    matrix = Weights(held, np.dtype(work), 0, group_outputs * rows, 1, rows, (0, 0, 0), (1, 1, 1))
     packed = None
     ones = (1,) * window.ndim
     chunks = columns.chunks(geometry, work)

@@ -40,7 +40,9 @@ def copier(count: int, width: int) -> Any:
                 (signature.args[2], signature.args[3], arguments[2], arguments[3]),
             ):
                 is_pointer = isinstance(kind, types.CPointer)
-                data = place if is_pointer else context.make_array(kind)(context, builder, place).data
+                data = (
+                    place if is_pointer else context.make_array(kind)(context, builder, place).data
+                )
                 wide = context.cast(builder, index, index_kind, types.intp)
                 addresses.append(builder.bitcast(builder.gep(data, [wide]), vector))
             builder.store(builder.load(addresses[0], align=width), addresses[1], align=width)

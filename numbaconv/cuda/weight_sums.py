@@ -107,9 +107,7 @@ class _Cut:
             parts = max(-(-_SUMS // max(blocks, 1)), _least_parts(summed))
         part = max(-(-summed // parts // tile.depth), 1) * tile.depth
         parts = max(1, -(-summed // part))
-        cut = cls(
-            rows, columns, summed, tile, tiled, by_outputs, blocks, part, parts, elements
-        )
+        cut = cls(rows, columns, summed, tile, tiled, by_outputs, blocks, part, parts, elements)
         return cut.cut_by(tiles.pick_small(work), geometry.groups) if tiled and part > MOST else cut
 
     @staticmethod
@@ -146,7 +144,6 @@ def _enqueue(
         return
     values = {
         **window_values(geometry), **x.as_input, **grad.as_output,
-        **digits(0, three_axes(geometry.window.output, 1)),
         "M": cut.rows, "N": cut.columns, "K": cut.summed, "SPLIT_K": cut.part,
         "BLOCKS": cut.blocks * cut.parts, "BIASED": 0,
     }  # fmt: skip
@@ -192,9 +189,7 @@ def _enqueue_taps(
     )  # fmt: skip
     prepared = (part for n in output for part in parameters.divisor(n, index))
     threads = sum_threads()
-    built = sums.over_taps(
-        threads, index, work, kernel, operands.axes_of(output), conjugated
-    )
+    built = sums.over_taps(threads, index, work, kernel, operands.axes_of(output), conjugated)
     built[geometry.out_channels * cut.parts, threads, grad.stream](
         grad.data, x.data, parts, tuple(map(index, (*ints, *prepared)))
     )
@@ -223,7 +218,7 @@ def _enqueue_tiles(
         *output, *three_axes(window.kernel, 1), *strides, *three_axes(window.dilation, 1),
         *three_axes(tuple(p for p, _ in window.padding), 0),
         grad.base, grad.image, grad.channel, *grad.steps,
-        *(far[f"STEP_{i}"] for i in range(4)),
+        *far,
     )  # fmt: skip
     index = parameters.index_type(
         *ints, x.data.size, grad.data.size, cut.elements * cut.parts, cut.summed + cut.part,
@@ -300,7 +295,7 @@ def sum_bias(
     parts = max(1, -(-summed // part))
     none = {**columns.flat(grad.data, 1, (1,), work, stream).as_input, **grad.as_output}
     values = {
-        **none, **digits(0, (1, 1, 1)), "M": channels, "N": 1, "K": summed, "GROUPS": 1,
+        **none, "M": channels, "N": 1, "K": summed, "GROUPS": 1,
         "CHANNELS": 1, "SPLIT_K": part, "BLOCKS": channels * parts, "BIASED": 0,
         "OUT_D": depth, "OUT_H": height, "OUT_W": width,
         **{f"{name}_{axis}": 1 for name in ("K", "STRIDE", "DIL") for axis in "DHW"},

@@ -3,6 +3,10 @@
 import importlib
 import itertools
 import re
+import shutil
+import subprocess
+import tempfile
+from importlib import metadata
 from types import SimpleNamespace
 from unittest import mock
 
@@ -38,7 +42,8 @@ def array(dtype):
     return np.dtype(dtype)
 
 
-def ints(index, count=len(parameters.NAMES)):
+def ints(index, count=None):
+    count = count or len(parameters.NAMES)
     return ("i" if index is np.int32 else "q"), count
 
 
@@ -78,9 +83,7 @@ def weight_sums(dtype, index=np.int32, conjugated="", long=False):
     arrays = (array(dtype), array(dtype), array(work), ints(index, len(multiply_gradients.NAMES)))
     with mock.patch.object(tiles, "SIMULATED", False):
         found = {
-            small_tile(work)
-            if long or index is np.int64
-            else tiles.pick_for_weights(*shape, work)
+            small_tile(work) if long or index is np.int64 else tiles.pick_for_weights(*shape, work)
             for shape in shapes
         }
     for tile, masked, flat in itertools.product(found, (True, False), (True, False)):
@@ -124,14 +127,16 @@ def gathering(dtype, index=np.int32):
     x, p = array(dtype), ints(index, len(patches.NAMES))
     q = ints(index, len(patches.FOLD_NAMES))
     for major in (True, False) if dtype is F32 else (True,):
-        for kernel, masked in itertools.product(((1, 1, 1), (1, 3, 3), (1, 7, 7)), (True, False)):
+        kernels = ((1, 1, 1), (1, 3, 3), (1, 7, 7)) if dtype is F32 else ((1, 3, 3),)
+        for kernel, masked in itertools.product(kernels, (True, False)):
             built = patches.columns.source(index, dtype, kernel, 2, masked, major)
             yield f"columns {kernel} {masked}", built, (x, x, p)
         for mode in (0, 2):
             yield "rows", patches.rows.source(index, dtype, mode, major), (x, x, p)
         for along in (True, False):
             yield "turned", patches.turned.source(index, dtype, major, along), (x, x, p)
-        for kernel, stride in (((1, 1, 1), 1), ((1, 3, 3), 1), ((1, 3, 3), 2), ((1, 7, 7), 2)):
+        cells = (((1, 1, 1), 1), ((1, 3, 3), 1), ((1, 3, 3), 2), ((1, 7, 7), 2))
+        for kernel, stride in cells if dtype is F32 else cells[1:3]:
             fold = patches.fold.source(
                 index, work_of(dtype), dtype, kernel, (1, stride, stride), (1, 1, 1), 2,
                 major, not major,
@@ -148,14 +153,11 @@ def depthwise_kernels(dtype, index=np.int32):
     if dtype is F32:
         variants = [
             (kernel, rows, step, fast)
-            for kernel in ((1, 3, 3), (1, 7, 7), (3, 3, 3))
-            for rows, step in ((1, (1, 3)), (4, (2, 1)), (8, (1, 1)))
-            for fast in (False, True)
+            for kernel in ((1, 3, 3), (1, 7, 7))
+            for rows, step, fast in ((1, (1, 3), True), (4, (2, 1), False), (8, (1, 1), False))
         ]
     for kernel, rows, step, fast in variants:
-        built = depthwise.forward.source(
-            index, work, dtype, kernel, rows, step, 3, False, fast
-        )
+        built = depthwise.forward.source(index, work, dtype, kernel, rows, step, 3, False, fast)
         yield f"depthwise {kernel} {rows}", built, arrays
     yield "depthwise", depthwise.forward_any.source(index, work, dtype, False, False), arrays
 
@@ -168,10 +170,15 @@ def repairs(dtype, index=np.int32):
         yield "repair", built, (x, x, x, x, array(index), ints(index), ints(index, 8))
 
 
-def specimens(dtype):
-    """Yield (name, Python function, kinds of arguments) of every kernel over a dtype."""
+def specimens(dtype, capability):
+    """Yield (name, Python function, kinds of arguments) of every kernel over a dtype.
+
+    For an older GPU those that are tuned to the last register.
+    """
     yield from forward(dtype)
     yield from weight_sums(dtype)
+    if capability < (9, 0):
+        return
     if np.dtype(dtype).kind in "fc":
         yield from weight_sums(dtype, long=True)
         yield from repairs(dtype)
@@ -182,14 +189,17 @@ def specimens(dtype):
         yield from forward(dtype, partial=True)
         yield from forward(dtype, index=np.int64)
         yield from weight_sums(dtype, index=np.int64)
-        yield from weight_sums(dtype, index=np.int64, long=True)
-        yield from repairs(dtype, index=np.int64)
-        yield from moving(dtype, index=np.int64)
-        yield from gathering(dtype, index=np.int64)
-        yield from depthwise_kernels(dtype, index=np.int64)
-    if dtype is np.complex64:
-        yield from weight_sums(dtype, conjugated="x")
-        yield from weight_sums(dtype, conjugated="grad")
+
+
+def more_specimens():
+    """Yield the same for indices of 64 bits, and for conjugated operands."""
+    yield from weight_sums(F32, index=np.int64, long=True)
+    yield from repairs(F32, index=np.int64)
+    yield from moving(F32, index=np.int64)
+    yield from gathering(F32, index=np.int64)
+    yield from depthwise_kernels(F32, index=np.int64)
+    yield from weight_sums(np.complex64, conjugated="x")
+    yield from weight_sums(np.complex64, conjugated="grad")
 
 
 def usage(ptx, capability):
@@ -229,17 +239,95 @@ def capability(request, monkeypatch):
     return request.param
 
 
-@pytest.mark.parametrize("dtype", TYPES, ids=lambda t: t.__name__)
-def test_kernels_compile_without_spills(dtype, capability):
+def compile_all(found, capability):
+    """Compile kernels, which must not spill registers; return what their names begin with."""
     seen = set()
-    for name, source, signature in specimens(dtype):
+    for name, source, signature in found:
         ptx = compiled.assembly(source, signature, capability, getattr(source, "bounds", None))
         registers, stack, spilled = usage(ptx, capability)
         assert (stack, spilled) == (0, 0), f"{name}: {stack} bytes of stack, {spilled} of spills"
         assert registers <= 128, f"{name}: {registers} registers"
         seen.add(name.split(" ")[0])
-    assert seen >= {"forward", "weight_sums", "pack", "copy", "columns", "rows", "turned", "fold",
-                    "fold_any", "depthwise", "fold_axis", "finish", "pad"}  # fmt: skip
+    return seen
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("capability", [(9, 0)], indirect=True)
+def test_more_kernels_compile_without_spills(capability):
+    assert compile_all(more_specimens(), capability)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "capability"),
+    [*((t, (9, 0)) for t in TYPES), (F32, (8, 0)), (np.complex64, (8, 0))],
+    ids=lambda v: getattr(v, "__name__", str(v)),
+    indirect=["capability"],
+)
+def test_kernels_compile_without_spills(dtype, capability):
+    seen = compile_all(specimens(dtype, capability), capability)
+    expected = {"forward", "weight_sums"}
+    if capability == (9, 0):
+        expected |= {"pack", "copy", "columns", "rows", "turned", "fold", "fold_any", "depthwise",
+                     "fold_axis", "finish", "pad", "over_taps", "over_positions"}  # fmt: skip
+    assert seen >= expected
+
+
+def largest_loop(code):
+    """Return the instructions of the longest loop of machine code, by NVIDIA's disassembler."""
+    found = shutil.which("nvdisasm") or next(
+        (str(f.locate()) for f in _files("nvidia-cuda-nvdisasm") if f.name == "nvdisasm"), None
+    )
+    if found is None:
+        pytest.skip("needs nvdisasm, of the package nvidia-cuda-nvdisasm")
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(code)
+        file.flush()
+        text = subprocess.run(
+            [found, "-c", "-novliw", file.name], capture_output=True, text=True, check=True
+        ).stdout
+    instructions, labels = [], {}
+    for line in text.splitlines():
+        if label := re.match(r"\s*(\.L_x_\d+):", line):
+            labels[label[1]] = len(instructions)
+        elif instruction := re.match(r"\s+/\*[0-9a-f]{4,}\*/\s+(.*?);", line):
+            instructions.append(instruction[1])
+    loops = [[]]
+    for i, instruction in enumerate(instructions):
+        target = re.search(r"BRA.*?`\((\.L_x_\d+)\)", instruction)
+        if target and labels[target[1]] <= i:
+            loops.append(instructions[labels[target[1]] : i + 1])
+    return max(loops, key=len)
+
+
+def _files(distribution):
+    try:
+        return metadata.files(distribution) or []
+    except metadata.PackageNotFoundError:
+        return []
+
+
+def share_of_multiply_adds(source, kinds):
+    """Return the share of a kernel's main loop that multiplies and adds."""
+    ptx = compiled.assembly(source, kinds, (9, 0), getattr(source, "bounds", None))
+    loop = largest_loop(compiled.link(ptx, (9, 0)))
+    named = [re.sub(r"^@!?U?P\w+\s+", "", i).split(".")[0].split(" ")[0] for i in loop]
+    return named.count("FFMA") / len(named)
+
+
+@pytest.mark.parametrize("capability", [(9, 0)], indirect=True)
+def test_main_loops_multiply_and_add(capability):
+    """What is not a multiply-add takes the place of one: counted, since no GPU is here."""
+    least = {128: 0.68, 64: 0.54, 32: 0.54}
+    for name, source, kinds in forward(F32):
+        rows = int(re.search(r"rows=(\d+)", name)[1])
+        share = share_of_multiply_adds(source, kinds)
+        assert share >= least[rows], f"{name}: {share:.2f}"
+    for name, source, kinds in weight_sums(F32):
+        if "rows=64, columns=128" in name or "rows=128" in name:
+            share = share_of_multiply_adds(source, kinds)
+            # Three axes, of which the first is more than one position, take a little more.
+            flat = name.endswith("True") or "rows=128, columns=128" in name
+            assert share >= (0.59 if flat else 0.57), f"{name}: {share:.2f}"
 
 
 def test_memory_goes_with_its_context(monkeypatch):

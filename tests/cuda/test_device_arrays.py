@@ -360,5 +360,28 @@ def test_the_benchmark_checks_every_operation():
             assert not arrays.share_of_bound(made) <= 1
 
 
-
 conv2d = nbcuda.conv2d
+
+
+def test_tensors_of_pytorch(problem, to_device, monkeypatch):
+    """They name no stream: PyTorch's current one is meant, without which results were a race."""
+
+    class Tensor:
+        def __init__(self, array, requires_grad=False):
+            self.array, self.requires_grad, self.device = array, requires_grad, "cuda:0"
+
+    torch = types.ModuleType("torch")
+    torch.Tensor = Tensor
+    handles = [0]
+    torch.cuda = types.SimpleNamespace(
+        current_stream=lambda device: types.SimpleNamespace(cuda_stream=handles[-1])
+    )
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    x, weight, _ = problem
+    assert arrays._stream(Tensor(x), {}) is None
+    handles.append(4711)
+    assert arrays._stream(Tensor(x), {}) == 4711
+    assert arrays._stream(Tensor(x), {"stream": 12}) == 12
+    assert arrays._stream(to_device(x), {}) is None
+    with pytest.raises(TypeError, match=r"weight\.detach\(\)"):
+        nbcuda.conv2d(to_device(x), Tensor(weight, requires_grad=True))

@@ -88,6 +88,7 @@ TILES = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered")  # the simulator's ints are NumPy's
 @pytest.mark.parametrize(("dtype", "tile"), TILES)
 def test_tiles_of_a_gpu(dtype, tile, rng, to_device, monkeypatch):
     monkeypatch.setattr(tiles, "pick", lambda *_: tile)
@@ -219,6 +220,7 @@ def test_gradients_of_dtypes(dtype, rng, to_device):
         np.testing.assert_array_equal(found.weight.copy_to_host(), sums)
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered")  # the simulator's ints are NumPy's
 @pytest.mark.parametrize(
     ("dtype", "tile"),
     [

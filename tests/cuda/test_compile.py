@@ -13,6 +13,7 @@ from unittest import mock
 import numpy as np
 import pytest
 from cuda.bindings import nvjitlink
+from numba import config as config_of_numba
 from numba.cuda.core import config
 
 from numbaconv.cuda import (
@@ -350,3 +351,32 @@ def test_memory_goes_with_its_context(monkeypatch):
     assert launch.borrow("weights", 10, kind, 0) is not first
     enter_new_context()
     assert launch.borrow("parts", 10, kind, 0) is not first
+
+
+@pytest.mark.parametrize("capability", [(9, 0)], indirect=True)
+def test_machine_code_is_kept_on_the_disk(capability, tmp_path, monkeypatch):
+    """A second process finds it under all that it depends on, and does not compile."""
+    monkeypatch.setattr(config_of_numba, "CACHE_DIR", str(tmp_path))
+    kinds = (array(F32), array(F32), ints(np.int32, 14))
+
+    def kernel(result):
+        build = weights.finish.source
+        return compiled.Kernel(f"finish {result}", build(np.int32, F32, result), None)
+
+    name, code = kernel(F32).machine_code(kinds, capability)
+    assert name.startswith(b"_Z")
+    assert code.startswith(b"\x7fELF")
+    assert len(list(tmp_path.rglob("*.bin"))) == 1
+
+    class CompiledAgainError(Exception):
+        pass
+
+    def refuse(*_):
+        raise CompiledAgainError
+
+    monkeypatch.setattr(compiled, "assembly", refuse)
+    assert kernel(F32).machine_code(kinds, capability) == (name, code)
+    with pytest.raises(CompiledAgainError):
+        kernel(np.float64).machine_code(kinds, capability)
+    with pytest.raises(CompiledAgainError):
+        kernel(F32).machine_code(kinds, (8, 0))

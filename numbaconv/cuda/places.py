@@ -1,12 +1,35 @@
 """Where images and weights lie: batched arrays as a base and strides of named axes."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from numbaconv.cuda.arrays import DeviceArray
 from numbaconv.problem.geometry import Axes, three_axes
+
+
+class ImagePlace(NamedTuple):
+    """Where images lie in memory of some elements; the rest as in `Images`."""
+
+    base: int
+    image: int
+    channel: int
+    steps: Axes
+    size: Axes
+    elements: int
+
+
+class WeightPlace(NamedTuple):
+    """Where weights lie in memory of some elements; the rest as in `Weights`."""
+
+    base: int
+    group: int
+    output: int
+    channel: int
+    steps: Axes
+    taps: Axes
+    elements: int
 
 
 @dataclass(frozen=True)
@@ -51,6 +74,13 @@ class Images:
             array.data, array.dtype, array.base, image, channel, three_axes(tuple(steps), 0),
             three_axes(tuple(size), 1), stream,
         )  # fmt: skip
+
+    @property
+    def place(self) -> "ImagePlace":
+        """All but the memory itself: what plans depend on."""
+        return ImagePlace(
+            self.base, self.image, self.channel, self.steps, self.size, int(self.data.size)
+        )
 
     def cut(self, slices: tuple[slice, ...]) -> "Images":
         """Return the images with their last spatial axes cut by slices of known ends."""
@@ -125,6 +155,14 @@ class Weights:
         return cls(
             array.data, array.dtype, array.base, outputs // groups * output, output, channel,
             three_axes(tuple(steps), 0), three_axes(tuple(taps), 1),
+        )  # fmt: skip
+
+    @property
+    def place(self) -> WeightPlace:
+        """All but the memory itself: what plans depend on."""
+        return WeightPlace(
+            self.base, self.group, self.output, self.channel, self.steps, self.taps,
+            int(self.data.size),
         )  # fmt: skip
 
     @property

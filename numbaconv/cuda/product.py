@@ -1,5 +1,6 @@
 """Products of packed weights, patches and gradients: how they are cut, and their launches."""
 
+import functools
 import math
 from dataclasses import dataclass, replace
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from numbaconv.cuda import launch, multiply, parameters, tiles, vectors, weights
-from numbaconv.cuda.places import Images, Weights
+from numbaconv.cuda.places import ImagePlace, Images, WeightPlace, Weights
 from numbaconv.cuda.tiles import Tile
 from numbaconv.cuda.wide import MOST
 from numbaconv.problem.formulas import PADDING_MODES
@@ -21,6 +22,8 @@ _PLACES, _FLOPS, _BANDWIDTH, _PROLOGUE = 264, 1.2e11, 3e12, 2e-6
 _LEAST_PART, _MOST_PARTS = 64, 32
 # Bytes of partial sums that are kept at a time.
 _MOST_BYTES = 1 << 28
+# Problems whose plans are remembered, each of some hundred ints.
+_REMEMBERED = 1024
 # Bits of a mask of padding, less the sign.
 _MASK_BITS = 31
 
@@ -131,10 +134,27 @@ class Packed:
 
 
 def cut(
-    geometry: ConvGeometry, x: Images, kernels: Weights, out: Images, work: Any,
+    geometry: ConvGeometry,
+    x: Images,
+    kernels: Weights,
+    out: Images,
+    work: Any,
     planned: int | None = None,
-) -> Cut:  # fmt: skip
+) -> Cut:
     """Return how a product is cut; as for `planned` images, so that a last few are as the rest."""
+    return _cut(geometry, x.place, kernels.place, out.place, work, planned)
+
+
+@functools.lru_cache(_REMEMBERED)
+def _cut(
+    geometry: ConvGeometry,
+    x: ImagePlace,
+    kernels: WeightPlace,
+    out: ImagePlace,
+    work: Any,
+    planned: int | None,
+) -> Cut:
+    """Return the cut, remembered for problems that come again."""
     rows, images = geometry.out_channels // geometry.groups, planned or geometry.batch
     tile = tiles.pick(rows, work)
     summed = _filled(geometry.patch_size, tile.depth)
@@ -155,7 +175,7 @@ def cut(
         )  # fmt: skip
     group_channels = geometry.in_channels // geometry.groups
     index = parameters.index_type(
-        x.base, x.data.size, out.base, out.data.size, kernels.base, kernels.data.size, *padded,
+        x.base, x.elements, out.base, out.elements, kernels.base, kernels.elements, *padded,
         geometry.groups * summed * _filled(rows, tile.rows), 2 * summed,
         parts * step * geometry.out_channels * geometry.window.positions, columns + tile.columns,
         *(n * s for n, s in ((images, x.image), (geometry.in_channels, x.channel))),
@@ -186,13 +206,7 @@ def pack(
     outputs, patch = geometry.out_channels // geometry.groups, geometry.patch_size
     pitch = outputs if tight else _filled(outputs, cut.tile.rows)
     summed = patch if tight else _filled(patch, cut.tile.depth)
-    window = geometry.window
-    far = (d * s for d, s in zip(three_axes(window.dilation, 1), x.steps, strict=True))
-    ints = (
-        outputs, pitch, patch, summed, *kernels.taps, kernels.base, kernels.group, kernels.output,
-        kernels.channel, *kernels.steps, *three_axes(window.kernel, 1), *mask_taps(window),
-        x.channel, *far,
-    )  # fmt: skip
+    ints = _pack_ints(cut.index, geometry, x.place, kernels.place, pitch, summed)
     count = geometry.groups * summed * pitch
     packed = launch.borrow("weights", count, np.dtype(work), x.stream)
     table = launch.borrow("table", 2 * summed, np.dtype(cut.index), x.stream)
@@ -200,10 +214,24 @@ def pack(
         side = weights.SIDE
         blocks = geometry.groups * -(-pitch // side) * -(-summed // side)
         kernel = weights.pack(cut.index, work, conjugated)
-        kernel[blocks, weights.THREADS, x.stream](
-            kernels.data, packed, table, tuple(map(cut.index, ints))
-        )
+        kernel[blocks, weights.THREADS, x.stream](kernels.data, packed, table, ints)
     return Packed(packed, table, pitch, summed)
+
+
+@functools.lru_cache(_REMEMBERED)
+def _pack_ints(
+    index: Any, geometry: ConvGeometry, x: ImagePlace, kernels: WeightPlace, pitch: int, summed: int
+) -> tuple[Any, ...]:
+    """Return the ints of `numbaconv.cuda.weights.pack`."""
+    window = geometry.window
+    outputs, patch = geometry.out_channels // geometry.groups, geometry.patch_size
+    far = (d * s for d, s in zip(three_axes(window.dilation, 1), x.steps, strict=True))
+    ints = (
+        outputs, pitch, patch, summed, *kernels.taps, kernels.base, kernels.group, kernels.output,
+        kernels.channel, *kernels.steps, *three_axes(window.kernel, 1), *mask_taps(window),
+        x.channel, *far,
+    )  # fmt: skip
+    return tuple(map(index, ints))
 
 
 def mask_taps(window: Window) -> Axes:
@@ -249,16 +277,10 @@ def _multiply_some(
     rows = geometry.out_channels // geometry.groups
     columns = geometry.batch * window.positions
     elements = geometry.out_channels * columns
-    strides, output = three_axes(window.stride, 1), three_axes(window.output, 1)
-    low = three_axes(tuple(p for p, _ in window.padding), 0)
-    corner = x.base - sum(n * s for n, s in zip(low, x.steps, strict=True))
-    ints = (
-        rows, packed.pitch, columns, packed.summed, cut.part, geometry.groups,
-        corner, x.image, geometry.in_channels // geometry.groups * x.channel,
-        *(s * n for s, n in zip(strides, x.steps, strict=True)), *x.size,
-        *output, *strides, *three_axes(window.dilation, 1), *low, *mask_taps(window),
-        out.base, out.image, out.channel, *out.steps, int(bias is not None),
-    )  # fmt: skip
+    output = three_axes(window.output, 1)
+    ints = _multiply_ints(
+        cut, geometry, x.place, out.place, packed.pitch, packed.summed, bias is not None
+    )
     result = out.dtype.type
     target, partial = out.data, cut.parts > 1
     if partial:
@@ -269,7 +291,7 @@ def _multiply_some(
     offsets = packed.data if bias is None else bias
     blocks = -(-rows // tile.rows) * geometry.groups * -(-columns // tile.columns) * cut.parts
     kernel[blocks, tile.threads, out.stream](
-        packed.data, packed.table, x.data, offsets, target, tuple(map(index, ints))
+        packed.data, packed.table, x.data, offsets, target, ints
     )
     if partial:
         ints = (
@@ -280,6 +302,32 @@ def _multiply_some(
         finish[(*launch.grid(elements), out.stream)](
             target, offsets, out.data, tuple(map(index, ints))
         )
+
+
+@functools.lru_cache(_REMEMBERED)
+def _multiply_ints(
+    cut: Cut,
+    geometry: ConvGeometry,
+    x: ImagePlace,
+    out: ImagePlace,
+    pitch: int,
+    summed: int,
+    biased: bool,
+) -> tuple[Any, ...]:
+    """Return the ints of `numbaconv.cuda.multiply.forward`."""
+    window = geometry.window
+    strides, output = three_axes(window.stride, 1), three_axes(window.output, 1)
+    low = three_axes(tuple(p for p, _ in window.padding), 0)
+    corner = x.base - sum(n * s for n, s in zip(low, x.steps, strict=True))
+    group_channels = geometry.in_channels // geometry.groups
+    ints = (
+        geometry.out_channels // geometry.groups, pitch, geometry.batch * window.positions, summed,
+        cut.part, geometry.groups, corner, x.image, group_channels * x.channel,
+        *(s * n for s, n in zip(strides, x.steps, strict=True)), *x.size,
+        *output, *strides, *three_axes(window.dilation, 1), *low, *mask_taps(window),
+        out.base, out.image, out.channel, *out.steps, int(biased),
+    )  # fmt: skip
+    return tuple(map(cut.index, ints))
 
 
 def _is_wide(out: Images, output: Axes, lanes: int, work: Any) -> bool:

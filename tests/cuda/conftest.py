@@ -66,3 +66,17 @@ def dirty_memory(monkeypatch):
 @pytest.fixture
 def to_device():
     return cuda.to_device
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered():
+    """Let no test find a plan that another has made, of what it replaces."""
+    from numbaconv.cuda import product
+
+    def forget():
+        for plan in (product._cut, product._pack_ints, product._multiply_ints):
+            plan.cache_clear()
+
+    forget()
+    yield
+    forget()

@@ -51,11 +51,9 @@ def run(
     index = parameters.index_type(
         *sizes, *places, *reach, x.data.size, out.data.size, kernels.data.size
     )
-    divisors = [
-        part
-        for n in (geometry.out_channels, outputs, output[0], strips, output[2])
-        for part in parameters.divisor(n, index)
-    ]
+    divisors = parameters.divisors(
+        (geometry.out_channels, outputs, output[0], strips, output[2]), index
+    )
     fast = out.channel == 1 and geometry.out_channels > 1
     result = out.dtype.type
     compiled = (

@@ -157,8 +157,7 @@ def _count(geometry: ConvGeometry, image: Images) -> int:
 
 def _with_divisors(ints: tuple[int, ...], divisors: tuple[int, ...], index: Any) -> Any:
     """Return ints and prepared divisors as a kernel takes them."""
-    prepared = (part for n in divisors for part in parameters.divisor(n, index))
-    return tuple(map(index, (*ints, *prepared)))
+    return tuple(map(index, (*ints, *parameters.divisors(divisors, index))))
 
 
 def _index_of(geometry: ConvGeometry, image: Images, matrix: Matrix, ints: Any) -> Any:

@@ -3,7 +3,7 @@
 Numba passes a tuple of ints as so many kernel parameters, which lie in constant memory.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,11 @@ def pack(values: Mapping[str, int], *sizes: int) -> tuple[Any, tuple[Any, ...]]:
     ]
     index = index_type(*values.values(), *padded, *sizes)
     return index, tuple(index(values[name]) for name in NAMES)
+
+
+def divisors(counts: Iterable[int], index: Any) -> Iterator[int]:
+    """Return the ints of several divisors, one after the other."""
+    return (part for n in counts for part in divisor(n, index))
 
 
 def divisor(n: int, index: Any) -> tuple[int, int]:

@@ -187,11 +187,10 @@ def _enqueue_taps(
         geometry.groups * x.channel, geometry.batch * grad.image,
         geometry.out_channels * grad.channel,
     )  # fmt: skip
-    prepared = (part for n in output for part in parameters.divisor(n, index))
     threads = sum_threads()
     built = sums.over_taps(threads, index, work, kernel, operands.axes_of(output), conjugated)
     built[geometry.out_channels * cut.parts, threads, grad.stream](
-        grad.data, x.data, parts, tuple(map(index, (*ints, *prepared)))
+        grad.data, x.data, parts, tuple(map(index, (*ints, *parameters.divisors(output, index))))
     )
 
 

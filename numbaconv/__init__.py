@@ -1,5 +1,9 @@
 """numbaconv: fast convolution for NumPy arrays, in pure Python and Numba."""
 
+import importlib
+import inspect
+from typing import TYPE_CHECKING, Any
+
 from numbaconv import nopython
 from numbaconv.api.avg_pool import (
     avg_pool1d,
@@ -10,7 +14,6 @@ from numbaconv.api.avg_pool import (
     avg_pool3d_backward,
 )
 from numbaconv.api.backward import (
-    Gradients,
     conv1d_backward,
     conv2d_backward,
     conv3d_backward,
@@ -20,7 +23,6 @@ from numbaconv.api.backward import (
 )
 from numbaconv.api.conv import conv1d, conv2d, conv3d
 from numbaconv.api.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
-from numbaconv.api.explain import Plan, algorithms, explain
 from numbaconv.api.input_grad import (
     conv1d_input_grad,
     conv2d_input_grad,
@@ -29,7 +31,6 @@ from numbaconv.api.input_grad import (
     conv_transpose2d_input_grad,
     conv_transpose3d_input_grad,
 )
-from numbaconv.api.layers import Conv1d, Conv2d, Conv3d
 from numbaconv.api.matrices import col2im, im2col, kernel_matrix
 from numbaconv.api.max_pool import (
     max_pool1d,
@@ -40,7 +41,6 @@ from numbaconv.api.max_pool import (
     max_pool3d_backward,
 )
 from numbaconv.api.max_unpool import max_unpool1d, max_unpool2d, max_unpool3d
-from numbaconv.api.warmup import warmup
 from numbaconv.api.weight_grad import (
     conv1d_weight_grad,
     conv2d_weight_grad,
@@ -50,13 +50,26 @@ from numbaconv.api.weight_grad import (
     conv_transpose3d_weight_grad,
 )
 from numbaconv.kernels.held import Memory, memory, release_memory
+from numbaconv.problem.gradients import Gradients
+from numbaconv.problem.types import Algorithm, IntOrAxes, Layout, Padding, PaddingMode, Patches
+
+if TYPE_CHECKING:
+    from numbaconv.api.explain import Plan, algorithms, explain
+    from numbaconv.api.layers import Conv1d, Conv2d, Conv3d
+    from numbaconv.api.warmup import warmup
 
 __all__ = [
+    "Algorithm",
     "Conv1d",
     "Conv2d",
     "Conv3d",
     "Gradients",
+    "IntOrAxes",
+    "Layout",
     "Memory",
+    "Padding",
+    "PaddingMode",
+    "Patches",
     "Plan",
     "algorithms",
     "avg_pool1d",
@@ -107,4 +120,24 @@ __all__ = [
     "warmup",
 ]
 
-nopython.register(globals()[name] for name in __all__)
+# What is imported when it is first asked for, so that ``import numbaconv`` is quick.
+_LATER = {
+    "explain": ("Plan", "algorithms", "explain"),
+    "layers": ("Conv1d", "Conv2d", "Conv3d"),
+    "warmup": ("warmup",),
+}
+
+nopython.register(found for found in list(globals().values()) if inspect.isfunction(found))
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _LATER.items():
+        if name in names:
+            found = getattr(importlib.import_module(f"numbaconv.api.{module}"), name)
+            globals()[name] = found
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(globals() | dict.fromkeys(__all__))

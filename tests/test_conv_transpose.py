@@ -9,6 +9,7 @@ from problems import AWKWARD, DTYPES, noise, small_integers
 
 import numbaconv as nbc
 from numbaconv.problem.geometry import ConvGeometry
+from numbaconv.problem.options import ConvOptions
 
 FORWARD = {1: nbc.conv_transpose1d, 2: nbc.conv_transpose2d, 3: nbc.conv_transpose3d}
 BACKWARD = {
@@ -223,9 +224,8 @@ def test_empty_and_unbatched(rng):
 
 
 def test_geometry_is_that_of_the_adjoint():
-    geometry = ConvGeometry.parse_transposed(
-        2, (1, 4, 5, 7), (4, 3, 3, 2), (2, 1), 0, (1, 0), 1, 1, None, "channels_first"
-    )
+    options = ConvOptions(ndim=2, stride=(2, 1), transposed=True, output_padding=(1, 0))
+    geometry = ConvGeometry.parse(options, (1, 4, 5, 7), (4, 3, 3, 2))
     assert geometry.window.size == (12, 8)
     assert geometry.window.output == (5, 7)
     assert geometry.input_shape == (1, 3, 12, 8)

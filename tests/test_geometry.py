@@ -8,11 +8,11 @@ import pytest
 
 from numbaconv.kernels.indexing import unpack_window
 from numbaconv.problem.geometry import ConvGeometry, Window, join_shape, split_shape, three_axes
+from numbaconv.problem.options import ConvOptions
 
 
 def parse(**changes):
     arguments = {
-        "ndim": 2,
         "x_shape": (2, 6, 9, 11),
         "weight_shape": (4, 3, 3, 2),
         "stride": (2, 1),
@@ -22,7 +22,9 @@ def parse(**changes):
         "padding_mode": "zeros",
         "layout": "channels_first",
     }
-    return ConvGeometry.parse(**(arguments | changes))
+    found = arguments | changes
+    shapes = found.pop("x_shape"), found.pop("weight_shape")
+    return ConvGeometry.parse(ConvOptions(ndim=2, **found), *shapes)
 
 
 def test_everything_is_canonical():

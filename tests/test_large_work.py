@@ -10,6 +10,8 @@ from problems import cases, noise, small_integers
 
 import numbaconv as nbc
 from benchmarks.interrupts import CALLS, interrupted
+from numbaconv.host import convolution
+from numbaconv.problem.options import ConvOptions
 from numbaconv.running import call, strips
 
 
@@ -64,8 +66,8 @@ def test_strips_begin_where_winograds_tiles_do(monkeypatch):
 def test_which_work_is_cut():
     def resolved(x_shape, dtype="float32"):
         kind = np.dtype(dtype)
-        return call.resolve(2, x_shape, kind, (64, 64, 3, 3), kind, 1, 1, 1, 1, "zeros",
-                            "channels_first", None, "auto", False)  # fmt: skip
+        options = ConvOptions(ndim=2, padding=1)
+        return convolution.resolve(options, (x_shape, kind), ((64, 64, 3, 3), kind))
 
     assert not isinstance(resolved((8, 64, 224, 224)).plan, strips.Plan)
     assert isinstance(resolved((1, 64, 6000, 6000)).plan, strips.Plan)

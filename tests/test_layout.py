@@ -19,6 +19,7 @@ FLOORS = {
     "adjoint": ("problem", "kernels", "native", "running", "routes", "reference"),
     "weight_grad": ("problem", "kernels", "native", "running", "routes", "reference"),
 }
+FLOORS["host"] = tuple(FLOORS)
 #: Who opens doors; nobody below may know of them.
 ABOVE = ("api", "nopython", "cuda", "dask", "cli", "bench")
 

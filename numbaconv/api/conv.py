@@ -1,13 +1,11 @@
-"""conv1d, conv2d and conv3d: the door, where arguments become a `Problem`, and the way out."""
-
-from typing import Any
+"""conv1d, conv2d and conv3d."""
 
 import numpy.typing as npt
 
-from numbaconv.api.types import IntOrAxes
-from numbaconv.problem import arguments
+from numbaconv.api import backends
 from numbaconv.problem.arrays import Array
-from numbaconv.running import call
+from numbaconv.problem.options import ConvOptions
+from numbaconv.problem.types import Algorithm, IntOrAxes, Layout, Padding, PaddingMode
 
 
 def conv2d(
@@ -15,24 +13,25 @@ def conv2d(
     weight: npt.ArrayLike,
     bias: npt.ArrayLike | None = None,
     stride: IntOrAxes = 1,
-    padding: Any = 0,
+    padding: Padding = 0,
     dilation: IntOrAxes = 1,
     groups: int = 1,
     *,
-    padding_mode: str = "zeros",
-    layout: str = "channels_first",
+    padding_mode: PaddingMode = "zeros",
+    layout: Layout = "channels_first",
     dtype: npt.DTypeLike | None = None,
     out: Array | None = None,
-    algorithm: str = "auto",
+    algorithm: Algorithm = "auto",
     parallel: bool = True,
 ) -> Array:
     """Convolve images with kernels: cross-correlation, as deep-learning frameworks define it.
 
-    Positional calls of `torch.nn.functional.conv2d` move over.
+    Positional calls of `torch.nn.functional.conv2d` move over. Arrays of Dask's and arrays on a
+    device go to `numbaconv.dask` and `numbaconv.cuda`, whose documentation says what differs.
 
     Parameters
     ----------
-    x : array_like
+    x : array_like, dask array or device array
         ``(N, C, H, W)`` or, unbatched, ``(C, H, W)``; with ``layout="channels_last"``
         ``(N, H, W, C)``. Any strides, alignment and byte order.
     weight : array_like
@@ -69,7 +68,7 @@ def conv2d(
 
     Returns
     -------
-    ndarray
+    ndarray, or an array of `x`'s kind
         ``(N, O, OH, OW)``, or ``(N, OH, OW, O)``; without N for an unbatched `x`. Along each axis
         ``(size + low + high - dilation * (kernel - 1) - 1) // stride + 1`` positions.
 
@@ -107,10 +106,11 @@ def conv2d(
     >>> nbc.conv2d(image, box, stride=2, padding=1).shape
     (1, 1, 3, 3)
     """
-    return _conv(
-        2, x, weight, bias, stride, padding, dilation, groups, padding_mode, layout, dtype, out,
-        algorithm, parallel,
+    options = ConvOptions(
+        ndim=2, stride=stride, padding=padding, dilation=dilation, groups=groups,
+        padding_mode=padding_mode, layout=layout, dtype=dtype, algorithm=algorithm,
     )  # fmt: skip
+    return backends.of(x).convolve(options, x, weight, bias, out, parallel)
 
 
 def conv1d(
@@ -118,15 +118,15 @@ def conv1d(
     weight: npt.ArrayLike,
     bias: npt.ArrayLike | None = None,
     stride: IntOrAxes = 1,
-    padding: Any = 0,
+    padding: Padding = 0,
     dilation: IntOrAxes = 1,
     groups: int = 1,
     *,
-    padding_mode: str = "zeros",
-    layout: str = "channels_first",
+    padding_mode: PaddingMode = "zeros",
+    layout: Layout = "channels_first",
     dtype: npt.DTypeLike | None = None,
     out: Array | None = None,
-    algorithm: str = "auto",
+    algorithm: Algorithm = "auto",
     parallel: bool = True,
 ) -> Array:
     """Convolve signals with kernels: `conv2d` along one axis.
@@ -158,10 +158,11 @@ def conv1d(
     >>> nbc.conv1d(signal, np.array([[[-1, 1]]]))
     array([[1, 2, 4, 8]])
     """
-    return _conv(
-        1, x, weight, bias, stride, padding, dilation, groups, padding_mode, layout, dtype, out,
-        algorithm, parallel,
+    options = ConvOptions(
+        ndim=1, stride=stride, padding=padding, dilation=dilation, groups=groups,
+        padding_mode=padding_mode, layout=layout, dtype=dtype, algorithm=algorithm,
     )  # fmt: skip
+    return backends.of(x).convolve(options, x, weight, bias, out, parallel)
 
 
 def conv3d(
@@ -169,15 +170,15 @@ def conv3d(
     weight: npt.ArrayLike,
     bias: npt.ArrayLike | None = None,
     stride: IntOrAxes = 1,
-    padding: Any = 0,
+    padding: Padding = 0,
     dilation: IntOrAxes = 1,
     groups: int = 1,
     *,
-    padding_mode: str = "zeros",
-    layout: str = "channels_first",
+    padding_mode: PaddingMode = "zeros",
+    layout: Layout = "channels_first",
     dtype: npt.DTypeLike | None = None,
     out: Array | None = None,
-    algorithm: str = "auto",
+    algorithm: Algorithm = "auto",
     parallel: bool = True,
 ) -> Array:
     """Convolve volumes with kernels: `conv2d` along three axes.
@@ -211,41 +212,8 @@ def conv3d(
     >>> nbc.conv3d(volume, np.ones((2, 1, 2, 3, 3)), padding="same").shape
     (2, 4, 5, 6)
     """
-    return _conv(
-        3, x, weight, bias, stride, padding, dilation, groups, padding_mode, layout, dtype, out,
-        algorithm, parallel,
+    options = ConvOptions(
+        ndim=3, stride=stride, padding=padding, dilation=dilation, groups=groups,
+        padding_mode=padding_mode, layout=layout, dtype=dtype, algorithm=algorithm,
     )  # fmt: skip
-
-
-def _conv(
-    ndim: int,
-    x: npt.ArrayLike,
-    weight: npt.ArrayLike,
-    bias: npt.ArrayLike | None,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    groups: Any,
-    padding_mode: Any,
-    layout: Any,
-    dtype: npt.DTypeLike | None,
-    out: Any,
-    algorithm: Any,
-    parallel: Any,
-) -> Array:
-    """Check everything, then run the problem: the one way in of `conv1d`, `conv2d`, `conv3d`."""
-    source, kernels = arguments.as_array(x, "x"), arguments.as_array(weight, "weight")
-    found = call.resolve(
-        ndim, source.shape, source.dtype, kernels.shape, kernels.dtype, stride, padding, dilation,
-        groups, padding_mode, layout, dtype, algorithm, False,
-    )  # fmt: skip
-    offsets = None
-    if bias is not None:
-        offsets = call.check_bias(bias, found.geometry.out_channels, found.dtype)
-    if parallel is not True and parallel is not False:
-        parallel = arguments.flag(parallel, "parallel")
-    inputs = (source, kernels) if offsets is None else (source, kernels, offsets)
-    packed = call.pack(found, kernels, offsets, parallel, keep=False)
-    result = call.run(found, source, packed, out, parallel, inputs)
-    packed.release()
-    return result
+    return backends.of(x).convolve(options, x, weight, bias, out, parallel)

@@ -1,16 +1,11 @@
 """conv_transpose1d, conv_transpose2d and conv_transpose3d: the adjoints of convolution."""
 
-from typing import Any
-
-import numpy as np
 import numpy.typing as npt
 
-from numbaconv.adjoint import choice
-from numbaconv.api.types import IntOrAxes
-from numbaconv.problem import arguments
+from numbaconv.api import backends
 from numbaconv.problem.arrays import Array
-from numbaconv.problem.geometry import ConvGeometry, Ints
-from numbaconv.running import call
+from numbaconv.problem.options import ConvOptions
+from numbaconv.problem.types import Algorithm, IntOrAxes, Layout, Padding
 
 
 def conv_transpose2d(
@@ -18,19 +13,21 @@ def conv_transpose2d(
     weight: npt.ArrayLike,
     bias: npt.ArrayLike | None = None,
     stride: IntOrAxes = 1,
-    padding: Any = 0,
+    padding: Padding = 0,
     output_padding: IntOrAxes = 0,
     groups: int = 1,
     dilation: IntOrAxes = 1,
     *,
     output_size: IntOrAxes | None = None,
-    layout: str = "channels_first",
+    layout: Layout = "channels_first",
     dtype: npt.DTypeLike | None = None,
     out: Array | None = None,
-    algorithm: str = "auto",
+    algorithm: Algorithm = "auto",
     parallel: bool = True,
 ) -> Array:
     """Convolve images transposed: spread each input position over the result by the kernels.
+
+    Arrays of Dask's and arrays on a device are taken as by `conv2d`.
 
     The adjoint of `conv2d`, which upsamples where `stride` is above 1. Positional calls of
     `torch.nn.functional.conv_transpose2d` move over.
@@ -100,10 +97,12 @@ def conv_transpose2d(
     >>> nbc.conv_transpose2d(image, np.ones((1, 1, 3, 3)), stride=2, padding=1, output_size=4).shape
     (1, 1, 4, 4)
     """
-    return _conv_transpose(
-        2, x, weight, bias, stride, padding, output_padding, groups, dilation, output_size, layout,
-        dtype, out, algorithm, parallel,
+    options = ConvOptions(
+        ndim=2, stride=stride, padding=padding, dilation=dilation, groups=groups, layout=layout,
+        dtype=dtype, algorithm=algorithm, transposed=True, output_padding=output_padding,
+        output_size=output_size,
     )  # fmt: skip
+    return backends.of(x).convolve(options, x, weight, bias, out, parallel)
 
 
 def conv_transpose1d(
@@ -111,16 +110,16 @@ def conv_transpose1d(
     weight: npt.ArrayLike,
     bias: npt.ArrayLike | None = None,
     stride: IntOrAxes = 1,
-    padding: Any = 0,
+    padding: Padding = 0,
     output_padding: IntOrAxes = 0,
     groups: int = 1,
     dilation: IntOrAxes = 1,
     *,
     output_size: IntOrAxes | None = None,
-    layout: str = "channels_first",
+    layout: Layout = "channels_first",
     dtype: npt.DTypeLike | None = None,
     out: Array | None = None,
-    algorithm: str = "auto",
+    algorithm: Algorithm = "auto",
     parallel: bool = True,
 ) -> Array:
     """Convolve signals transposed: `conv_transpose2d` along one axis.
@@ -154,10 +153,12 @@ algorithm, parallel
     >>> nbc.conv_transpose1d(signal, np.array([[[1, 10]]]), stride=2)
     array([[[ 1, 10,  2, 20,  3, 30]]])
     """
-    return _conv_transpose(
-        1, x, weight, bias, stride, padding, output_padding, groups, dilation, output_size, layout,
-        dtype, out, algorithm, parallel,
+    options = ConvOptions(
+        ndim=1, stride=stride, padding=padding, dilation=dilation, groups=groups, layout=layout,
+        dtype=dtype, algorithm=algorithm, transposed=True, output_padding=output_padding,
+        output_size=output_size,
     )  # fmt: skip
+    return backends.of(x).convolve(options, x, weight, bias, out, parallel)
 
 
 def conv_transpose3d(
@@ -165,16 +166,16 @@ def conv_transpose3d(
     weight: npt.ArrayLike,
     bias: npt.ArrayLike | None = None,
     stride: IntOrAxes = 1,
-    padding: Any = 0,
+    padding: Padding = 0,
     output_padding: IntOrAxes = 0,
     groups: int = 1,
     dilation: IntOrAxes = 1,
     *,
     output_size: IntOrAxes | None = None,
-    layout: str = "channels_first",
+    layout: Layout = "channels_first",
     dtype: npt.DTypeLike | None = None,
     out: Array | None = None,
-    algorithm: str = "auto",
+    algorithm: Algorithm = "auto",
     parallel: bool = True,
 ) -> Array:
     """Convolve volumes transposed: `conv_transpose2d` along three axes.
@@ -208,69 +209,9 @@ algorithm, parallel
     >>> nbc.conv_transpose3d(volume, np.ones((4, 5, 2, 2, 2)), stride=2).shape
     (1, 5, 4, 6, 8)
     """
-    return _conv_transpose(
-        3, x, weight, bias, stride, padding, output_padding, groups, dilation, output_size, layout,
-        dtype, out, algorithm, parallel,
+    options = ConvOptions(
+        ndim=3, stride=stride, padding=padding, dilation=dilation, groups=groups, layout=layout,
+        dtype=dtype, algorithm=algorithm, transposed=True, output_padding=output_padding,
+        output_size=output_size,
     )  # fmt: skip
-
-
-def _conv_transpose(
-    ndim: int,
-    x: npt.ArrayLike,
-    weight: npt.ArrayLike,
-    bias: npt.ArrayLike | None,
-    stride: Any,
-    padding: Any,
-    output_padding: Any,
-    groups: Any,
-    dilation: Any,
-    output_size: Any,
-    layout: Any,
-    dtype: npt.DTypeLike | None,
-    out: Any,
-    algorithm: Any,
-    parallel: Any,
-) -> Array:
-    """Check everything, then run the problem: the one way in of the three functions."""
-    source, kernels = arguments.as_array(x, "x"), arguments.as_array(weight, "weight")
-    signature = (
-        ndim, source.shape, source.dtype, kernels.shape, kernels.dtype, stride, padding,
-        output_padding, groups, dilation, output_size, layout, dtype, algorithm,
-    )  # fmt: skip
-    size = 0 if output_size is None else output_size
-    found = call.remembered(
-        _resolve, signature, stride, padding, output_padding, groups, dilation, size
-    )  # fmt: skip
-    offsets = None
-    if bias is not None:
-        offsets = call.check_bias(bias, found.geometry.in_channels, found.dtype)
-    parallel = arguments.flag(parallel, "parallel")
-    packed = call.pack(found, kernels, offsets, parallel, keep=False)
-    inputs = (source, kernels) if offsets is None else (source, kernels, offsets)
-    result = call.run(found, source, packed, out, parallel, inputs)
-    packed.release()
-    return result
-
-
-def _resolve(
-    ndim: int,
-    x_shape: Ints,
-    x_dtype: np.dtype[Any],
-    weight_shape: Ints,
-    weight_dtype: np.dtype[Any],
-    stride: Any,
-    padding: Any,
-    output_padding: Any,
-    groups: Any,
-    dilation: Any,
-    output_size: Any,
-    layout: Any,
-    dtype: Any,
-    algorithm: Any,
-) -> call.Call:
-    geometry = ConvGeometry.parse_transposed(
-        ndim, x_shape, weight_shape, stride, padding, output_padding, groups, dilation,
-        output_size, layout,
-    )  # fmt: skip
-    result = arguments.result_dtype(dtype, x=x_dtype, weight=weight_dtype)
-    return choice.resolve(geometry, result, algorithm)
+    return backends.of(x).convolve(options, x, weight, bias, out, parallel)

@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from numbaconv import routes
-from numbaconv.api.types import IntOrAxes
+from numbaconv.host import convolution
 from numbaconv.problem import arguments
 from numbaconv.problem.geometry import Ints
+from numbaconv.problem.options import ConvOptions
+from numbaconv.problem.types import Algorithm, IntOrAxes, Layout, Padding, PaddingMode
 from numbaconv.running import call, choice
 
 _OTHER_BATCHES = (1, 8, 64)
@@ -66,14 +68,14 @@ def explain(
     x_shape: Ints,
     weight_shape: Ints,
     stride: IntOrAxes = 1,
-    padding: Any = 0,
+    padding: Padding = 0,
     dilation: IntOrAxes = 1,
     groups: int = 1,
     *,
-    padding_mode: str = "zeros",
-    layout: str = "channels_first",
+    padding_mode: PaddingMode = "zeros",
+    layout: Layout = "channels_first",
     dtype: npt.DTypeLike = np.float32,
-    algorithm: str = "auto",
+    algorithm: Algorithm = "auto",
     prepared: bool = False,
 ) -> Plan:
     """Say which algorithm a convolution of these shapes runs, and what it costs.
@@ -109,10 +111,11 @@ def explain(
     >>> nbc.explain((1, 64, 56, 56), (64, 64, 3, 3), algorithm="im2col").algorithm
     'im2col'
     """
-    found = _resolve(
-        x_shape, weight_shape, stride, padding, dilation, groups, padding_mode, layout, dtype,
-        algorithm, prepared,
+    options = ConvOptions(
+        ndim=_ndim(weight_shape), stride=stride, padding=padding, dilation=dilation, groups=groups,
+        padding_mode=padding_mode, layout=layout, algorithm=algorithm,
     )  # fmt: skip
+    found = _resolve(options, x_shape, weight_shape, dtype, prepared)
     costs = sorted(found.costs.items(), key=lambda item: item[1])
     threads = int(numba.get_num_threads())
     nbytes = 0
@@ -128,14 +131,14 @@ def algorithms(
     x_shape: Ints,
     weight_shape: Ints,
     stride: IntOrAxes = 1,
-    padding: Any = 0,
+    padding: Padding = 0,
     dilation: IntOrAxes = 1,
     groups: int = 1,
     *,
-    padding_mode: str = "zeros",
-    layout: str = "channels_first",
+    padding_mode: PaddingMode = "zeros",
+    layout: Layout = "channels_first",
     dtype: npt.DTypeLike = np.float32,
-    algorithm: str = "auto",
+    algorithm: Algorithm = "auto",
     prepared: bool = False,
 ) -> tuple[str, ...]:
     """Return the names of the algorithms that can run a problem, the reference first.
@@ -162,36 +165,32 @@ algorithm, prepared
     >>> nbc.algorithms((1, 3, 8, 8), (2, 3, 3, 3), dtype="complex64")
     ('im2col', 'fft')
     """
-    found = _resolve(
-        x_shape, weight_shape, stride, padding, dilation, groups, padding_mode, layout, dtype,
-        algorithm, prepared,
+    options = ConvOptions(
+        ndim=_ndim(weight_shape), stride=stride, padding=padding, dilation=dilation, groups=groups,
+        padding_mode=padding_mode, layout=layout, algorithm=algorithm,
     )  # fmt: skip
+    found = _resolve(options, x_shape, weight_shape, dtype, prepared)
     return tuple(name for name in routes.names() if name in found.costs)
 
 
 def _resolve(
-    x_shape: Any,
-    weight_shape: Any,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    groups: Any,
-    padding_mode: Any,
-    layout: Any,
-    dtype: Any,
-    algorithm: Any,
-    prepared: Any,
+    options: ConvOptions, x_shape: Any, weight_shape: Any, dtype: Any, prepared: Any
 ) -> call.Call:
     shape = arguments.shape(x_shape, "x_shape")
     weights = arguments.shape(weight_shape, "weight_shape")
+    kind = arguments.supported(dtype, "dtype")
+    return convolution.resolve(
+        options, (shape, kind), (weights, kind),
+        prepared=arguments.flag(prepared, "prepared"), names=("x_shape", "weight_shape"),
+    )  # fmt: skip
+
+
+def _ndim(weight_shape: Any) -> int:
+    """Return the number of spatial axes that weights of this shape have."""
+    weights = arguments.shape(weight_shape, "weight_shape")
     if not 3 <= len(weights) <= 5:
         raise ValueError(f"weight_shape must have 3 to 5 entries, got {weights}")
-    kind = arguments.supported(dtype, "dtype")
-    return call.resolve(
-        len(weights) - 2, shape, kind, weights, kind, stride, padding, dilation, groups,
-        padding_mode, layout, None, algorithm, arguments.flag(prepared, "prepared"),
-        ("x_shape", "weight_shape"),
-    )  # fmt: skip
+    return len(weights) - 2
 
 
 def _other_batches(found: call.Call, request: str, prepared: bool) -> str:

@@ -1,16 +1,11 @@
 """The gradients of convolutions, plain and transposed, with respect to their input."""
 
-from typing import Any
-
-import numpy as np
 import numpy.typing as npt
 
-from numbaconv.adjoint import choice
-from numbaconv.api.types import IntOrAxes
-from numbaconv.problem import arguments
+from numbaconv.api import backends
 from numbaconv.problem.arrays import Array
-from numbaconv.problem.geometry import ConvGeometry, Ints
-from numbaconv.running import call
+from numbaconv.problem.options import ConvOptions
+from numbaconv.problem.types import Algorithm, IntOrAxes, Layout, Padding, PaddingMode
 
 
 def conv2d_input_grad(
@@ -18,18 +13,20 @@ def conv2d_input_grad(
     weight: npt.ArrayLike,
     grad_output: npt.ArrayLike,
     stride: IntOrAxes = 1,
-    padding: Any = 0,
+    padding: Padding = 0,
     dilation: IntOrAxes = 1,
     groups: int = 1,
     *,
-    padding_mode: str = "zeros",
-    layout: str = "channels_first",
+    padding_mode: PaddingMode = "zeros",
+    layout: Layout = "channels_first",
     dtype: npt.DTypeLike | None = None,
     out: Array | None = None,
-    algorithm: str = "auto",
+    algorithm: Algorithm = "auto",
     parallel: bool = True,
 ) -> Array:
     """Return the gradient of `conv2d` with respect to its input.
+
+    Arrays of Dask's and arrays on a device are taken as by `conv2d`.
 
     It is the transposed convolution of the output's gradient: with stride 1 the same fast
     algorithms as `conv2d`'s, over flipped weights.
@@ -81,10 +78,13 @@ def conv2d_input_grad(
              [2., 4., 2.],
              [1., 2., 1.]]]])
     """
-    return _input_grad(
-        2, input_shape, weight, grad_output, stride, padding, dilation, groups, padding_mode,
-        layout, dtype, out, algorithm, parallel,
+    options = ConvOptions(
+        ndim=2, stride=stride, padding=padding, dilation=dilation, groups=groups,
+        padding_mode=padding_mode, layout=layout, dtype=dtype, algorithm=algorithm,
     )  # fmt: skip
+    return backends.of(grad_output).input_grad(
+        options, input_shape, weight, grad_output, out, parallel
+    )
 
 
 def conv1d_input_grad(
@@ -92,15 +92,15 @@ def conv1d_input_grad(
     weight: npt.ArrayLike,
     grad_output: npt.ArrayLike,
     stride: IntOrAxes = 1,
-    padding: Any = 0,
+    padding: Padding = 0,
     dilation: IntOrAxes = 1,
     groups: int = 1,
     *,
-    padding_mode: str = "zeros",
-    layout: str = "channels_first",
+    padding_mode: PaddingMode = "zeros",
+    layout: Layout = "channels_first",
     dtype: npt.DTypeLike | None = None,
     out: Array | None = None,
-    algorithm: str = "auto",
+    algorithm: Algorithm = "auto",
     parallel: bool = True,
 ) -> Array:
     """Return the gradient of `conv1d` with respect to its input.
@@ -136,10 +136,13 @@ def conv1d_input_grad(
     >>> nbc.conv1d_input_grad((2, 3, 10), weight, grad).shape
     (2, 3, 10)
     """
-    return _input_grad(
-        1, input_shape, weight, grad_output, stride, padding, dilation, groups, padding_mode,
-        layout, dtype, out, algorithm, parallel,
+    options = ConvOptions(
+        ndim=1, stride=stride, padding=padding, dilation=dilation, groups=groups,
+        padding_mode=padding_mode, layout=layout, dtype=dtype, algorithm=algorithm,
     )  # fmt: skip
+    return backends.of(grad_output).input_grad(
+        options, input_shape, weight, grad_output, out, parallel
+    )
 
 
 def conv3d_input_grad(
@@ -147,15 +150,15 @@ def conv3d_input_grad(
     weight: npt.ArrayLike,
     grad_output: npt.ArrayLike,
     stride: IntOrAxes = 1,
-    padding: Any = 0,
+    padding: Padding = 0,
     dilation: IntOrAxes = 1,
     groups: int = 1,
     *,
-    padding_mode: str = "zeros",
-    layout: str = "channels_first",
+    padding_mode: PaddingMode = "zeros",
+    layout: Layout = "channels_first",
     dtype: npt.DTypeLike | None = None,
     out: Array | None = None,
-    algorithm: str = "auto",
+    algorithm: Algorithm = "auto",
     parallel: bool = True,
 ) -> Array:
     """Return the gradient of `conv3d` with respect to its input.
@@ -191,10 +194,13 @@ def conv3d_input_grad(
     >>> nbc.conv3d_input_grad((1, 2, 4, 5, 6), weight, grad).shape
     (1, 2, 4, 5, 6)
     """
-    return _input_grad(
-        3, input_shape, weight, grad_output, stride, padding, dilation, groups, padding_mode,
-        layout, dtype, out, algorithm, parallel,
+    options = ConvOptions(
+        ndim=3, stride=stride, padding=padding, dilation=dilation, groups=groups,
+        padding_mode=padding_mode, layout=layout, dtype=dtype, algorithm=algorithm,
     )  # fmt: skip
+    return backends.of(grad_output).input_grad(
+        options, input_shape, weight, grad_output, out, parallel
+    )
 
 
 def conv_transpose2d_input_grad(
@@ -202,18 +208,20 @@ def conv_transpose2d_input_grad(
     weight: npt.ArrayLike,
     grad_output: npt.ArrayLike,
     stride: IntOrAxes = 1,
-    padding: Any = 0,
+    padding: Padding = 0,
     output_padding: IntOrAxes = 0,
     groups: int = 1,
     dilation: IntOrAxes = 1,
     *,
-    layout: str = "channels_first",
+    layout: Layout = "channels_first",
     dtype: npt.DTypeLike | None = None,
     out: Array | None = None,
-    algorithm: str = "auto",
+    algorithm: Algorithm = "auto",
     parallel: bool = True,
 ) -> Array:
     """Return the gradient of `conv_transpose2d` with respect to its input.
+
+    Arrays of Dask's and arrays on a device are taken as by `conv2d`.
 
     It is a convolution of the output's gradient.
 
@@ -248,10 +256,13 @@ def conv_transpose2d_input_grad(
     >>> nbc.conv_transpose2d_input_grad((2, 3, 4, 5), weight, grad, stride=2).shape
     (2, 3, 4, 5)
     """
-    return _transposed_input_grad(
-        2, input_shape, weight, grad_output, stride, padding, output_padding, groups, dilation,
-        layout, dtype, out, algorithm, parallel,
+    options = ConvOptions(
+        ndim=2, stride=stride, padding=padding, dilation=dilation, groups=groups, layout=layout,
+        dtype=dtype, algorithm=algorithm, transposed=True, output_padding=output_padding,
     )  # fmt: skip
+    return backends.of(grad_output).input_grad(
+        options, input_shape, weight, grad_output, out, parallel
+    )
 
 
 def conv_transpose1d_input_grad(
@@ -259,15 +270,15 @@ def conv_transpose1d_input_grad(
     weight: npt.ArrayLike,
     grad_output: npt.ArrayLike,
     stride: IntOrAxes = 1,
-    padding: Any = 0,
+    padding: Padding = 0,
     output_padding: IntOrAxes = 0,
     groups: int = 1,
     dilation: IntOrAxes = 1,
     *,
-    layout: str = "channels_first",
+    layout: Layout = "channels_first",
     dtype: npt.DTypeLike | None = None,
     out: Array | None = None,
-    algorithm: str = "auto",
+    algorithm: Algorithm = "auto",
     parallel: bool = True,
 ) -> Array:
     """Return the gradient of `conv_transpose1d` with respect to its input.
@@ -305,10 +316,13 @@ def conv_transpose1d_input_grad(
     >>> nbc.conv_transpose1d_input_grad((2, 3, 5), weight, grad, stride=2).shape
     (2, 3, 5)
     """
-    return _transposed_input_grad(
-        1, input_shape, weight, grad_output, stride, padding, output_padding, groups, dilation,
-        layout, dtype, out, algorithm, parallel,
+    options = ConvOptions(
+        ndim=1, stride=stride, padding=padding, dilation=dilation, groups=groups, layout=layout,
+        dtype=dtype, algorithm=algorithm, transposed=True, output_padding=output_padding,
     )  # fmt: skip
+    return backends.of(grad_output).input_grad(
+        options, input_shape, weight, grad_output, out, parallel
+    )
 
 
 def conv_transpose3d_input_grad(
@@ -316,15 +330,15 @@ def conv_transpose3d_input_grad(
     weight: npt.ArrayLike,
     grad_output: npt.ArrayLike,
     stride: IntOrAxes = 1,
-    padding: Any = 0,
+    padding: Padding = 0,
     output_padding: IntOrAxes = 0,
     groups: int = 1,
     dilation: IntOrAxes = 1,
     *,
-    layout: str = "channels_first",
+    layout: Layout = "channels_first",
     dtype: npt.DTypeLike | None = None,
     out: Array | None = None,
-    algorithm: str = "auto",
+    algorithm: Algorithm = "auto",
     parallel: bool = True,
 ) -> Array:
     """Return the gradient of `conv_transpose3d` with respect to its input.
@@ -362,134 +376,10 @@ def conv_transpose3d_input_grad(
     >>> nbc.conv_transpose3d_input_grad((1, 2, 2, 3, 4), weight, grad, stride=2).shape
     (1, 2, 2, 3, 4)
     """
-    return _transposed_input_grad(
-        3, input_shape, weight, grad_output, stride, padding, output_padding, groups, dilation,
-        layout, dtype, out, algorithm, parallel,
+    options = ConvOptions(
+        ndim=3, stride=stride, padding=padding, dilation=dilation, groups=groups, layout=layout,
+        dtype=dtype, algorithm=algorithm, transposed=True, output_padding=output_padding,
     )  # fmt: skip
-
-
-def _input_grad(
-    ndim: int,
-    input_shape: Any,
-    weight: npt.ArrayLike,
-    grad_output: npt.ArrayLike,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    groups: Any,
-    padding_mode: Any,
-    layout: Any,
-    dtype: npt.DTypeLike | None,
-    out: Any,
-    algorithm: Any,
-    parallel: Any,
-) -> Array:
-    grad, kernels = arguments.as_array(grad_output, "grad_output"), conjugated(weight)
-    signature = (
-        ndim, arguments.shape(input_shape, "input_shape"), kernels.shape, kernels.dtype, grad.shape,
-        grad.dtype, stride, padding, dilation, groups, padding_mode, layout, dtype, algorithm,
-    )  # fmt: skip
-    found = call.remembered(_resolve, signature, stride, padding, dilation, groups)
-    return _run(found, grad, grad, kernels, out, parallel)
-
-
-def _resolve(
-    ndim: int,
-    input_shape: Ints,
-    weight_shape: Ints,
-    weight_dtype: np.dtype[Any],
-    grad_shape: Ints,
-    grad_dtype: np.dtype[Any],
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    groups: Any,
-    padding_mode: Any,
-    layout: Any,
-    dtype: Any,
-    algorithm: Any,
-) -> call.Call:
-    geometry = ConvGeometry.parse(
-        ndim, input_shape, weight_shape, stride, padding, dilation, groups, padding_mode, layout,
-        name="input_shape",
-    )  # fmt: skip
-    arguments.check_grad(grad_shape, geometry.output_shape)
-    result = arguments.result_dtype(dtype, weight=weight_dtype, grad_output=grad_dtype)
-    return choice.resolve(geometry, result, algorithm)
-
-
-def _transposed_input_grad(
-    ndim: int,
-    input_shape: Any,
-    weight: npt.ArrayLike,
-    grad_output: npt.ArrayLike,
-    stride: Any,
-    padding: Any,
-    output_padding: Any,
-    groups: Any,
-    dilation: Any,
-    layout: Any,
-    dtype: npt.DTypeLike | None,
-    out: Any,
-    algorithm: Any,
-    parallel: Any,
-) -> Array:
-    grad, kernels = arguments.as_array(grad_output, "grad_output"), conjugated(weight)
-    signature = (
-        ndim, arguments.shape(input_shape, "input_shape"), kernels.shape, kernels.dtype, grad.shape,
-        grad.dtype, stride, padding, output_padding, groups, dilation, layout, dtype, algorithm,
-    )  # fmt: skip
-    found = call.remembered(
-        _resolve_transposed, signature, stride, padding, output_padding, groups, dilation
+    return backends.of(grad_output).input_grad(
+        options, input_shape, weight, grad_output, out, parallel
     )
-    return _run(found, cropped(grad, found.geometry), grad, kernels, out, parallel)
-
-
-def _resolve_transposed(
-    ndim: int,
-    input_shape: Ints,
-    weight_shape: Ints,
-    weight_dtype: np.dtype[Any],
-    grad_shape: Ints,
-    grad_dtype: np.dtype[Any],
-    stride: Any,
-    padding: Any,
-    output_padding: Any,
-    groups: Any,
-    dilation: Any,
-    layout: Any,
-    dtype: Any,
-    algorithm: Any,
-) -> call.Call:
-    geometry = ConvGeometry.parse_transposed(
-        ndim, input_shape, weight_shape, stride, padding, output_padding, groups, dilation, None,
-        layout, name="input_shape",
-    )  # fmt: skip
-    arguments.check_grad(grad_shape, geometry.input_shape)
-    result = arguments.result_dtype(dtype, weight=weight_dtype, grad_output=grad_dtype)
-    return call.choose(geometry.cropped, result, algorithm)
-
-
-def conjugated(weight: npt.ArrayLike) -> Array:
-    """Return weights as the gradient takes them: conjugated where complex."""
-    kernels = arguments.as_array(weight, "weight")
-    return np.conj(kernels) if kernels.dtype.kind == "c" else kernels
-
-
-def cropped(x: Array, geometry: ConvGeometry) -> Array:
-    """Return the part of an input that the windows of a `ConvGeometry.cropped` slide over."""
-    stop = x.ndim - 1 if geometry.channels_last else x.ndim
-    size = geometry.window.size
-    index = [slice(None)] * x.ndim
-    index[stop - len(size) : stop] = [slice(n) for n in size]
-    return x[tuple(index)]
-
-
-def _run(
-    found: call.Call, source: Array, grad: Array, kernels: Array, out: Any, parallel: Any
-) -> Array:
-    parallel = arguments.flag(parallel, "parallel")
-    packed = call.pack(found, kernels, None, parallel, keep=False)
-    result = call.run(found, source, packed, out, parallel, (grad, kernels))
-    packed.release()
-    return result

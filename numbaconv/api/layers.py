@@ -7,12 +7,15 @@ import numpy as np
 import numpy.typing as npt
 
 from numbaconv import routes
-from numbaconv.api.types import IntOrAxes
+from numbaconv.api import backends
+from numbaconv.host import convolution
 from numbaconv.kernels import held
 from numbaconv.problem import arguments
 from numbaconv.problem.arrays import Array
 from numbaconv.problem.formulas import dilated_size
 from numbaconv.problem.geometry import ConvGeometry, Ints
+from numbaconv.problem.options import ConvOptions
+from numbaconv.problem.types import Algorithm, IntOrAxes, Layout, Padding, PaddingMode
 from numbaconv.running import call
 from numbaconv.running.packed import Packed
 
@@ -30,14 +33,14 @@ class _Conv:
         weight: npt.ArrayLike,
         bias: npt.ArrayLike | None = None,
         stride: IntOrAxes = 1,
-        padding: Any = 0,
+        padding: Padding = 0,
         dilation: IntOrAxes = 1,
         groups: int = 1,
         *,
-        padding_mode: str = "zeros",
-        layout: str = "channels_first",
+        padding_mode: PaddingMode = "zeros",
+        layout: Layout = "channels_first",
         dtype: npt.DTypeLike | None = None,
-        algorithm: str = "auto",
+        algorithm: Algorithm = "auto",
         x_shape: Ints | None = None,
     ) -> None:
         self._weight = arguments.as_array(weight, "weight").copy()
@@ -46,23 +49,22 @@ class _Conv:
         if bias is not None:
             self._bias = arguments.as_array(bias, "bias").copy()
             self._bias.flags.writeable = False
-        self._options: dict[str, Any] = {
-            "stride": _frozen(stride), "padding": _frozen(padding), "dilation": _frozen(dilation),
-            "groups": groups,
-            "padding_mode": padding_mode, "layout": layout,
-            "dtype": None if dtype is None else arguments.supported(dtype, "dtype"),
-            "algorithm": algorithm,
-        }  # fmt: skip
+        self._options = ConvOptions(
+            ndim=self._ndim, stride=_frozen(stride), padding=_frozen(padding),
+            dilation=_frozen(dilation), groups=groups, padding_mode=padding_mode, layout=layout,
+            dtype=None if dtype is None else arguments.supported(dtype, "dtype"),
+            algorithm=algorithm,
+        )  # fmt: skip
         self._check()
         self._prepare()
         if x_shape is not None:
-            expected = self._options["dtype"] or np.result_type(self._weight, np.int8)
+            expected = self._options.dtype or np.result_type(self._weight, np.int8)
             self._prepared(arguments.shape(x_shape, "x_shape"), expected, True, "x_shape")
 
     def _check(self) -> None:
         """Raise what any call would raise because of the weights or options alone."""
         ndim, weight, options = self._ndim, self._weight, self._options
-        last = arguments.choice(options["layout"], "layout", arguments.LAYOUTS) == "channels_last"
+        last = arguments.choice(options.layout, "layout", arguments.LAYOUTS) == "channels_last"
         if weight.ndim != ndim + 2:
             expected = "(*kernel, C/groups, O)" if last else "(O, C/groups, *kernel)"
             raise ValueError(
@@ -70,26 +72,23 @@ class _Conv:
             )
         channels, outputs = weight.shape[-2:] if last else weight.shape[1::-1]
         kernel = weight.shape[:ndim] if last else weight.shape[2:]
-        groups = arguments.integer(options["groups"], "groups", 1)
+        groups = arguments.integer(options.groups, "groups", 1)
         if outputs % groups:
             raise ValueError(
                 f"groups must divide the output channels of weight ({outputs}), got {groups}"
             )
         if weight.dtype.kind != "b":
             arguments.supported(weight.dtype, "the dtype of weight")
-        if options["dtype"] is not None:
-            arguments.convertible(weight.dtype, options["dtype"], "weight")
+        if options.dtype is not None:
+            arguments.convertible(weight.dtype, options.dtype, "weight")
             if self._bias is not None:
-                call.check_bias(self._bias, outputs, options["dtype"])
+                arguments.check_bias(self._bias.shape, self._bias.dtype, outputs, options.dtype)
         # Of an input that just fits: what depends on its size is raised by the call.
-        dilation = arguments.per_axis(options["dilation"], "dilation", ndim)
+        dilation = arguments.per_axis(options.dilation, "dilation", ndim)
         size = tuple(dilated_size(max(k, 1), d) for k, d in zip(kernel, dilation, strict=True))
         spatial = (*size, channels * groups) if last else (channels * groups, *size)
-        ConvGeometry.parse(
-            ndim, spatial, weight.shape, options["stride"], options["padding"], dilation, groups,
-            options["padding_mode"], options["layout"],
-        )  # fmt: skip
-        arguments.choice(options["algorithm"], "algorithm", ("auto", "exact", *routes.names()))
+        ConvGeometry.parse(options, spatial, weight.shape)
+        arguments.choice(options.algorithm, "algorithm", ("auto", "exact", *routes.names()))
         if self._bias is not None and self._bias.shape != (outputs,):
             raise ValueError(
                 f"bias must have shape ({outputs},), one for each output channel, "
@@ -120,7 +119,12 @@ class _Conv:
         ndarray
             As the function of the same name returns it.
         """
-        source = x if type(x) is np.ndarray else arguments.as_array(x, "x")
+        if type(x) is not np.ndarray:
+            backend = backends.of(x)
+            if backend is not backends.of(self._weight):
+                return backend.convolve(self._options, x, self._weight, self._bias, out, parallel)
+            x = arguments.as_array(x, "x")
+        source = x
         found = self._by_signature.get((source.shape, source.dtype))
         if parallel is not True and parallel is not False:
             parallel = arguments.flag(parallel, "parallel")
@@ -136,11 +140,9 @@ class _Conv:
         self, shape: Ints, dtype: np.dtype[Any], parallel: bool, name: str = "x"
     ) -> "_Prepared":
         """Return how an input of this shape is convolved, with the weights packed for that."""
-        options = self._options
-        found = call.resolve(
-            self._ndim, shape, dtype, self._weight.shape, self._weight.dtype, options["stride"],
-            options["padding"], options["dilation"], options["groups"], options["padding_mode"],
-            options["layout"], options["dtype"], options["algorithm"], True, (name, "weight"),
+        found = convolution.resolve(
+            self._options, (shape, dtype), (self._weight.shape, self._weight.dtype), prepared=True,
+            names=(name, "weight"),
         )  # fmt: skip
         # The result's dtype counts: the bias is rounded to it.
         key = found.algorithm, found.dtype, found.work, found.plan.pack_key
@@ -155,7 +157,7 @@ class _Conv:
         """Return the weights in the form that a call wants, and keep them; few forms are kept."""
         bias = self._bias
         if bias is not None:
-            bias = call.check_bias(bias, found.geometry.out_channels, found.dtype)
+            bias = convolution.checked_bias(self._options, found, bias)
         packed = call.pack(found, self._weight, bias, parallel, keep=True)
         while len(self._packed) >= _MOST_FORMS:
             self._packed.pop(next(iter(self._packed)), None)
@@ -188,23 +190,20 @@ class _Conv:
         super().__setattr__(name, value)
 
     def __repr__(self) -> str:
-        last = self._options["layout"] == "channels_last"
+        last = self._options.layout == "channels_last"
         shape = self._weight.shape
         if last:
             *kernel, channels, outputs = shape
         else:
             outputs, channels, *kernel = shape
-        defaults: dict[str, Any] = {
-            "stride": 1, "padding": 0, "dilation": 1, "groups": 1, "padding_mode": "zeros",
-            "layout": "channels_first", "dtype": None, "algorithm": "auto",
-        }  # fmt: skip
+        defaults = ConvOptions(self._ndim)._asdict()
         options = [
             f"{name}={value if name == 'dtype' else repr(value)}"
-            for name, value in self._options.items()
+            for name, value in self._options._asdict().items()
             if not (type(value) is type(defaults[name]) and value == defaults[name])
         ]
         words = [
-            f"{channels * self._options['groups']} -> {outputs}",
+            f"{channels * self._options.groups} -> {outputs}",
             f"kernel={'x'.join(map(str, kernel))}",
             *options,
             *(["bias"] if self._bias is not None else []),

@@ -4,41 +4,32 @@ The convolution routes build their column matrix tile by tile with the same help
 """
 
 import math
-from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from numbaconv.kernels import launches, recording, threads, workspace
-from numbaconv.kernels.long_sums import SHORT_SUM
+from numbaconv.api import backends
 from numbaconv.problem import arguments
-from numbaconv.problem.arrays import Array, as_batch, flatten, is_direct, overlaps_itself
-from numbaconv.problem.geometry import Window, join_shape, split_shape
-
-# Output positions a task: a channel's rows of that length, written one after the other, stay in L1.
-_COLUMN_BLOCK = 4096
-# Beyond this no size of an axis is addressed.
-_LARGEST_SIZE = 2**62
-# Patches a task where each patch is a row.
-_ROW_BLOCK = 32
-# Positions of a row of the result that are a task.
-_PIECE = 1 << 14
+from numbaconv.problem.arrays import Array
+from numbaconv.problem.options import PatchOptions
+from numbaconv.problem.types import IntOrAxes, Layout, Padding, PaddingMode, Patches
 
 
 def im2col(
     x: npt.ArrayLike,
-    kernel_size: int | tuple[int, ...],
-    dilation: int | tuple[int, ...] = 1,
-    padding: Any = 0,
-    stride: int | tuple[int, ...] = 1,
+    kernel_size: IntOrAxes,
+    dilation: IntOrAxes = 1,
+    padding: Padding = 0,
+    stride: IntOrAxes = 1,
     *,
-    padding_mode: str = "zeros",
-    layout: str = "channels_first",
-    patches: str = "columns",
+    padding_mode: PaddingMode = "zeros",
+    layout: Layout = "channels_first",
+    patches: Patches = "columns",
     out: Array | None = None,
     parallel: bool = True,
 ) -> Array:
     """Lay every patch of an input out as a column (or a row) of one matrix.
+
+    Arrays on a device are taken as by `conv2d`.
 
     With ``patches="columns"`` and ``layout="channels_first"`` the result is that of
     `torch.nn.functional.unfold`, whose positional calls move over.
@@ -102,86 +93,29 @@ def im2col(
            [3., 4., 6., 7.],
            [4., 5., 7., 8.]])
     """
-    array = arguments.as_array(x, "x")
-    channels_last = arguments.choice(layout, "layout", arguments.LAYOUTS) == "channels_last"
-    as_rows = arguments.choice(patches, "patches", arguments.PATCHES) == "rows"
-    parallel = arguments.flag(parallel, "parallel")
-    dtype = arguments.supported(array.dtype, "the dtype of x")
-    ndim = kernel_ndim(kernel_size, array.ndim)
-    batched, batch, channels, size = split_shape(array.shape, ndim, channels_last)
-    kernel_axes = arguments.per_axis(kernel_size, "kernel_size", ndim)
-    window = Window.parse(size, kernel_axes, stride, padding, dilation, padding_mode)
-    matrix = (channels * window.taps, window.positions)
-    shape = (batch, *(matrix[::-1] if as_rows else matrix))
-    arguments.check_addressable(shape, dtype)
-    result_shape = shape if batched else shape[1:]
-    result = (
-        np.empty(result_shape, dtype)
-        if out is None
-        else arguments.check_out(out, result_shape, dtype)
-    )
-    if result.size:
-        source, target = as_batch(array, batched), as_batch(result, batched)
-        _gather(source, target, window, channels, channels_last, as_rows, parallel)
-        _approve(source, target, dtype)
-    return result if out is None else out
-
-
-def _approve(source: Array, target: Array, work: np.dtype[Any]) -> None:
-    """Say that a call went through no copies, if it is recorded and did not."""
-    if recording.active and all(is_direct(a, work) for a in (source, target)):
-        recording.approve()
-
-
-def _gather(
-    x: Array,
-    out: Array,
-    window: Window,
-    channels: int,
-    channels_last: bool,
-    as_rows: bool,
-    parallel: bool,
-) -> None:
-    """Fill `out`, image by image where an array must go through a copy."""
-    if overlaps_itself(out) or np.may_share_memory(x, out):
-        fresh = np.empty(out.shape, out.dtype)
-        _gather(x, fresh, window, channels, channels_last, as_rows, parallel)
-        out[...] = fresh
-        return
-    if not (is_direct(x, out.dtype) and is_direct(out, out.dtype)) and len(x) > 1:
-        for n in range(len(x)):
-            _gather(
-                x[n : n + 1], out[n : n + 1], window, channels, channels_last, as_rows, parallel
-            )
-        return
-    if not is_direct(out, out.dtype):
-        fresh = np.empty(out.shape, out.dtype)
-        _gather(x, fresh, window, channels, channels_last, as_rows, parallel)
-        out[...] = fresh
-        return
-    if not is_direct(x, out.dtype):
-        x = x.astype(out.dtype)
-    from numbaconv.reference import gather  # here: the kernels are not needed to import the package
-
-    gather.im2col(
-        x, out, window, channels_last=channels_last, as_rows=as_rows, parallel=parallel
+    options = PatchOptions(
+        kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride,
+        output_size=None, padding_mode=padding_mode, layout=layout, patches=patches,
     )  # fmt: skip
+    return backends.of(x).im2col(options, x, out, parallel)
 
 
 def col2im(
     cols: npt.ArrayLike,
-    output_size: int | tuple[int, ...],
-    kernel_size: int | tuple[int, ...],
-    dilation: int | tuple[int, ...] = 1,
-    padding: Any = 0,
-    stride: int | tuple[int, ...] = 1,
+    output_size: IntOrAxes,
+    kernel_size: IntOrAxes,
+    dilation: IntOrAxes = 1,
+    padding: Padding = 0,
+    stride: IntOrAxes = 1,
     *,
-    layout: str = "channels_first",
-    patches: str = "columns",
+    layout: Layout = "channels_first",
+    patches: Patches = "columns",
     out: Array | None = None,
     parallel: bool = True,
 ) -> Array:
     """Fold a matrix of patches back into feature maps, summing where patches overlap.
+
+    Arrays on a device are taken as by `conv2d`.
 
     The exact adjoint of `im2col` with zero padding: ``col2im(im2col(x)) == x * count``, where
     `count` says how many patches cover a position. With a kernel of 1 it only reshapes: it turns
@@ -231,99 +165,19 @@ def col2im(
             [2., 4., 2.],
             [1., 2., 1.]]])
     """
-    array = arguments.as_array(cols, "cols")
-    channels_last = arguments.choice(layout, "layout", arguments.LAYOUTS) == "channels_last"
-    as_rows = arguments.choice(patches, "patches", arguments.PATCHES) == "rows"
-    parallel = arguments.flag(parallel, "parallel")
-    dtype = arguments.supported(array.dtype, "the dtype of cols")
-    ndim = output_ndim(output_size, kernel_size)
-    size = arguments.per_axis(output_size, "output_size", ndim, 0, _LARGEST_SIZE)
-    kernel_axes = arguments.per_axis(kernel_size, "kernel_size", ndim)
-    window = Window.parse(size, kernel_axes, stride, padding, dilation, name="output_size")
-    batched, batch, channels = split_patches(array.shape, window, as_rows)
-    shape = join_shape(batched, batch, channels, size, channels_last)
-    arguments.check_addressable(shape, dtype)
-    result = np.empty(shape, dtype) if out is None else arguments.check_out(out, shape, dtype)
-    if result.size:
-        source, target = as_batch(array, batched), as_batch(result, batched)
-        _fold(source, target, window, channels, channels_last, as_rows, parallel)
-        _approve(source, target, dtype)
-    return result if out is None else out
-
-
-def _fold(
-    cols: Array,
-    out: Array,
-    window: Window,
-    channels: int,
-    channels_last: bool,
-    as_rows: bool,
-    parallel: bool,
-) -> None:
-    """Fill `out`, image by image where an array must go through a copy."""
-    work = np.dtype(np.float32) if out.dtype == np.float16 else out.dtype
-    if overlaps_itself(out) or np.may_share_memory(cols, out):
-        fresh = np.empty(out.shape, out.dtype)
-        _fold(cols, fresh, window, channels, channels_last, as_rows, parallel)
-        out[...] = fresh
-        return
-    if not (is_direct(cols, work) and is_direct(out, work)):
-        for n in range(len(cols)):
-            source = cols[n : n + 1]
-            if not is_direct(source, work):
-                source = source.astype(work)
-            target = out[n : n + 1]
-            if is_direct(target, work):
-                _fold(source, target, window, channels, channels_last, as_rows, parallel)
-            else:
-                fresh = np.empty(target.shape, work)
-                _fold(source, fresh, window, channels, channels_last, as_rows, parallel)
-                target[...] = fresh
-        return
-    # Here: the kernels are not needed to import the package.
-    from numbaconv.reference import fold, fold_strips
-
-    flat = flatten(cols, channels_last=False)
-    result = flatten(out, channels_last=channels_last)
-    long = window.overlap > SHORT_SUM
-    if not long and fold_strips.fits(flat, work):
-        fold_strips.col2im(
-            flat, result, window, (len(out), channels), work, channels_last=channels_last,
-            as_rows=as_rows, parallel=parallel,
-        )  # fmt: skip
-        return
-    by_channel = as_rows and not long
-    piece = min(window.size[-1], _PIECE)
-    tasks = len(out) * math.prod(window.size[:-1]) * -(-window.size[-1] // piece)
-    tasks *= 1 if by_channel else channels
-    workers = threads.worker_count(tasks, work=cols.size, parallel=parallel)
-    steps = flat.place[[5, 2] if as_rows else [2, 5]]
-    space, waiting = None, result.data[:0].reshape(workers, 0)
-    if long:
-        space = workspace.take(workers * 2 * fold.SEGMENT * work.itemsize)
-        waiting = space.view(work, (workers, 2 * fold.SEGMENT))
-    for begin, end in launches.ranges(tasks, cols.size, launches.MOST_MOVED):
-        if by_channel:
-            threads.run(
-                fold.col2im_by_channel, workers, begin, end, flat.data, flat.place, window.packed,
-                channels, not channels_last, piece, result.data, result.place,
-            )  # fmt: skip
-        else:
-            threads.run(
-                fold.col2im_by_position, workers, workers, begin, end, flat.data, flat.place,
-                steps, window.packed, channels, not channels_last, piece, result.data,
-                result.place, waiting,
-            )  # fmt: skip
-    if space is not None:
-        workspace.give_back(space)
+    options = PatchOptions(
+        kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride,
+        output_size=output_size, padding_mode="zeros", layout=layout, patches=patches,
+    )  # fmt: skip
+    return backends.of(cols).col2im(options, cols, out, parallel)
 
 
 def kernel_matrix(
     weight: npt.ArrayLike,
     groups: int = 1,
     *,
-    layout: str = "channels_first",
-    patches: str = "columns",
+    layout: Layout = "channels_first",
+    patches: Patches = "columns",
 ) -> Array:
     """Return the weights as the matrix that multiplies a matrix of patches.
 
@@ -383,48 +237,3 @@ def kernel_matrix(
     if as_rows:
         matrix = matrix.swapaxes(1, 2)
     return matrix[0] if groups == 1 else matrix
-
-
-def kernel_ndim(kernel_size: Any, axes: int) -> int:
-    """Return the number of spatial axes from `kernel_size`, or else from a batched `x`."""
-    if arguments.is_sequence(kernel_size):
-        ndim = len(kernel_size)
-        if not 1 <= ndim <= 3:
-            raise ValueError(f"kernel_size must have 1 to 3 entries, got {kernel_size!r}")
-        return ndim
-    if axes not in (4, 5):
-        raise ValueError(
-            f"kernel_size as an int needs a batched x of 4 or 5 axes, got {axes}; "
-            "pass a tuple with one entry per spatial axis"
-        )
-    return axes - 2
-
-
-def output_ndim(output_size: Any, kernel_size: Any) -> int:
-    """Return the number of spatial axes of a result of `col2im`."""
-    for value, name in ((output_size, "output_size"), (kernel_size, "kernel_size")):
-        if arguments.is_sequence(value):
-            if not 1 <= len(value) <= 3:
-                raise ValueError(f"{name} must have 1 to 3 entries, got {value!r}")
-            return len(value)
-    return 2
-
-
-def split_patches(shape: tuple[int, ...], window: Window, as_rows: bool) -> tuple[bool, int, int]:
-    """Return (batched, batch, channels) of a matrix of patches of this shape."""
-    form = "(N, L, C * prod(kernel_size))" if as_rows else "(N, C * prod(kernel_size), L)"
-    if len(shape) not in (2, 3):
-        raise ValueError(f"cols must have 3 axes, {form}, or 2 without N, got shape {shape}")
-    length, positions = shape[-2:][::-1] if as_rows else shape[-2:]
-    if positions != window.positions:
-        raise ValueError(
-            f"cols must be {form} with L = {window.positions} = prod{window.output} patches, "
-            f"got {positions} (shape {shape})"
-        )
-    if length % window.taps:
-        raise ValueError(
-            f"cols must be {form} with a multiple of prod(kernel_size) = {window.taps} elements "
-            f"in a patch, got {length} (shape {shape})"
-        )
-    batched = len(shape) == 3
-    return batched, shape[0] if batched else 1, length // window.taps

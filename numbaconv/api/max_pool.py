@@ -1,35 +1,73 @@
 """Max pooling and its backward pass."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Literal, overload
 
-import numpy as np
 import numpy.typing as npt
 
-from numbaconv.api.types import IntOrAxes
-from numbaconv.problem import arguments
+from numbaconv.api import backends
 from numbaconv.problem.arrays import Array
-from numbaconv.problem.geometry import Ints, split_shape
-from numbaconv.problem.pool_geometry import PoolGeometry
-from numbaconv.running import call
-
-if TYPE_CHECKING:
-    from numbaconv.pooling.forward import Plan
+from numbaconv.problem.options import PoolOptions, ScatterOptions
+from numbaconv.problem.types import IntOrAxes, Layout, Padding
 
 
+@overload
+def max_pool2d(
+    x: npt.ArrayLike,
+    kernel_size: IntOrAxes,
+    stride: IntOrAxes | None = ...,
+    padding: Padding = ...,
+    dilation: IntOrAxes = ...,
+    ceil_mode: bool = ...,
+    return_indices: Literal[False] = ...,
+    *,
+    layout: Layout = ...,
+    out: Array | None = ...,
+    parallel: bool = ...,
+) -> Array: ...
+@overload
+def max_pool2d(
+    x: npt.ArrayLike,
+    kernel_size: IntOrAxes,
+    stride: IntOrAxes | None = ...,
+    padding: Padding = ...,
+    dilation: IntOrAxes = ...,
+    ceil_mode: bool = ...,
+    *,
+    return_indices: Literal[True],
+    layout: Layout = ...,
+    out: Array | None = ...,
+    parallel: bool = ...,
+) -> tuple[Array, Array]: ...
+@overload
+def max_pool2d(
+    x: npt.ArrayLike,
+    kernel_size: IntOrAxes,
+    stride: IntOrAxes | None = ...,
+    padding: Padding = ...,
+    dilation: IntOrAxes = ...,
+    ceil_mode: bool = ...,
+    return_indices: bool = ...,
+    *,
+    layout: Layout = ...,
+    out: Array | None = ...,
+    parallel: bool = ...,
+) -> Array | tuple[Array, Array]: ...
 def max_pool2d(
     x: npt.ArrayLike,
     kernel_size: IntOrAxes,
     stride: IntOrAxes | None = None,
-    padding: Any = 0,
+    padding: Padding = 0,
     dilation: IntOrAxes = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
     *,
-    layout: str = "channels_first",
+    layout: Layout = "channels_first",
     out: Array | None = None,
     parallel: bool = True,
-) -> Any:
+) -> Array | tuple[Array, Array]:
     """Return the largest value in each window.
+
+    Arrays of Dask's are taken as by `conv2d`.
 
     Positional calls of `torch.nn.functional.max_pool2d` move over.
 
@@ -87,34 +125,68 @@ def max_pool2d(
     >>> values, indices
     (array([[[5, 7]]]), array([[[1, 6]]]))
     """
-    return _max_pool(
-        2,
-        x,
-        kernel_size,
-        stride,
-        padding,
-        dilation,
-        ceil_mode,
-        return_indices,
-        layout,
-        out,
-        parallel,
-    )
+    options = PoolOptions(
+        ndim=2, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation,
+        ceil_mode=ceil_mode, layout=layout,
+    )  # fmt: skip
+    return backends.of(x).max_pool(options, x, return_indices, out, parallel)
 
 
+@overload
+def max_pool1d(
+    x: npt.ArrayLike,
+    kernel_size: IntOrAxes,
+    stride: IntOrAxes | None = ...,
+    padding: Padding = ...,
+    dilation: IntOrAxes = ...,
+    ceil_mode: bool = ...,
+    return_indices: Literal[False] = ...,
+    *,
+    layout: Layout = ...,
+    out: Array | None = ...,
+    parallel: bool = ...,
+) -> Array: ...
+@overload
+def max_pool1d(
+    x: npt.ArrayLike,
+    kernel_size: IntOrAxes,
+    stride: IntOrAxes | None = ...,
+    padding: Padding = ...,
+    dilation: IntOrAxes = ...,
+    ceil_mode: bool = ...,
+    *,
+    return_indices: Literal[True],
+    layout: Layout = ...,
+    out: Array | None = ...,
+    parallel: bool = ...,
+) -> tuple[Array, Array]: ...
+@overload
+def max_pool1d(
+    x: npt.ArrayLike,
+    kernel_size: IntOrAxes,
+    stride: IntOrAxes | None = ...,
+    padding: Padding = ...,
+    dilation: IntOrAxes = ...,
+    ceil_mode: bool = ...,
+    return_indices: bool = ...,
+    *,
+    layout: Layout = ...,
+    out: Array | None = ...,
+    parallel: bool = ...,
+) -> Array | tuple[Array, Array]: ...
 def max_pool1d(
     x: npt.ArrayLike,
     kernel_size: IntOrAxes,
     stride: IntOrAxes | None = None,
-    padding: Any = 0,
+    padding: Padding = 0,
     dilation: IntOrAxes = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
     *,
-    layout: str = "channels_first",
+    layout: Layout = "channels_first",
     out: Array | None = None,
     parallel: bool = True,
-) -> Any:
+) -> Array | tuple[Array, Array]:
     """Return the largest value in each window: `max_pool2d` for one spatial axis.
 
     Parameters
@@ -141,34 +213,68 @@ def max_pool1d(
     >>> nbc.max_pool1d(np.ones((1, 2, 8)), 2).shape
     (1, 2, 4)
     """
-    return _max_pool(
-        1,
-        x,
-        kernel_size,
-        stride,
-        padding,
-        dilation,
-        ceil_mode,
-        return_indices,
-        layout,
-        out,
-        parallel,
-    )
+    options = PoolOptions(
+        ndim=1, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation,
+        ceil_mode=ceil_mode, layout=layout,
+    )  # fmt: skip
+    return backends.of(x).max_pool(options, x, return_indices, out, parallel)
 
 
+@overload
+def max_pool3d(
+    x: npt.ArrayLike,
+    kernel_size: IntOrAxes,
+    stride: IntOrAxes | None = ...,
+    padding: Padding = ...,
+    dilation: IntOrAxes = ...,
+    ceil_mode: bool = ...,
+    return_indices: Literal[False] = ...,
+    *,
+    layout: Layout = ...,
+    out: Array | None = ...,
+    parallel: bool = ...,
+) -> Array: ...
+@overload
+def max_pool3d(
+    x: npt.ArrayLike,
+    kernel_size: IntOrAxes,
+    stride: IntOrAxes | None = ...,
+    padding: Padding = ...,
+    dilation: IntOrAxes = ...,
+    ceil_mode: bool = ...,
+    *,
+    return_indices: Literal[True],
+    layout: Layout = ...,
+    out: Array | None = ...,
+    parallel: bool = ...,
+) -> tuple[Array, Array]: ...
+@overload
+def max_pool3d(
+    x: npt.ArrayLike,
+    kernel_size: IntOrAxes,
+    stride: IntOrAxes | None = ...,
+    padding: Padding = ...,
+    dilation: IntOrAxes = ...,
+    ceil_mode: bool = ...,
+    return_indices: bool = ...,
+    *,
+    layout: Layout = ...,
+    out: Array | None = ...,
+    parallel: bool = ...,
+) -> Array | tuple[Array, Array]: ...
 def max_pool3d(
     x: npt.ArrayLike,
     kernel_size: IntOrAxes,
     stride: IntOrAxes | None = None,
-    padding: Any = 0,
+    padding: Padding = 0,
     dilation: IntOrAxes = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
     *,
-    layout: str = "channels_first",
+    layout: Layout = "channels_first",
     out: Array | None = None,
     parallel: bool = True,
-) -> Any:
+) -> Array | tuple[Array, Array]:
     """Return the largest value in each window: `max_pool2d` for three spatial axes.
 
     Parameters
@@ -195,19 +301,11 @@ def max_pool3d(
     >>> nbc.max_pool3d(np.ones((1, 2, 4, 6, 8)), 2).shape
     (1, 2, 2, 3, 4)
     """
-    return _max_pool(
-        3,
-        x,
-        kernel_size,
-        stride,
-        padding,
-        dilation,
-        ceil_mode,
-        return_indices,
-        layout,
-        out,
-        parallel,
-    )
+    options = PoolOptions(
+        ndim=3, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation,
+        ceil_mode=ceil_mode, layout=layout,
+    )  # fmt: skip
+    return backends.of(x).max_pool(options, x, return_indices, out, parallel)
 
 
 def max_pool2d_backward(
@@ -215,11 +313,13 @@ def max_pool2d_backward(
     indices: npt.ArrayLike,
     input_shape: tuple[int, ...],
     *,
-    layout: str = "channels_first",
+    layout: Layout = "channels_first",
     out: Array | None = None,
     parallel: bool = True,
 ) -> Array:
     """Return the gradient of `max_pool2d` with respect to its input.
+
+    Arrays of Dask's are taken as by `conv2d`.
 
     Parameters
     ----------
@@ -254,7 +354,9 @@ def max_pool2d_backward(
     array([[[0., 2., 0.],
             [0., 0., 0.]]])
     """
-    return _max_pool_backward(2, grad_output, indices, input_shape, layout, out, parallel)
+    options = ScatterOptions(ndim=2, input_shape=input_shape, layout=layout)
+    backend = backends.of(grad_output)
+    return backend.max_pool_backward(options, grad_output, indices, out, parallel)
 
 
 def max_pool1d_backward(
@@ -262,7 +364,7 @@ def max_pool1d_backward(
     indices: npt.ArrayLike,
     input_shape: tuple[int, ...],
     *,
-    layout: str = "channels_first",
+    layout: Layout = "channels_first",
     out: Array | None = None,
     parallel: bool = True,
 ) -> Array:
@@ -292,7 +394,9 @@ def max_pool1d_backward(
     >>> nbc.max_pool1d_backward(values, indices, x.shape).shape
     (1, 2, 8)
     """
-    return _max_pool_backward(1, grad_output, indices, input_shape, layout, out, parallel)
+    options = ScatterOptions(ndim=1, input_shape=input_shape, layout=layout)
+    backend = backends.of(grad_output)
+    return backend.max_pool_backward(options, grad_output, indices, out, parallel)
 
 
 def max_pool3d_backward(
@@ -300,7 +404,7 @@ def max_pool3d_backward(
     indices: npt.ArrayLike,
     input_shape: tuple[int, ...],
     *,
-    layout: str = "channels_first",
+    layout: Layout = "channels_first",
     out: Array | None = None,
     parallel: bool = True,
 ) -> Array:
@@ -330,96 +434,6 @@ def max_pool3d_backward(
     >>> nbc.max_pool3d_backward(values, indices, x.shape).shape
     (1, 2, 4, 6, 8)
     """
-    return _max_pool_backward(3, grad_output, indices, input_shape, layout, out, parallel)
-
-
-def _max_pool(
-    ndim: int,
-    x: npt.ArrayLike,
-    kernel_size: Any,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    ceil_mode: Any,
-    return_indices: Any,
-    layout: Any,
-    out: Any,
-    parallel: Any,
-) -> Any:
-    from numbaconv.pooling import forward  # here: not needed to import the package
-
-    array = arguments.as_array(x, "x")
-    wanted = arguments.flag(return_indices, "return_indices")
-    ceil_mode = arguments.flag(ceil_mode, "ceil_mode")
-    signature = (
-        ndim, array.shape, array.dtype, kernel_size, stride, padding, dilation, ceil_mode, wanted,
-        layout,
-    )  # fmt: skip
-    window = (kernel_size, 0 if stride is None else stride, padding, dilation)
-    pool = call.remembered(_resolve, signature, *window)
-    parallel = arguments.flag(parallel, "parallel")
-    values, indices = forward.maximum(pool, array, out, parallel, indices=wanted)
-    return (values, indices) if wanted else values
-
-
-def _resolve(
-    ndim: int,
-    shape: Ints,
-    dtype: np.dtype[Any],
-    kernel_size: Any,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    ceil_mode: bool,
-    indices: bool,
-    layout: Any,
-) -> "Plan":
-    from numbaconv.pooling import forward
-
-    if arguments.supported(dtype, "the dtype of x").kind == "c":
-        raise TypeError(f"x must be of a real dtype, complex numbers have no maximum: got {dtype}")
-    geometry = PoolGeometry.parse(
-        ndim, shape, kernel_size, stride, padding, dilation, ceil_mode, layout
-    )
-    return forward.maximum_plan(geometry, dtype, indices=indices)
-
-
-def _max_pool_backward(
-    ndim: int,
-    grad_output: npt.ArrayLike,
-    indices: npt.ArrayLike,
-    input_shape: Any,
-    layout: Any,
-    out: Any,
-    parallel: Any,
-) -> Array:
-    from numbaconv.pooling.scatter import scattered
-
-    grad = arguments.as_array(grad_output, "grad_output")
-    arguments.supported(grad.dtype, "the dtype of grad_output")
-    last = arguments.choice(layout, "layout", arguments.LAYOUTS) == "channels_last"
-    shape = arguments.shape(input_shape, "input_shape")
-    found = split_shape(shape, ndim, last, "input_shape")
-    own = split_shape(grad.shape, ndim, last, "grad_output")
-    if found[:3] != own[:3]:
-        raise ValueError(
-            f"grad_output must have the batch ({found[1]}) and channels ({found[2]}) of "
-            f"input_shape {shape}, got shape {grad.shape}"
-        )
-    if 0 in found[3] and grad.size:
-        raise ValueError(f"input_shape must have no empty spatial axis, got {shape}")
-    arguments.check_addressable(shape, grad.dtype)
-    places = checked_indices(indices, grad.shape, "grad_output")
-    parallel = arguments.flag(parallel, "parallel")
-    return scattered(grad, places, ndim, found[3], last, out, parallel, add=True)
-
-
-def checked_indices(value: npt.ArrayLike, shape: Ints, name: str) -> Array:
-    """Return the indices of maxima, which have the shape of the argument `name`."""
-    places = arguments.as_array(value, "indices")
-    kind = places.dtype
-    if kind.kind not in "iu" or (kind.kind == "u" and kind.itemsize == 8):
-        raise TypeError(f"indices must be of an integer dtype that int64 holds, got {kind}")
-    if places.shape != shape:
-        raise ValueError(f"indices must have the shape of {name}, {shape}, got {places.shape}")
-    return places
+    options = ScatterOptions(ndim=3, input_shape=input_shape, layout=layout)
+    backend = backends.of(grad_output)
+    return backend.max_pool_backward(options, grad_output, indices, out, parallel)

@@ -1,16 +1,11 @@
 """Max unpooling."""
 
-from typing import Any
-
 import numpy.typing as npt
 
-from numbaconv.api.max_pool import checked_indices
-from numbaconv.api.types import IntOrAxes
-from numbaconv.problem import arguments
+from numbaconv.api import backends
 from numbaconv.problem.arrays import Array
-from numbaconv.problem.formulas import transposed_size
-from numbaconv.problem.geometry import Ints, split_shape
-from numbaconv.problem.pool_geometry import pool_axes
+from numbaconv.problem.options import UnpoolOptions
+from numbaconv.problem.types import IntOrAxes, Layout, Padding
 
 
 def max_unpool2d(
@@ -18,14 +13,16 @@ def max_unpool2d(
     indices: npt.ArrayLike,
     kernel_size: IntOrAxes,
     stride: IntOrAxes | None = None,
-    padding: Any = 0,
+    padding: Padding = 0,
     *,
     output_size: IntOrAxes | None = None,
-    layout: str = "channels_first",
+    layout: Layout = "channels_first",
     out: Array | None = None,
     parallel: bool = True,
 ) -> Array:
     """Put maxima back to where they were, among zeros: a partial inverse of `max_pool2d`.
+
+    Arrays of Dask's are taken as by `conv2d`.
 
     Parameters
     ----------
@@ -60,9 +57,11 @@ def max_unpool2d(
     array([[[0, 5, 0, 0],
             [0, 0, 7, 0]]])
     """
-    return _max_unpool(
-        2, x, indices, kernel_size, stride, padding, output_size, layout, out, parallel
-    )
+    options = UnpoolOptions(
+        ndim=2, kernel_size=kernel_size, stride=stride, padding=padding,
+        output_size=output_size, layout=layout,
+    )  # fmt: skip
+    return backends.of(x).max_unpool(options, x, indices, out, parallel)
 
 
 def max_unpool1d(
@@ -70,10 +69,10 @@ def max_unpool1d(
     indices: npt.ArrayLike,
     kernel_size: IntOrAxes,
     stride: IntOrAxes | None = None,
-    padding: Any = 0,
+    padding: Padding = 0,
     *,
     output_size: IntOrAxes | None = None,
-    layout: str = "channels_first",
+    layout: Layout = "channels_first",
     out: Array | None = None,
     parallel: bool = True,
 ) -> Array:
@@ -102,9 +101,11 @@ def max_unpool1d(
     >>> nbc.max_unpool1d(values, indices, 2).shape
     (1, 2, 8)
     """
-    return _max_unpool(
-        1, x, indices, kernel_size, stride, padding, output_size, layout, out, parallel
-    )
+    options = UnpoolOptions(
+        ndim=1, kernel_size=kernel_size, stride=stride, padding=padding,
+        output_size=output_size, layout=layout,
+    )  # fmt: skip
+    return backends.of(x).max_unpool(options, x, indices, out, parallel)
 
 
 def max_unpool3d(
@@ -112,10 +113,10 @@ def max_unpool3d(
     indices: npt.ArrayLike,
     kernel_size: IntOrAxes,
     stride: IntOrAxes | None = None,
-    padding: Any = 0,
+    padding: Padding = 0,
     *,
     output_size: IntOrAxes | None = None,
-    layout: str = "channels_first",
+    layout: Layout = "channels_first",
     out: Array | None = None,
     parallel: bool = True,
 ) -> Array:
@@ -144,64 +145,8 @@ def max_unpool3d(
     >>> nbc.max_unpool3d(values, indices, 2).shape
     (1, 2, 4, 6, 8)
     """
-    return _max_unpool(
-        3, x, indices, kernel_size, stride, padding, output_size, layout, out, parallel
-    )
-
-
-def _max_unpool(
-    ndim: int,
-    x: npt.ArrayLike,
-    indices: npt.ArrayLike,
-    kernel_size: Any,
-    stride: Any,
-    padding: Any,
-    output_size: Any,
-    layout: Any,
-    out: Any,
-    parallel: Any,
-) -> Array:
-    from numbaconv.pooling.scatter import scattered
-
-    array = arguments.as_array(x, "x")
-    dtype = arguments.supported(array.dtype, "the dtype of x")
-    last = arguments.choice(layout, "layout", arguments.LAYOUTS) == "channels_last"
-    _, _, _, size = split_shape(array.shape, ndim, last)
-    wanted = unpooled_size(size, kernel_size, stride, padding, output_size, last)
-    arguments.check_addressable((*array.shape[: array.ndim - ndim], *wanted), dtype)
-    places = checked_indices(indices, array.shape, "x")
-    parallel = arguments.flag(parallel, "parallel")
-    return scattered(array, places, ndim, wanted, last, out, parallel, add=False)
-
-
-def unpooled_size(
-    size: Ints, kernel_size: Any, stride: Any, padding: Any, output_size: Any, channels_last: bool
-) -> Ints:
-    """Return the spatial size of what was pooled to `size`."""
-    ndim = len(size)
-    kernel, strides = pool_axes(ndim, kernel_size, stride)
-    ones = (1,) * ndim
-    pairs, extra = arguments.transposed_padding(padding, kernel, strides, ones)
-    default = tuple(
-        transposed_size(*axis)
-        for axis in zip(
-            size, *zip(*pairs, strict=True), kernel, strides, ones, extra, strict=True
-        )
+    options = UnpoolOptions(
+        ndim=3, kernel_size=kernel_size, stride=stride, padding=padding,
+        output_size=output_size, layout=layout,
     )  # fmt: skip
-    wanted = default
-    if output_size is not None:
-        wanted = arguments.output_size(output_size, ndim, channels_last)
-        if not all(abs(n - m) < s for n, m, s in zip(wanted, default, strides, strict=True)):
-            least = tuple(n - s + 1 for n, s in zip(default, strides, strict=True))
-            most = tuple(n + s - 1 for n, s in zip(default, strides, strict=True))
-            raise ValueError(
-                f"output_size must be from {least} to {most} along the spatial axes, "
-                f"got {output_size!r}"
-            )
-    for axis, (n, m) in enumerate(zip(size, wanted, strict=True)):
-        if m < 1:
-            why = f"padding={padding!r} leaves nothing of it" if n else "there is no input"
-            raise ValueError(
-                f"the result would be empty along spatial axis {axis}, where x has {n}: {why}"
-            )
-    return wanted
+    return backends.of(x).max_unpool(options, x, indices, out, parallel)

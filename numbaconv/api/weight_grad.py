@@ -1,17 +1,11 @@
 """The gradients of convolutions, plain and transposed, with respect to their weights."""
 
-from typing import Any
-
-import numpy as np
 import numpy.typing as npt
 
-from numbaconv.api.input_grad import cropped
-from numbaconv.api.types import IntOrAxes
-from numbaconv.problem import arguments
+from numbaconv.api import backends
 from numbaconv.problem.arrays import Array
-from numbaconv.problem.geometry import ConvGeometry, Ints
-from numbaconv.running import call
-from numbaconv.weight_grad import choice
+from numbaconv.problem.options import ConvOptions
+from numbaconv.problem.types import Algorithm, IntOrAxes, Layout, Padding, PaddingMode
 
 
 def conv2d_weight_grad(
@@ -19,18 +13,20 @@ def conv2d_weight_grad(
     weight_shape: tuple[int, ...],
     grad_output: npt.ArrayLike,
     stride: IntOrAxes = 1,
-    padding: Any = 0,
+    padding: Padding = 0,
     dilation: IntOrAxes = 1,
     groups: int = 1,
     *,
-    padding_mode: str = "zeros",
-    layout: str = "channels_first",
+    padding_mode: PaddingMode = "zeros",
+    layout: Layout = "channels_first",
     dtype: npt.DTypeLike | None = None,
     out: Array | None = None,
-    algorithm: str = "auto",
+    algorithm: Algorithm = "auto",
     parallel: bool = True,
 ) -> Array:
     """Return the gradient of `conv2d` with respect to its weights.
+
+    Arrays of Dask's and arrays on a device are taken as by `conv2d`.
 
     For each weight the sum, over images and output positions, of the output's gradient times the
     input that the weight met there.
@@ -82,10 +78,12 @@ def conv2d_weight_grad(
     array([[[[ 8., 12.],
              [20., 24.]]]])
     """
-    return _weight_grad(
-        2, x, weight_shape, grad_output, stride, padding, dilation, groups, padding_mode, layout,
-        dtype, out, algorithm, parallel,
+    options = ConvOptions(
+        ndim=2, stride=stride, padding=padding, dilation=dilation, groups=groups,
+        padding_mode=padding_mode, layout=layout, dtype=dtype, algorithm=algorithm,
     )  # fmt: skip
+    backend = backends.of(grad_output)
+    return backend.weight_grad(options, x, weight_shape, grad_output, out, parallel)
 
 
 def conv1d_weight_grad(
@@ -93,15 +91,15 @@ def conv1d_weight_grad(
     weight_shape: tuple[int, ...],
     grad_output: npt.ArrayLike,
     stride: IntOrAxes = 1,
-    padding: Any = 0,
+    padding: Padding = 0,
     dilation: IntOrAxes = 1,
     groups: int = 1,
     *,
-    padding_mode: str = "zeros",
-    layout: str = "channels_first",
+    padding_mode: PaddingMode = "zeros",
+    layout: Layout = "channels_first",
     dtype: npt.DTypeLike | None = None,
     out: Array | None = None,
-    algorithm: str = "auto",
+    algorithm: Algorithm = "auto",
     parallel: bool = True,
 ) -> Array:
     """Return the gradient of `conv1d` with respect to its weights.
@@ -137,10 +135,12 @@ def conv1d_weight_grad(
     >>> nbc.conv1d_weight_grad(x, (4, 3, 3), grad).shape
     (4, 3, 3)
     """
-    return _weight_grad(
-        1, x, weight_shape, grad_output, stride, padding, dilation, groups, padding_mode, layout,
-        dtype, out, algorithm, parallel,
+    options = ConvOptions(
+        ndim=1, stride=stride, padding=padding, dilation=dilation, groups=groups,
+        padding_mode=padding_mode, layout=layout, dtype=dtype, algorithm=algorithm,
     )  # fmt: skip
+    backend = backends.of(grad_output)
+    return backend.weight_grad(options, x, weight_shape, grad_output, out, parallel)
 
 
 def conv3d_weight_grad(
@@ -148,15 +148,15 @@ def conv3d_weight_grad(
     weight_shape: tuple[int, ...],
     grad_output: npt.ArrayLike,
     stride: IntOrAxes = 1,
-    padding: Any = 0,
+    padding: Padding = 0,
     dilation: IntOrAxes = 1,
     groups: int = 1,
     *,
-    padding_mode: str = "zeros",
-    layout: str = "channels_first",
+    padding_mode: PaddingMode = "zeros",
+    layout: Layout = "channels_first",
     dtype: npt.DTypeLike | None = None,
     out: Array | None = None,
-    algorithm: str = "auto",
+    algorithm: Algorithm = "auto",
     parallel: bool = True,
 ) -> Array:
     """Return the gradient of `conv3d` with respect to its weights.
@@ -192,10 +192,12 @@ def conv3d_weight_grad(
     >>> nbc.conv3d_weight_grad(x, (3, 2, 2, 2, 2), grad).shape
     (3, 2, 2, 2, 2)
     """
-    return _weight_grad(
-        3, x, weight_shape, grad_output, stride, padding, dilation, groups, padding_mode, layout,
-        dtype, out, algorithm, parallel,
+    options = ConvOptions(
+        ndim=3, stride=stride, padding=padding, dilation=dilation, groups=groups,
+        padding_mode=padding_mode, layout=layout, dtype=dtype, algorithm=algorithm,
     )  # fmt: skip
+    backend = backends.of(grad_output)
+    return backend.weight_grad(options, x, weight_shape, grad_output, out, parallel)
 
 
 def conv_transpose2d_weight_grad(
@@ -203,18 +205,20 @@ def conv_transpose2d_weight_grad(
     weight_shape: tuple[int, ...],
     grad_output: npt.ArrayLike,
     stride: IntOrAxes = 1,
-    padding: Any = 0,
+    padding: Padding = 0,
     output_padding: IntOrAxes = 0,
     groups: int = 1,
     dilation: IntOrAxes = 1,
     *,
-    layout: str = "channels_first",
+    layout: Layout = "channels_first",
     dtype: npt.DTypeLike | None = None,
     out: Array | None = None,
-    algorithm: str = "auto",
+    algorithm: Algorithm = "auto",
     parallel: bool = True,
 ) -> Array:
     """Return the gradient of `conv_transpose2d` with respect to its weights.
+
+    Arrays of Dask's and arrays on a device are taken as by `conv2d`.
 
     Parameters
     ----------
@@ -247,10 +251,12 @@ def conv_transpose2d_weight_grad(
     >>> nbc.conv_transpose2d_weight_grad(x, (3, 6, 2, 2), grad, stride=2).shape
     (3, 6, 2, 2)
     """
-    return _transposed_weight_grad(
-        2, x, weight_shape, grad_output, stride, padding, output_padding, groups, dilation, layout,
-        dtype, out, algorithm, parallel,
+    options = ConvOptions(
+        ndim=2, stride=stride, padding=padding, dilation=dilation, groups=groups, layout=layout,
+        dtype=dtype, algorithm=algorithm, transposed=True, output_padding=output_padding,
     )  # fmt: skip
+    backend = backends.of(grad_output)
+    return backend.weight_grad(options, x, weight_shape, grad_output, out, parallel)
 
 
 def conv_transpose1d_weight_grad(
@@ -258,15 +264,15 @@ def conv_transpose1d_weight_grad(
     weight_shape: tuple[int, ...],
     grad_output: npt.ArrayLike,
     stride: IntOrAxes = 1,
-    padding: Any = 0,
+    padding: Padding = 0,
     output_padding: IntOrAxes = 0,
     groups: int = 1,
     dilation: IntOrAxes = 1,
     *,
-    layout: str = "channels_first",
+    layout: Layout = "channels_first",
     dtype: npt.DTypeLike | None = None,
     out: Array | None = None,
-    algorithm: str = "auto",
+    algorithm: Algorithm = "auto",
     parallel: bool = True,
 ) -> Array:
     """Return the gradient of `conv_transpose1d` with respect to its weights.
@@ -302,10 +308,12 @@ def conv_transpose1d_weight_grad(
     >>> nbc.conv_transpose1d_weight_grad(x, (3, 4, 2), grad, stride=2).shape
     (3, 4, 2)
     """
-    return _transposed_weight_grad(
-        1, x, weight_shape, grad_output, stride, padding, output_padding, groups, dilation, layout,
-        dtype, out, algorithm, parallel,
+    options = ConvOptions(
+        ndim=1, stride=stride, padding=padding, dilation=dilation, groups=groups, layout=layout,
+        dtype=dtype, algorithm=algorithm, transposed=True, output_padding=output_padding,
     )  # fmt: skip
+    backend = backends.of(grad_output)
+    return backend.weight_grad(options, x, weight_shape, grad_output, out, parallel)
 
 
 def conv_transpose3d_weight_grad(
@@ -313,15 +321,15 @@ def conv_transpose3d_weight_grad(
     weight_shape: tuple[int, ...],
     grad_output: npt.ArrayLike,
     stride: IntOrAxes = 1,
-    padding: Any = 0,
+    padding: Padding = 0,
     output_padding: IntOrAxes = 0,
     groups: int = 1,
     dilation: IntOrAxes = 1,
     *,
-    layout: str = "channels_first",
+    layout: Layout = "channels_first",
     dtype: npt.DTypeLike | None = None,
     out: Array | None = None,
-    algorithm: str = "auto",
+    algorithm: Algorithm = "auto",
     parallel: bool = True,
 ) -> Array:
     """Return the gradient of `conv_transpose3d` with respect to its weights.
@@ -357,112 +365,9 @@ def conv_transpose3d_weight_grad(
     >>> nbc.conv_transpose3d_weight_grad(x, (2, 3, 2, 2, 2), grad, stride=2).shape
     (2, 3, 2, 2, 2)
     """
-    return _transposed_weight_grad(
-        3, x, weight_shape, grad_output, stride, padding, output_padding, groups, dilation, layout,
-        dtype, out, algorithm, parallel,
+    options = ConvOptions(
+        ndim=3, stride=stride, padding=padding, dilation=dilation, groups=groups, layout=layout,
+        dtype=dtype, algorithm=algorithm, transposed=True, output_padding=output_padding,
     )  # fmt: skip
-
-
-def _weight_grad(
-    ndim: int,
-    x: npt.ArrayLike,
-    weight_shape: Any,
-    grad_output: npt.ArrayLike,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    groups: Any,
-    padding_mode: Any,
-    layout: Any,
-    dtype: npt.DTypeLike | None,
-    out: Any,
-    algorithm: Any,
-    parallel: Any,
-) -> Array:
-    source, grad = arguments.as_array(x, "x"), arguments.as_array(grad_output, "grad_output")
-    signature = (
-        ndim, source.shape, source.dtype, arguments.shape(weight_shape, "weight_shape"), grad.shape,
-        grad.dtype, stride, padding, dilation, groups, padding_mode, layout, dtype, algorithm,
-    )  # fmt: skip
-    found = call.remembered(_resolve, signature, stride, padding, dilation, groups)
-    parallel = arguments.flag(parallel, "parallel")
-    return choice.run(found, source, grad, out, parallel, conjugate="x")
-
-
-def _resolve(
-    ndim: int,
-    x_shape: Ints,
-    x_dtype: np.dtype[Any],
-    weight_shape: Ints,
-    grad_shape: Ints,
-    grad_dtype: np.dtype[Any],
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    groups: Any,
-    padding_mode: Any,
-    layout: Any,
-    dtype: Any,
-    algorithm: Any,
-) -> choice.Call:
-    geometry = ConvGeometry.parse(
-        ndim, x_shape, weight_shape, stride, padding, dilation, groups, padding_mode, layout,
-        weight_name="weight_shape",
-    )  # fmt: skip
-    arguments.check_grad(grad_shape, geometry.output_shape)
-    result = arguments.result_dtype(dtype, x=x_dtype, grad_output=grad_dtype)
-    return choice.resolve(geometry, weight_shape, result, algorithm)
-
-
-def _transposed_weight_grad(
-    ndim: int,
-    x: npt.ArrayLike,
-    weight_shape: Any,
-    grad_output: npt.ArrayLike,
-    stride: Any,
-    padding: Any,
-    output_padding: Any,
-    groups: Any,
-    dilation: Any,
-    layout: Any,
-    dtype: npt.DTypeLike | None,
-    out: Any,
-    algorithm: Any,
-    parallel: Any,
-) -> Array:
-    source, grad = arguments.as_array(x, "x"), arguments.as_array(grad_output, "grad_output")
-    signature = (
-        ndim, source.shape, source.dtype, arguments.shape(weight_shape, "weight_shape"), grad.shape,
-        grad.dtype, stride, padding, output_padding, groups, dilation, layout, dtype, algorithm,
-    )  # fmt: skip
-    found = call.remembered(
-        _resolve_transposed, signature, stride, padding, output_padding, groups, dilation
-    )
-    parallel = arguments.flag(parallel, "parallel")
-    # The convolution that this is the adjoint of reads the output's gradient, and writes to `x`.
-    return choice.run(found, cropped(grad, found.geometry), source, out, parallel, conjugate="grad")
-
-
-def _resolve_transposed(
-    ndim: int,
-    x_shape: Ints,
-    x_dtype: np.dtype[Any],
-    weight_shape: Ints,
-    grad_shape: Ints,
-    grad_dtype: np.dtype[Any],
-    stride: Any,
-    padding: Any,
-    output_padding: Any,
-    groups: Any,
-    dilation: Any,
-    layout: Any,
-    dtype: Any,
-    algorithm: Any,
-) -> choice.Call:
-    geometry = ConvGeometry.parse_transposed(
-        ndim, x_shape, weight_shape, stride, padding, output_padding, groups, dilation, None,
-        layout, weight_name="weight_shape",
-    )  # fmt: skip
-    arguments.check_grad(grad_shape, geometry.input_shape)
-    result = arguments.result_dtype(dtype, x=x_dtype, grad_output=grad_dtype)
-    return choice.resolve(geometry.cropped, weight_shape, result, algorithm)
+    backend = backends.of(grad_output)
+    return backend.weight_grad(options, x, weight_shape, grad_output, out, parallel)

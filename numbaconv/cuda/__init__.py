@@ -1,9 +1,42 @@
 """Convolution on NVIDIA GPUs: numbaconv's functions over device arrays, by `numba.cuda` kernels.
 
-Needs the extra ``numbaconv[cuda]``. Import it by name: ``import numbaconv.cuda``.
+Needs the extra ``numbaconv[cuda]``. `numbaconv.conv2d` and its kin take anything with
+``__cuda_array_interface__``, of any strides; the functions here are the same ones, by the same
+names, and refuse arrays of another kind.
+
+Results are device arrays of Numba's, or `out`. They are written on the stream that the interface of
+the first argument names (or else of another one), and name that stream; nothing is waited for.
+``algorithm="im2col"`` makes the column matrix in device memory and multiplies it, by cuBLAS where
+CuPy is installed; ``"direct"`` gathers patches into shared memory as they are multiplied;
+``"depthwise"`` needs groups of one input channel. All form and sum every product. ``parallel`` has
+no meaning here. The source is S. Chetlur et al., "cuDNN: Efficient primitives for deep learning",
+arXiv:1410.0759, section 3.
+
+Examples
+--------
+>>> import numpy as np
+>>> from numba import cuda
+>>> import numbaconv as nbc
+>>> image = cuda.to_device(np.arange(25.0).reshape(1, 1, 5, 5))
+>>> nbc.conv2d(image, cuda.to_device(np.ones((1, 1, 3, 3)))).copy_to_host()
+array([[[[ 54.,  63.,  72.],
+         [ 99., 108., 117.],
+         [144., 153., 162.]]]])
+>>> cols = nbc.im2col(cuda.to_device(np.arange(9.0).reshape(1, 3, 3)), (2, 2))
+>>> cols.copy_to_host()
+array([[0., 1., 3., 4.],
+       [1., 2., 4., 5.],
+       [3., 4., 6., 7.],
+       [4., 5., 7., 8.]])
+>>> nbc.col2im(cols, (3, 3), (2, 2)).copy_to_host()
+array([[[ 0.,  2.,  2.],
+        [ 6., 16., 10.],
+        [ 6., 14.,  8.]]])
 """
 
+from collections.abc import Callable
 from importlib import metadata
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 
@@ -21,33 +54,45 @@ except AttributeError as error:
         f"({error}): pip install 'numbaconv[cuda]' brings a pair that works"
     ) from error
 
-from numbaconv.cuda.backward import (
-    conv1d_backward,
-    conv2d_backward,
-    conv3d_backward,
-    conv_transpose1d_backward,
-    conv_transpose2d_backward,
-    conv_transpose3d_backward,
-)
-from numbaconv.cuda.conv import conv1d, conv2d, conv3d
-from numbaconv.cuda.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
-from numbaconv.cuda.im2col import col2im, im2col
-from numbaconv.cuda.input_gradients import (
-    conv1d_input_grad,
-    conv2d_input_grad,
-    conv3d_input_grad,
-    conv_transpose1d_input_grad,
-    conv_transpose2d_input_grad,
-    conv_transpose3d_input_grad,
-)
-from numbaconv.cuda.weight_gradients import (
-    conv1d_weight_grad,
-    conv2d_weight_grad,
-    conv3d_weight_grad,
-    conv_transpose1d_weight_grad,
-    conv_transpose2d_weight_grad,
-    conv_transpose3d_weight_grad,
-)
+import numbaconv as doors
+from numbaconv.api.backends import narrowed
+from numbaconv.cuda import arrays
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _on_device(door: Callable[P, R]) -> Callable[P, R]:
+    """Return a door that refuses what does not lie on the device."""
+    return narrowed(door, __name__, "device", arrays.take)
+
+
+col2im = _on_device(doors.col2im)
+conv1d = _on_device(doors.conv1d)
+conv1d_backward = _on_device(doors.conv1d_backward)
+conv1d_input_grad = _on_device(doors.conv1d_input_grad)
+conv1d_weight_grad = _on_device(doors.conv1d_weight_grad)
+conv2d = _on_device(doors.conv2d)
+conv2d_backward = _on_device(doors.conv2d_backward)
+conv2d_input_grad = _on_device(doors.conv2d_input_grad)
+conv2d_weight_grad = _on_device(doors.conv2d_weight_grad)
+conv3d = _on_device(doors.conv3d)
+conv3d_backward = _on_device(doors.conv3d_backward)
+conv3d_input_grad = _on_device(doors.conv3d_input_grad)
+conv3d_weight_grad = _on_device(doors.conv3d_weight_grad)
+conv_transpose1d = _on_device(doors.conv_transpose1d)
+conv_transpose1d_backward = _on_device(doors.conv_transpose1d_backward)
+conv_transpose1d_input_grad = _on_device(doors.conv_transpose1d_input_grad)
+conv_transpose1d_weight_grad = _on_device(doors.conv_transpose1d_weight_grad)
+conv_transpose2d = _on_device(doors.conv_transpose2d)
+conv_transpose2d_backward = _on_device(doors.conv_transpose2d_backward)
+conv_transpose2d_input_grad = _on_device(doors.conv_transpose2d_input_grad)
+conv_transpose2d_weight_grad = _on_device(doors.conv_transpose2d_weight_grad)
+conv_transpose3d = _on_device(doors.conv_transpose3d)
+conv_transpose3d_backward = _on_device(doors.conv_transpose3d_backward)
+conv_transpose3d_input_grad = _on_device(doors.conv_transpose3d_input_grad)
+conv_transpose3d_weight_grad = _on_device(doors.conv_transpose3d_weight_grad)
+im2col = _on_device(doors.im2col)
 
 __all__ = [
     "col2im",

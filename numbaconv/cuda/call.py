@@ -24,16 +24,6 @@ def check_algorithm(algorithm: Any) -> str:
     return name
 
 
-def check_bias(bias: Any, outputs: int, dtype: np.dtype[Any]) -> DeviceArray:
-    """Return a caller's bias, which can be converted to the dtype of the result."""
-    array = arrays.take(bias, "bias")
-    if array.shape != (outputs,):
-        raise ValueError(f"bias must have shape ({outputs},), got {array.shape}")
-    if not np.can_cast(array.dtype, dtype, "same_kind"):
-        raise TypeError(f"bias of dtype {array.dtype} cannot be converted to {dtype}")
-    return array
-
-
 def work_type(dtype: np.dtype[Any]) -> Any:
     """Return the type that kernels compute a result of `dtype` in."""
     work = work_dtype(dtype)

@@ -8,18 +8,14 @@ import numpy as np
 
 from numbaconv.adjoint.choice import resolve as resolve_adjoint
 from numbaconv.adjoint.padding import folded
-from numbaconv.api.conv import conv1d, conv2d, conv3d
-from numbaconv.api.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
-from numbaconv.api.explain import algorithms
 from numbaconv.dask import arrays, blocks
+from numbaconv.host import convolution
 from numbaconv.problem import cuts
 from numbaconv.problem.arrays import Array
 from numbaconv.problem.cuts import Cut
 from numbaconv.problem.geometry import ConvGeometry
+from numbaconv.problem.options import ConvOptions
 from numbaconv.running import call, strips
-
-_CONVS = {1: conv1d, 2: conv2d, 3: conv3d}
-_TRANSPOSED = {1: conv_transpose1d, 2: conv_transpose2d, 3: conv_transpose3d}
 
 
 def forward(
@@ -29,7 +25,6 @@ def forward(
     bias: Any,
     dtype: np.dtype[Any],
     algorithm: Any,
-    parallel: bool,
 ) -> da.Array:
     """Return the convolution of a batched array, its algorithm chosen from the whole problem."""
     found = call.choose(geometry, dtype, algorithm)
@@ -43,10 +38,10 @@ def forward(
         cuts.forward(axis, x.chunks[place])
         for axis, place in zip(arrays.sliding(window), axes, strict=True)
     ]
-    options: dict[str, Any] = {
-        "ndim": window.ndim, "stride": window.stride, "dilation": window.dilation,
-        "layout": arrays.layout_name(last), "algorithm": chosen, "parallel": parallel,
-    }  # fmt: skip
+    options = ConvOptions(
+        ndim=window.ndim, stride=window.stride, dilation=window.dilation,
+        layout=arrays.layout_name(last), algorithm=chosen,
+    )  # fmt: skip
     channel = x.ndim - 1 if last else 1
     parts = []
     split = _parts(x, weight, bias, geometry, channel, input_axis=1, output_axis=0)
@@ -54,8 +49,8 @@ def forward(
         parts.append(
             blocks.build(
                 conv_block, [part], axes, along, channels=(channel, outputs), dtype=work,
-                shared=(blocks.delayed(kernels), blocks.delayed(offsets)), groups=groups,
-                dtype_name=work.str, **options,
+                shared=(blocks.delayed(kernels), blocks.delayed(offsets)),
+                asked=options._replace(groups=groups, dtype=work.str),
             )
         )  # fmt: skip
     return _together(parts, geometry.groups, channel, dtype)
@@ -68,7 +63,6 @@ def adjoint(
     bias: Any,
     dtype: np.dtype[Any],
     algorithm: Any,
-    parallel: bool,
 ) -> da.Array:
     """Return the transposed convolution of a batched array: the adjoint of a geometry.
 
@@ -84,10 +78,10 @@ def adjoint(
         cuts.adjoint(axis, x.chunks[place])
         for axis, place in zip(arrays.sliding(window), axes, strict=True)
     ]
-    options: dict[str, Any] = {
-        "ndim": window.ndim, "stride": window.stride, "dilation": window.dilation,
-        "layout": arrays.layout_name(last), "algorithm": chosen, "parallel": parallel,
-    }  # fmt: skip
+    options = ConvOptions(
+        ndim=window.ndim, stride=window.stride, dilation=window.dilation,
+        layout=arrays.layout_name(last), algorithm=chosen, transposed=True,
+    )  # fmt: skip
     channel = x.ndim - 1 if last else 1
     parts = []
     split = _parts(x, weight, bias, inner, channel, input_axis=0, output_axis=1)
@@ -95,8 +89,8 @@ def adjoint(
         parts.append(
             blocks.build(
                 transposed_block, [part], axes, along, channels=(channel, outputs), dtype=work,
-                shared=(blocks.delayed(kernels), blocks.delayed(offsets)), groups=groups,
-                dtype_name=work.str, **options,
+                shared=(blocks.delayed(kernels), blocks.delayed(offsets)),
+                asked=options._replace(groups=groups, dtype=work.str),
             )
         )  # fmt: skip
     result = _together(parts, geometry.groups, channel, made)
@@ -119,53 +113,27 @@ def folded_block(padded: Array, *, geometry: ConvGeometry, dtype_name: str) -> A
 
 
 def conv_block(
-    x: Array,
-    weight: Array,
-    bias: Array | None,
-    *,
-    cuts: tuple[Cut, ...],
-    ndim: int,
-    stride: Any,
-    dilation: Any,
-    groups: int,
-    layout: str,
-    dtype_name: str,
-    algorithm: str,
-    parallel: bool,
+    x: Array, weight: Array, bias: Array | None, *, cuts: tuple[Cut, ...], asked: ConvOptions
 ) -> Array:
     """Return a block of a convolution from the part of the input under its windows."""
-    padding = tuple((cut.low, cut.high) for cut in cuts)
-    if algorithm not in ("auto", "exact") and algorithm not in algorithms(
-        x.shape, weight.shape, stride, padding, dilation, groups, layout=layout, dtype=dtype_name
-    ):
-        algorithm = "exact"  # a block at the border may be too small for the whole's algorithm
-    return _CONVS[ndim](
-        x, weight, bias, stride, padding, dilation, groups, layout=layout, dtype=dtype_name,
-        algorithm=algorithm, parallel=parallel,
-    )  # fmt: skip
+    options = asked._replace(padding=tuple((cut.low, cut.high) for cut in cuts))
+    if options.algorithm not in ("auto", "exact"):
+        any_route = options._replace(algorithm="exact")
+        found = convolution.resolve(any_route, (x.shape, x.dtype), (weight.shape, weight.dtype))
+        if options.algorithm not in found.costs:
+            options = any_route  # a block at the border may be too small for the whole's algorithm
+    return convolution.convolve(options, x, weight, bias, None, False)
 
 
 def transposed_block(
-    x: Array,
-    weight: Array,
-    bias: Array | None,
-    *,
-    cuts: tuple[Cut, ...],
-    ndim: int,
-    stride: Any,
-    dilation: Any,
-    groups: int,
-    layout: str,
-    dtype_name: str,
-    algorithm: str,
-    parallel: bool,
+    x: Array, weight: Array, bias: Array | None, *, cuts: tuple[Cut, ...], asked: ConvOptions
 ) -> Array:
     """Return a block of a transposed convolution from the inputs that reach it."""
-    return _TRANSPOSED[ndim](
-        x, weight, bias, stride, tuple((cut.low, cut.high) for cut in cuts),
-        tuple(cut.extra for cut in cuts), groups, dilation, layout=layout, dtype=dtype_name,
-        algorithm=algorithm, parallel=parallel,
-    )  # fmt: skip
+    options = asked._replace(
+        padding=tuple((cut.low, cut.high) for cut in cuts),
+        output_padding=tuple(cut.extra for cut in cuts),
+    )
+    return convolution.convolve(options, x, weight, bias, None, False)
 
 
 def _chosen_adjoint(geometry: ConvGeometry, dtype: np.dtype[Any], algorithm: Any) -> str:

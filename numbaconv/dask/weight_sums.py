@@ -6,16 +6,15 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
-from numbaconv.api.weight_grad import conv1d_weight_grad, conv2d_weight_grad, conv3d_weight_grad
 from numbaconv.dask import arrays, blocks
+from numbaconv.host import weight_gradient
 from numbaconv.problem import cuts
 from numbaconv.problem.arrays import Array
 from numbaconv.problem.cuts import Cut
 from numbaconv.problem.geometry import ConvGeometry
+from numbaconv.problem.options import ConvOptions
 from numbaconv.running import call
 from numbaconv.weight_grad.bias import channel_sums
-
-_WEIGHT_GRADS = {1: conv1d_weight_grad, 2: conv2d_weight_grad, 3: conv3d_weight_grad}
 
 # Partial sums that one task of the tree adds, at least.
 _BRANCHES = 8
@@ -28,7 +27,6 @@ def weight_grad(
     grad: da.Array,
     dtype: np.dtype[Any],
     algorithm: str,
-    parallel: bool,
     conjugate: str,
 ) -> da.Array:
     """Return the sums of gradients times patches over all positions of batched arrays.
@@ -47,12 +45,13 @@ def weight_grad(
     for axis, place in zip(arrays.sliding(window), axes, strict=True):
         along.append(cuts.readings(axis, grad.chunks[place]))
     work = np.dtype(np.float32) if dtype == np.float16 else dtype
+    asked = ConvOptions(
+        ndim=window.ndim, stride=window.stride, dilation=window.dilation, groups=geometry.groups,
+        layout=arrays.layout_name(last), dtype=work.str, algorithm=algorithm,
+    )  # fmt: skip
     parts = blocks.build(
         patch_sums, [x], axes, along, dtype=work, appended=shape, mates=[grad], shape=shape,
-        ndim=window.ndim,
-        stride=window.stride, dilation=window.dilation, groups=geometry.groups,
-        layout="channels_last" if last else "channels_first", dtype_name=work.str,
-        algorithm=algorithm, parallel=parallel, conjugate=conjugate,
+        asked=asked, conjugate=conjugate,
     )  # fmt: skip
     total = parts.sum(axis=tuple(range(x.ndim)), dtype=_wider(work), split_every=_BRANCHES)
     return total.astype(dtype)
@@ -64,28 +63,14 @@ def _wider(work: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def patch_sums(
-    x: Array,
-    grad: Array,
-    *,
-    cuts: tuple[Cut, ...],
-    shape: tuple[int, ...],
-    ndim: int,
-    stride: Any,
-    dilation: Any,
-    groups: int,
-    layout: str,
-    dtype_name: str,
-    algorithm: str,
-    parallel: bool,
+    x: Array, grad: Array, *, cuts: tuple[Cut, ...], shape: tuple[int, ...], asked: ConvOptions,
     conjugate: str,
-) -> Array:
+) -> Array:  # fmt: skip
     """Return what a block of gradients adds to the weights' gradient, with leading axes of 1."""
     if conjugate == "grad" and np.iscomplexobj(x):
         x, grad = np.conj(x), np.conj(grad)
-    total = _WEIGHT_GRADS[ndim](
-        x, shape, grad, stride, tuple((cut.low, cut.high) for cut in cuts), dilation, groups,
-        layout=layout, dtype=dtype_name, algorithm=algorithm, parallel=parallel,
-    )  # fmt: skip
+    options = asked._replace(padding=tuple((cut.low, cut.high) for cut in cuts))
+    total = weight_gradient.weight_grad(options, x, shape, grad, None, False)
     return total.reshape((1,) * x.ndim + shape)
 
 

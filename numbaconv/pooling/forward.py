@@ -18,7 +18,7 @@ from numbaconv.native.pool import (
     reducer,
 )
 from numbaconv.pooling import loops
-from numbaconv.problem.arrays import Array, address, is_direct
+from numbaconv.problem.arrays import Array, address, is_direct, native
 from numbaconv.problem.geometry import three_axes
 from numbaconv.problem.pool_geometry import PoolGeometry
 from numbaconv.running import call
@@ -90,25 +90,26 @@ class Plan:
         self.axis_counts = depths, rows, columns
         self.window = window.packed
         self.scratch = threads.Scratch(1)
-        self.shapes: dict[Any, Array] = {}
-        self.work = geometry.channels * window.positions * window.taps // _WORK
+        self.shapes: dict[Any, tuple[Array, int]] = {}
+        self.outputs, self.taps = geometry.channels * window.positions, window.taps
+        self.work = self.outputs * self.taps // _WORK
 
     def run(self, x: Array, out: Array, indices: Array | None, parallel: bool) -> None:
         """Reduce a batched array, whose last axis is contiguous, to contiguous ones."""
         if self.turned:
             x = np.moveaxis(x, 1, -1)
         images = len(x)
-        lines = images * self.geometry.channels * self.geometry.window.positions
-        workers = threads.worker_count(lines, work=images * self.work, parallel=parallel)
+        outputs = images * self.outputs
+        workers = threads.worker_count(outputs, work=images * self.work, parallel=parallel)
         key = x.strides, images, workers
-        shape = self.shapes.get(key)
-        if shape is None:
+        found = self.shapes.get(key)
+        if found is None:
             if len(self.shapes) > 16:
                 self.shapes.clear()
-            shape = self.shapes[key] = self._shape(x, workers)
+            found = self.shapes[key] = self._shape(x, workers)
+        shape, tasks = found
         scratch = self.scratch.take(workers)
-        tasks, taps = self._tasks(shape), lines * self.geometry.window.taps
-        for begin, end in launches.ranges(tasks, taps, launches.MOST_TAPS):
+        for begin, end in launches.ranges(tasks, outputs * self.taps, launches.MOST_TAPS):
             threads.run(
                 loops.reduce, workers, workers, begin, end, address(x), address(out),
                 0 if indices is None else address(indices), self.native, *scratch, shape,
@@ -118,8 +119,8 @@ class Plan:
         if recording.active:
             recording.keep(constants=(self.counts,))
 
-    def _shape(self, x: Array, workers: int) -> Array:
-        """Return the packed `driver.Shape` for an input of these strides."""
+    def _shape(self, x: Array, workers: int) -> tuple[Array, int]:
+        """Return the packed `loops.Shape` for an input of these strides, and its tasks."""
         geometry, images = self.geometry, len(x)
         batch, *rest = x.strides
         if geometry.channels_last:
@@ -150,12 +151,7 @@ class Plan:
             parts, piece, int(self.uniform), group_step, step,
             channel if self.turned else x.itemsize, *steps,
         )  # fmt: skip
-        return np.array(shape, np.int64)
-
-    @staticmethod
-    def _tasks(shape: Array) -> int:
-        s = loops.Shape(*(int(v) for v in shape))
-        return s.groups * -(-s.planes // s.block) * s.parts
+        return np.array(shape, np.int64), groups * -(-planes // block) * parts
 
 
 def cut_lines(
@@ -210,7 +206,7 @@ def maximum(
 ) -> tuple[Array, Array | None]:
     """Return the maxima and, if wanted, where they are."""
     shape = plan.output_shape
-    result, target = call.targets(out, shape, x.dtype.newbyteorder("="), (x,))
+    result, target = call.targets(out, shape, native(x.dtype), (x,))
     places = np.empty(shape, np.int64) if indices else None
     if target.size:
         _run(plan, x, target, places, parallel)
@@ -221,7 +217,7 @@ def maximum(
 
 def mean(plan: Plan, x: Array, out: Any, parallel: bool) -> Array:
     """Return the means; integers are summed in 64 bits and truncated."""
-    dtype = x.dtype.newbyteorder("=")
+    dtype = native(x.dtype)
     result, target = call.targets(out, plan.output_shape, dtype, (x,))
     if target.size and dtype.kind == "c":
         _run(plan, x.real, target.real, None, parallel)

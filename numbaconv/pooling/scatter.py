@@ -9,7 +9,7 @@ from numbaconv.kernels.long_sums import LONGEST
 from numbaconv.native.scatter import scatterer
 from numbaconv.pooling import loops
 from numbaconv.pooling.forward import require_machine_code
-from numbaconv.problem.arrays import Array, address, as_batch, writeable
+from numbaconv.problem.arrays import Array, address, as_batch, native, writeable
 from numbaconv.problem.geometry import Ints, join_shape, split_shape
 from numbaconv.running import call
 
@@ -32,7 +32,7 @@ def scattered(
     """Return zeros of spatial `size` to which each plane's values are added, or written."""
     require_machine_code()
     batched, batch, channels, own = split_shape(values.shape, ndim, channels_last, "the values")
-    dtype = values.dtype.newbyteorder("=")
+    dtype = native(values.dtype)
     shape = join_shape(batched, batch, channels, size, channels_last)
     result, target = call.targets(out, shape, dtype, (values, indices))
     if not values.size:

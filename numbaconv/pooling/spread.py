@@ -15,7 +15,7 @@ from numbaconv.native import isa
 from numbaconv.native.pool import LONG_MEAN, MEAN, SHORT_SUM, reducer
 from numbaconv.pooling import loops
 from numbaconv.pooling.forward import MOST_PIECE, cut_lines, require_machine_code
-from numbaconv.problem.arrays import Array, address, as_batch
+from numbaconv.problem.arrays import Array, address, as_batch, native
 from numbaconv.problem.geometry import Window, three_axes
 from numbaconv.problem.pool_geometry import PoolGeometry
 from numbaconv.running import call
@@ -169,7 +169,7 @@ def planned(
 
 def spread(plan: Plan, grad: Array, out: Any, parallel: bool) -> Array:
     """Return the gradient of the input, from that of the means."""
-    dtype, geometry = grad.dtype.newbyteorder("="), plan.geometry
+    dtype, geometry = native(grad.dtype), plan.geometry
     result, target = call.targets(out, geometry.input_shape, dtype, (grad,))
     if target.size:
         source, images = as_batch(grad, geometry.batched), as_batch(target, geometry.batched)

@@ -2,16 +2,18 @@
 
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from numbaconv.problem.formulas import PADDING_MODES, dilated_size, same_padding
+from numbaconv.problem import kinds
+from numbaconv.problem.formulas import dilated_size, same_padding
+from numbaconv.problem.types import Layout, PaddingName, Patches
 
-LAYOUTS = ("channels_first", "channels_last")
-PATCHES = ("columns", "rows")
-PADDINGS = ("valid", "same", "same_lower")
+LAYOUTS: tuple[Layout, ...] = get_args(Layout)
+PATCHES: tuple[Patches, ...] = get_args(Patches)
+PADDINGS: tuple[PaddingName, ...] = get_args(PaddingName)
 
 #: Strides, dilations, paddings and sizes are at most this, so that no int64 product of two
 #: of them and no index of a kernel overflows.
@@ -164,33 +166,6 @@ def _explicit_pairs(value: Any, ndim: int) -> Pairs:
     return tuple(found)
 
 
-def check_fit(
-    size: tuple[int, ...],
-    kernel: tuple[int, ...],
-    dilation: tuple[int, ...],
-    padding: Pairs,
-    padding_mode: str,
-    name: str,
-    kernel_name: str,
-) -> None:
-    """Raise ValueError unless the dilated kernel fits the padded input, the argument `name`."""
-    choice(padding_mode, "padding_mode", tuple(PADDING_MODES))
-    for axis, (n, k, d, (low, high)) in enumerate(
-        zip(size, kernel, dilation, padding, strict=True)
-    ):
-        if n == 0 and padding_mode != "zeros":
-            raise ValueError(
-                f"padding_mode={padding_mode!r} needs input values, "
-                f"but spatial axis {axis} of {name} is empty"
-            )
-        if dilated_size(k, d) > n + low + high:
-            raise ValueError(
-                f"{kernel_name} does not fit {name}: along spatial axis {axis} a kernel of {k} "
-                f"with dilation {d} spans {dilated_size(k, d)}, but {name} has {n} and padding "
-                f"({low}, {high})"
-            )
-
-
 def supported(dtype: npt.DTypeLike, name: str) -> np.dtype[Any]:
     """Return `dtype` in native byte order, or raise TypeError if it is none of ours."""
     try:
@@ -259,6 +234,20 @@ def check_grad(shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
         )
 
 
+def check_bias(
+    shape: tuple[int, ...], given: np.dtype[Any], outputs: int, dtype: np.dtype[Any]
+) -> None:
+    """Raise unless a bias has one value for each output channel, that the result's dtype takes."""
+    if shape != (outputs,):
+        raise ValueError(
+            f"bias must have shape ({outputs},), one for each output channel, got {shape}"
+        )
+    if not np.can_cast(given, dtype, "same_kind"):
+        raise TypeError(
+            f"bias of dtype {given} cannot be converted to {dtype}, the dtype of the result"
+        )
+
+
 def check_addressable(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     """Raise ValueError if a result of this shape cannot exist on any machine."""
     count = dtype.itemsize
@@ -273,6 +262,7 @@ def as_array(value: Any, name: str) -> npt.NDArray[Any]:
     if type(value) is np.ndarray and value.dtype.kind in "biufc":
         return value
     _refuse_masked(value, name)
+    kinds.refuse_foreign(value, name)
     try:
         array = np.asarray(value)
     except ValueError:

@@ -51,6 +51,11 @@ class _Memory:
 _from_buffer, _addressof = ctypes.c_char.from_buffer, ctypes.addressof
 
 
+def native(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return a dtype in this machine's byte order; `newbyteorder` makes a new one each time."""
+    return dtype if dtype.isnative else dtype.newbyteorder("=")
+
+
 def address(array: Array) -> int:
     """Return where an array's first element lies."""
     # A quarter of the time of array.ctypes.data, but only for what is contiguous and writeable.

@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from numbaconv.problem import arguments
 from numbaconv.problem.arguments import Pairs
-from numbaconv.problem.formulas import PADDING_MODES, output_size, transposed_size
+from numbaconv.problem.formulas import PADDING_MODES, dilated_size, output_size, transposed_size
+from numbaconv.problem.options import ConvOptions, PatchOptions
 
 Ints = tuple[int, ...]
 Axes = tuple[int, int, int]
@@ -45,46 +46,41 @@ class Window:
     @classmethod
     def parse(
         cls,
+        options: ConvOptions | PatchOptions,
         size: Ints,
         kernel: Ints,
-        stride: Any,
-        padding: Any,
-        dilation: Any,
-        padding_mode: Any = "zeros",
         name: str = "x",
         kernel_name: str = "kernel_size",
     ) -> "Window":
-        """Check a caller's arguments; return the window they describe over the argument `name`."""
+        """Check what a caller asks for; return its window over the argument `name`."""
         ndim = len(size)
         _check_kernel(kernel, kernel_name)
-        strides = arguments.per_axis(stride, "stride", ndim)
-        dilations = arguments.per_axis(dilation, "dilation", ndim)
-        pairs = arguments.padding_pairs(padding, size, kernel, strides, dilations)
-        arguments.check_fit(size, kernel, dilations, pairs, padding_mode, name, kernel_name)
-        return cls(size, kernel, strides, dilations, pairs, padding_mode)
+        strides = arguments.per_axis(options.stride, "stride", ndim)
+        dilations = arguments.per_axis(options.dilation, "dilation", ndim)
+        pairs = arguments.padding_pairs(options.padding, size, kernel, strides, dilations)
+        window = cls(size, kernel, strides, dilations, pairs, options.padding_mode)
+        _check_fit(window, name, kernel_name)
+        return window
 
     @classmethod
     def parse_transposed(
         cls,
+        options: ConvOptions,
         size: Ints,
         kernel: Ints,
-        stride: Any,
-        padding: Any,
-        output_padding: Any,
-        dilation: Any,
-        output_size: Any,
-        channels_last: bool,
         name: str = "x",
         kernel_name: str = "weight",
     ) -> "Window":
-        """Check a transposed convolution's arguments over an input of `size`.
+        """Check a transposed convolution's options over an input of `size`.
 
         Returns the window that slides over its result, with an output for each input position.
         """
+        padding, output_size = options.padding, options.output_size
+        output_padding, channels_last = options.output_padding, options.layout == "channels_last"
         ndim = len(size)
         _check_kernel(kernel, kernel_name)
-        strides = arguments.per_axis(stride, "stride", ndim)
-        dilations = arguments.per_axis(dilation, "dilation", ndim)
+        strides = arguments.per_axis(options.stride, "stride", ndim)
+        dilations = arguments.per_axis(options.dilation, "dilation", ndim)
         extra = arguments.per_axis(output_padding, "output_padding", ndim, low=0)
         pairs, own = arguments.transposed_padding(padding, kernel, strides, dilations)
         axes = list(zip(size, pairs, kernel, strides, dilations, strict=True))
@@ -194,6 +190,26 @@ def _check_kernel(kernel: Ints, name: str) -> None:
         )
 
 
+def _check_fit(window: Window, name: str, kernel_name: str) -> None:
+    """Raise ValueError unless the dilated kernel fits the padded input, the argument `name`."""
+    mode = window.padding_mode
+    arguments.choice(mode, "padding_mode", tuple(PADDING_MODES))
+    for axis, (n, k, d, (low, high)) in enumerate(
+        zip(window.size, window.kernel, window.dilation, window.padding, strict=True)
+    ):
+        if n == 0 and mode != "zeros":
+            raise ValueError(
+                f"padding_mode={mode!r} needs input values, "
+                f"but spatial axis {axis} of {name} is empty"
+            )
+        if dilated_size(k, d) > n + low + high:
+            raise ValueError(
+                f"{kernel_name} does not fit {name}: along spatial axis {axis} a kernel of {k} "
+                f"with dilation {d} spans {dilated_size(k, d)}, but {name} has {n} and padding "
+                f"({low}, {high})"
+            )
+
+
 def _picked_padding(value: Any, least: Ints, strides: Ints, channels_last: bool) -> Ints:
     """Return the output padding with which a transposed result gets a caller's `output_size`."""
     given = arguments.output_size(value, len(least), channels_last)
@@ -237,24 +253,24 @@ class ConvGeometry:
     @classmethod
     def parse(
         cls,
-        ndim: int,
+        options: ConvOptions,
         x_shape: Ints,
         weight_shape: Ints,
-        stride: Any,
-        padding: Any,
-        dilation: Any,
-        groups: Any,
-        padding_mode: Any,
-        layout: Any,
         name: str = "x",
         weight_name: str = "weight",
     ) -> "ConvGeometry":
-        """Check a caller's shapes and arguments and return the problem they describe.
+        """Check a caller's shapes and options and return the problem that they describe.
 
         The arguments that say the shapes of input and weights are called `name` and `weight_name`.
+        Of a transposed convolution it is the convolution that it is the adjoint of: its
+        `out_channels` are the channels of `x`, and its window slides over the result. A high
+        padding may be negative there: so many last positions of the result no window reads.
         """
+        if options.transposed:
+            return cls._parse_transposed(options, x_shape, weight_shape, name, weight_name)
+        ndim, layout = options.ndim, options.layout
         channels_last = arguments.choice(layout, "layout", arguments.LAYOUTS) == "channels_last"
-        groups = arguments.integer(groups, "groups", 1)
+        groups = arguments.integer(options.groups, "groups", 1)
         batched, batch, channels, size = split_shape(x_shape, ndim, channels_last, name)
         out_channels, group_channels, kernel = split_weight_shape(
             weight_shape, ndim, channels_last, weight_name
@@ -271,34 +287,16 @@ class ConvGeometry:
                 f"with layout={layout!r} and groups={groups} its axis {axis} must be "
                 f"C/groups = {channels // groups}, got {group_channels}"
             )
-        window = Window.parse(
-            size, kernel, stride, padding, dilation, padding_mode, name, weight_name
-        )
+        window = Window.parse(options, size, kernel, name, weight_name)
         return cls(batch, channels, out_channels, groups, window, channels_last, batched)
 
     @classmethod
-    def parse_transposed(
-        cls,
-        ndim: int,
-        x_shape: Ints,
-        weight_shape: Ints,
-        stride: Any,
-        padding: Any,
-        output_padding: Any,
-        groups: Any,
-        dilation: Any,
-        output_size: Any,
-        layout: Any,
-        name: str = "x",
-        weight_name: str = "weight",
+    def _parse_transposed(
+        cls, options: ConvOptions, x_shape: Ints, weight_shape: Ints, name: str, weight_name: str
     ) -> "ConvGeometry":
-        """Check a transposed convolution's arguments; return the convolution it is the adjoint of.
-
-        Its `out_channels` are the channels of `x`, and its window slides over the result. A high
-        padding may be negative there: so many last positions of the result no window reads.
-        """
+        ndim, layout = options.ndim, options.layout
         channels_last = arguments.choice(layout, "layout", arguments.LAYOUTS) == "channels_last"
-        groups = arguments.integer(groups, "groups", 1)
+        groups = arguments.integer(options.groups, "groups", 1)
         batched, batch, channels, size = split_shape(x_shape, ndim, channels_last, name)
         weight_channels, group_outputs, kernel = split_weight_shape(
             weight_shape, ndim, channels_last, weight_name, axes=("C", "O/groups")
@@ -313,10 +311,7 @@ class ConvGeometry:
                 f"with layout={layout!r} its axis {ndim + 1 if channels_last else 0} must be the "
                 f"input channels, C = {channels}, got {weight_channels}"
             )
-        window = Window.parse_transposed(
-            size, kernel, stride, padding, output_padding, dilation, output_size, channels_last,
-            name, weight_name,
-        )  # fmt: skip
+        window = Window.parse_transposed(options, size, kernel, name, weight_name)
         return cls(
             batch, group_outputs * groups, channels, groups, window, channels_last, batched
         )  # fmt: skip
@@ -331,6 +326,10 @@ class ConvGeometry:
                                                               strict=True))  # fmt: skip
         padding = tuple((low, max(high, 0)) for low, high in window.padding)
         return replace(self, window=replace(window, size=size, padding=padding))
+
+    def result_shape(self, *, transposed: bool) -> Ints:
+        """Return the shape of what the caller asked for: of the convolution, or of its adjoint."""
+        return self.input_shape if transposed else self.output_shape
 
     @property
     def patch_size(self) -> int:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from numbaconv.problem import arguments
 from numbaconv.problem.formulas import dilated_size, output_size, transposed_size
 from numbaconv.problem.geometry import Ints, Window, join_shape, split_shape
+from numbaconv.problem.options import PoolOptions, ScatterOptions, UnpoolOptions
 
 
 @dataclass(frozen=True)
@@ -36,24 +37,14 @@ class PoolGeometry:
     batched: bool
 
     @classmethod
-    def parse(
-        cls,
-        ndim: int,
-        x_shape: Ints,
-        kernel_size: Any,
-        stride: Any,
-        padding: Any,
-        dilation: Any,
-        ceil_mode: Any,
-        layout: Any,
-        name: str = "x",
-    ) -> "PoolGeometry":
-        """Check a caller's arguments and return the problem they describe."""
+    def parse(cls, options: PoolOptions, x_shape: Ints, name: str = "x") -> "PoolGeometry":
+        """Check a caller's options and return the problem they describe."""
+        ndim, padding, layout = options.ndim, options.padding, options.layout
         last = arguments.choice(layout, "layout", arguments.LAYOUTS) == "channels_last"
         batched, batch, channels, size = split_shape(x_shape, ndim, last, name)
-        kernel, strides = pool_axes(ndim, kernel_size, stride)
-        dilations = arguments.per_axis(dilation, "dilation", ndim)
-        ceil = arguments.flag(ceil_mode, "ceil_mode")
+        kernel, strides = pool_axes(ndim, options.kernel_size, options.stride)
+        dilations = arguments.per_axis(options.dilation, "dilation", ndim)
+        ceil = arguments.flag(options.ceil_mode, "ceil_mode")
         pairs = arguments.padding_pairs(padding, size, kernel, strides, dilations)
         exact = []
         for axis in range(ndim):
@@ -131,3 +122,89 @@ def pool_axes(ndim: int, kernel_size: Any, stride: Any) -> tuple[Ints, Ints]:
     """Return a pool's kernel and stride, which is the kernel where none is given."""
     kernel = arguments.per_axis(kernel_size, "kernel_size", ndim)
     return kernel, kernel if stride is None else arguments.per_axis(stride, "stride", ndim)
+
+
+def divisor(options: PoolOptions) -> tuple[bool, int | None]:
+    """Return whether padding counts, and what a mean is divided by instead, checked."""
+    include_pad = arguments.flag(options.count_include_pad, "count_include_pad")
+    if options.divisor_override is None:
+        return include_pad, None
+    found = arguments.integer(
+        options.divisor_override, "divisor_override", -arguments.LARGEST, arguments.LARGEST
+    )
+    if found == 0:
+        raise ValueError("divisor_override must be an int other than 0, got 0")
+    return include_pad, found
+
+
+def check_indices(shape: Ints, dtype: np.dtype[Any], expected: Ints, name: str) -> None:
+    """Raise unless indices of maxima are ints, of the shape of the argument `name`."""
+    if dtype.kind not in "iu" or (dtype.kind == "u" and dtype.itemsize == 8):
+        raise TypeError(f"indices must be of an integer dtype that int64 holds, got {dtype}")
+    if shape != expected:
+        raise ValueError(f"indices must have the shape of {name}, {expected}, got {shape}")
+
+
+@dataclass(frozen=True)
+class ScatterGeometry:
+    """A max pool's backward pass, without its arrays.
+
+    Parameters
+    ----------
+    input_shape : tuple of int
+        Of the pool's input, as the caller wrote it.
+    size : tuple of int
+        Its spatial axes.
+    channels_last, batched : bool
+        The layout, and whether there is a batch axis.
+    """
+
+    input_shape: Ints
+    size: Ints
+    channels_last: bool
+    batched: bool
+
+    @classmethod
+    def parse(cls, options: ScatterOptions, grad_shape: Ints) -> "ScatterGeometry":
+        """Check a caller's options; the gradient must have the input's batch and channels."""
+        ndim, shape = options.ndim, arguments.shape(options.input_shape, "input_shape")
+        last = arguments.choice(options.layout, "layout", arguments.LAYOUTS) == "channels_last"
+        batched, batch, channels, size = split_shape(shape, ndim, last, "input_shape")
+        if split_shape(grad_shape, ndim, last, "grad_output")[:3] != (batched, batch, channels):
+            raise ValueError(
+                f"grad_output must have the batch ({batch}) and channels ({channels}) of "
+                f"input_shape {shape}, got shape {grad_shape}"
+            )
+        if 0 in size and 0 not in grad_shape:
+            raise ValueError(f"input_shape must have no empty spatial axis, got {shape}")
+        return cls(shape, size, last, batched)
+
+
+def unpooled_size(options: UnpoolOptions, size: Ints, *, channels_last: bool) -> Ints:
+    """Return the spatial size of what was pooled to `size`."""
+    padding, ones = options.padding, (1,) * len(size)
+    kernel, strides = pool_axes(len(size), options.kernel_size, options.stride)
+    pairs, extra = arguments.transposed_padding(padding, kernel, strides, ones)
+    default = tuple(
+        transposed_size(*axis)
+        for axis in zip(
+            size, *zip(*pairs, strict=True), kernel, strides, ones, extra, strict=True
+        )
+    )  # fmt: skip
+    wanted = default
+    if options.output_size is not None:
+        wanted = arguments.output_size(options.output_size, len(size), channels_last)
+        if not all(abs(n - m) < s for n, m, s in zip(wanted, default, strides, strict=True)):
+            least = tuple(n - s + 1 for n, s in zip(default, strides, strict=True))
+            most = tuple(n + s - 1 for n, s in zip(default, strides, strict=True))
+            raise ValueError(
+                f"output_size must be from {least} to {most} along the spatial axes, "
+                f"got {options.output_size!r}"
+            )
+    for axis, (n, m) in enumerate(zip(size, wanted, strict=True)):
+        if m < 1:
+            why = f"padding={padding!r} leaves nothing of it" if n else "there is no input"
+            raise ValueError(
+                f"the result would be empty along spatial axis {axis}, where x has {n}: {why}"
+            )
+    return wanted

@@ -1,20 +1,18 @@
-"""From checked arguments to a result: resolving a signature once, and running it many times."""
+"""From a geometry to a result: how a problem is computed, and its run on arrays of any form."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 
 from numbaconv import routes
-from numbaconv.kernels import held, recording
+from numbaconv.kernels import recording
 from numbaconv.problem import arguments
 from numbaconv.problem.arrays import Array, is_direct, overlaps_itself, writeable
 from numbaconv.problem.geometry import ConvGeometry, Ints
 from numbaconv.running import choice
 from numbaconv.running.packed import Packed
-
-T = TypeVar("T")
 
 # Multiplications and additions of one launch, in float32.
 _MOST_FLOPS = 40_000_000_000
@@ -25,7 +23,7 @@ _NUMPY_MODES = {
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A signature (shapes, dtypes and all other arguments) and how it is computed.
+    """A problem, and how it is computed.
 
     Parameters
     ----------
@@ -49,6 +47,11 @@ class Call:
         Whether the plan takes an input that holds its padding already.
     writes_any : bool
         Whether the plan writes to outputs of any strides.
+
+    Attributes
+    ----------
+    images : int
+        How many images one launch takes.
     """
 
     geometry: ConvGeometry
@@ -62,80 +65,10 @@ class Call:
     reads: Literal["any", "rows", "contiguous"] = "any"
     pads: bool = False
     writes_any: bool = False
+    images: int = field(init=False)
 
-
-def resolve(
-    ndim: int,
-    x_shape: Ints,
-    x_dtype: np.dtype[Any],
-    weight_shape: Ints,
-    weight_dtype: np.dtype[Any],
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    groups: Any,
-    padding_mode: Any,
-    layout: Any,
-    dtype: Any,
-    algorithm: Any,
-    prepared: bool,
-    names: tuple[str, str] = ("x", "weight"),
-) -> Call:
-    """Check a signature and choose its algorithm; signatures of plain values are remembered.
-
-    Errors call the arguments that say the shapes by their `names`.
-    """
-    signature = (
-        ndim, x_shape, x_dtype, weight_shape, weight_dtype, stride, padding, dilation, groups,
-        padding_mode, layout, dtype, algorithm, prepared, names,
-    )  # fmt: skip
-    return remembered(_resolve, signature, stride, padding, dilation, groups)
-
-
-def remembered(resolve: Callable[..., T], signature: tuple[Any, ...], *values: Any) -> T:
-    """Return ``resolve(*signature)``, from memory if its `values` are ints, strings and tuples."""
-    # 1.0 and True equal 1, but must be refused: only exact ints and strings are looked up.
-    for value in values:
-        if type(value) is not int and type(value) is not str and not _is_plain(value):
-            return resolve(*signature)
-    key = (resolve, signature)
-    try:
-        found: T | None = held.find(key)
-    except TypeError:  # what cannot be hashed is an error, or a dtype spelled as a list
-        return resolve(*signature)
-    if found is None:
-        found = resolve(*signature)
-        held.keep(key, found)
-    return found
-
-
-def _is_plain(value: Any) -> bool:
-    """Return whether a value is a tuple of nothing but exact ints, or of such tuples."""
-    return type(value) is tuple and all(type(v) is int or _is_plain(v) for v in value)
-
-
-def _resolve(
-    ndim: int,
-    x_shape: Ints,
-    x_dtype: np.dtype[Any],
-    weight_shape: Ints,
-    weight_dtype: np.dtype[Any],
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    groups: Any,
-    padding_mode: Any,
-    layout: Any,
-    dtype: Any,
-    algorithm: Any,
-    prepared: bool,
-    names: tuple[str, str],
-) -> Call:
-    geometry = ConvGeometry.parse(
-        ndim, x_shape, weight_shape, stride, padding, dilation, groups, padding_mode, layout, *names
-    )
-    result = arguments.result_dtype(dtype, x=x_dtype, weight=weight_dtype)
-    return choose(geometry, result, algorithm, prepared)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "images", images_at_once(self.geometry, self.work))
 
 
 def choose(
@@ -214,21 +147,6 @@ def without_mode(geometry: ConvGeometry) -> ConvGeometry:
     return replace(geometry, window=replace(window, size=size, padding=none, padding_mode="zeros"))
 
 
-def check_bias(bias: Any, outputs: int, dtype: np.dtype[Any]) -> Array:
-    """Return a caller's bias in the dtype of the result."""
-    array = arguments.as_array(bias, "bias")
-    if array.shape != (outputs,):
-        raise ValueError(
-            f"bias must have shape ({outputs},), one for each output channel, got {array.shape}"
-        )
-    if not np.can_cast(array.dtype, dtype, "same_kind"):
-        raise TypeError(
-            f"bias of dtype {array.dtype} cannot be converted to {dtype}, the dtype of the result"
-        )
-    # By way of the result's dtype: a float64 bias of a float16 result is rounded to float16 first.
-    return array.astype(dtype, copy=False)
-
-
 def pack(call: Call, weight: Array, bias: Array | None, parallel: bool, *, keep: bool) -> Packed:
     """Return weights and bias in the form of the chosen algorithm."""
     work = call.work
@@ -296,7 +214,7 @@ def run_parts(call: Call, x: Array, packed: Packed, out: Array, parallel: bool) 
 
 def run_plan(call: Call, x: Array, packed: Packed, out: Array, parallel: bool) -> bool:
     """Run a plan, a few images at a time where they are large; return whether at once."""
-    step = images_at_once(call.geometry, call.work)
+    step = call.images
     if len(x) <= step:
         call.plan.run(x, packed, out, parallel)
         return True

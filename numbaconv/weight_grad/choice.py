@@ -5,7 +5,7 @@ total. ``im2col`` is the reference.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,10 @@ class Call:
     shape: Ints
     empty: bool
     pads: bool
+    images: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "images", call.images_at_once(self.geometry, self.work))
 
 
 def resolve(
@@ -103,7 +107,7 @@ def run(found: Call, x: Array, grad: Array, out: Any, parallel: bool, conjugate:
         kept = found.work.kind != "c" and not found.pads
         if kept and _readable(found, x) and _readable(found, grad):
             together = found.plan.images_at_once
-            step = call.images_at_once(found.geometry, found.work) // together * together
+            step = found.images // together * together
             step = min(max(step, together), found.plan.images_a_sum)
             for n in range(0, len(x), step):
                 _add(found, sums, x[n : n + step], grad[n : n + step], n, parallel)

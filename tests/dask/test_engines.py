@@ -52,14 +52,13 @@ def test_the_threaded_scheduler(problem):
     before = numba.get_num_threads()
     with dask.config.set(scheduler="threads", num_workers=4):
         check(problem)
-        for parallel in (False, True):
-            found = nbdask.conv2d(lazy, weight, parallel=parallel, **OPTIONS).compute()
-            np.testing.assert_array_equal(found, nbc.conv2d(x, weight, **OPTIONS))
+        found = nbdask.conv2d(lazy, weight, **OPTIONS).compute()
+        np.testing.assert_array_equal(found, nbc.conv2d(x, weight, **OPTIONS))
     assert numba.get_num_threads() == before
 
 
 def test_tasks_use_the_thread_they_run_in(problem, monkeypatch):
-    """Dask's threads are all there are, unless one asks for more."""
+    """Dask's threads are all there are, whatever `parallel` says."""
     from numbaconv.kernels import threads
 
     counts = []
@@ -68,7 +67,9 @@ def test_tasks_use_the_thread_they_run_in(problem, monkeypatch):
         k, workers, *a))  # fmt: skip
     monkeypatch.setattr(threads, "_SERIAL_WORK", 0)
     _, weight, _, lazy, _ = problem
-    nbdask.conv2d(lazy, weight, algorithm="direct").compute(scheduler="threads")
+    for parallel in (False, True):
+        made = nbdask.conv2d(lazy, weight, algorithm="direct", parallel=parallel)
+        made.compute(scheduler="threads")
     assert set(counts) == {1}
 
 

@@ -14,7 +14,7 @@ from problems import assert_within_bound, cases, noise, small_integers
 
 import numbaconv as nbc
 import numbaconv.dask as nbdask
-from numbaconv.dask import convolve
+from numbaconv.host import convolution
 
 
 def in_layout(layout, x, weight, *more):
@@ -156,11 +156,13 @@ def test_same_is_of_the_whole_array(padding):
 def test_the_algorithm_is_chosen_from_the_whole_problem(monkeypatch):
     seen = []
 
-    def conv2d(*arguments, algorithm, **options):
-        seen.append(algorithm)
-        return nbc.conv2d(*arguments, algorithm=algorithm, **options)
+    run = convolution.convolve
 
-    monkeypatch.setattr(convolve, "_CONVS", {2: conv2d})
+    def convolve(options, *arguments):
+        seen.append(options.algorithm)
+        return run(options, *arguments)
+
+    monkeypatch.setattr(convolution, "convolve", convolve)
     shape, weight = (1, 16, 400, 300), np.ones((16, 16, 3, 3), "f4")
     x = da.ones(shape, chunks=(1, 16, 7, 300), dtype="f4")
     nbdask.conv2d(x, weight, padding=1).compute(scheduler="synchronous")

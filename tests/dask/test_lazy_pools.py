@@ -90,7 +90,7 @@ def test_errors_come_with_the_call():
         nbdask.max_pool2d(np.ones((1, 1, 6, 6)), 2)
     with pytest.raises(ValueError, match="padding must be smaller"):
         nbdask.avg_pool2d(x, 2, padding=2)
-    with pytest.raises(TypeError, match="order to find a maximum"):
+    with pytest.raises(TypeError, match="complex numbers have no maximum"):
         nbdask.max_pool2d(x.astype(complex), 2)
     with pytest.raises(ValueError, match="indices must have the shape"):
         nbdask.max_pool2d_backward(x, da.ones((1, 1, 5, 6), dtype=int), (1, 1, 9, 9))

@@ -1,0 +1,196 @@
+"""The backend of device arrays: see `numbaconv.api.backends.Backend`.
+
+Arguments are checked as for NumPy's arrays; results are enqueued, and nothing is waited for.
+"""
+
+from typing import Any
+
+from numbaconv.cuda import call, matrices, transposed, weight_sums
+from numbaconv.cuda import convolve as convolutions
+from numbaconv.cuda.arrays import DeviceArray, take
+from numbaconv.cuda.matrices import Matrix
+from numbaconv.cuda.places import Images, Weights
+from numbaconv.problem import arguments, parsing
+from numbaconv.problem.geometry import ConvGeometry
+from numbaconv.problem.options import ConvOptions, PatchOptions
+from numbaconv.problem.parsing import Form
+from numbaconv.problem.patch_geometry import PatchGeometry
+
+__all__ = [
+    "avg_pool",
+    "avg_pool_backward",
+    "bias_grad",
+    "col2im",
+    "convolve",
+    "im2col",
+    "input_grad",
+    "max_pool",
+    "max_pool_backward",
+    "max_unpool",
+    "take",
+    "weight_grad",
+]
+
+
+def convolve(options: ConvOptions, x: Any, weight: Any, bias: Any, out: Any, parallel: Any) -> Any:
+    """Return a convolution."""
+    arguments.flag(parallel, "parallel")
+    source, kernels = take(x, "x"), take(weight, "weight")
+    geometry, dtype = asked = parsing.forward(options, _form(source), _form(kernels))
+    route = transposed if options.transposed else convolutions
+    chosen = route.choose(call.check_algorithm(options.algorithm), geometry)
+    offsets = None
+    if bias is not None:
+        offsets = take(bias, "bias")
+        parsing.check_bias(options, asked, _form(offsets))
+    shape = geometry.result_shape(transposed=options.transposed)
+    arguments.check_addressable(shape, dtype)
+
+    def compute(target: DeviceArray, stream: Any) -> None:
+        route.run(
+            chosen, geometry, _images(geometry, source, stream),
+            Weights.of(kernels, geometry.groups, geometry.channels_last),
+            call.flat_bias(offsets, stream), _images(geometry, target, stream),
+            call.work_type(dtype),
+        )  # fmt: skip
+
+    return call.run(out, shape, dtype, (source, kernels, offsets), compute)
+
+
+def input_grad(
+    options: ConvOptions, input_shape: Any, weight: Any, grad_output: Any, out: Any, parallel: Any
+) -> Any:
+    """Return the gradient of a convolution with respect to its input."""
+    arguments.flag(parallel, "parallel")
+    kernels, grad = take(weight, "weight"), take(grad_output, "grad_output")
+    shape = arguments.shape(input_shape, "input_shape")
+    geometry, dtype = parsing.input_grad(options, shape, _form(kernels), _form(grad))
+    # The gradient of each, plain and transposed, is the other one.
+    route = convolutions if options.transposed else transposed
+    chosen = route.choose(call.check_algorithm(options.algorithm), geometry)
+    arguments.check_addressable(shape, dtype)
+
+    def compute(target: DeviceArray, stream: Any) -> None:
+        source = _images(geometry, grad, stream)
+        route.run(
+            chosen, geometry, _cropped(source, geometry) if options.transposed else source,
+            Weights.of(kernels, geometry.groups, geometry.channels_last),
+            None, _images(geometry, target, stream), call.work_type(dtype),
+            conjugated=kernels.dtype.kind == "c",
+        )  # fmt: skip
+
+    return call.run(out, shape, dtype, (kernels, grad), compute)
+
+
+def weight_grad(
+    options: ConvOptions, x: Any, weight_shape: Any, grad_output: Any, out: Any, parallel: Any
+) -> Any:
+    """Return the gradient of a convolution with respect to its weights."""
+    arguments.flag(parallel, "parallel")
+    source, grad = take(x, "x"), take(grad_output, "grad_output")
+    shape = arguments.shape(weight_shape, "weight_shape")
+    geometry, dtype = parsing.weight_grad(options, _form(source), shape, _form(grad))
+    chosen = weight_sums.choose(call.check_algorithm(options.algorithm))
+    conjugated = "" if source.dtype.kind != "c" else "grad" if options.transposed else "x"
+
+    def compute(target: DeviceArray, stream: Any) -> None:
+        read, other = _images(geometry, source, stream), _images(geometry, grad, stream)
+        if options.transposed:
+            # What it is the adjoint of reads the output's gradient, and writes to x.
+            read, other = _cropped(other, geometry), read
+        weight_sums.run(
+            chosen, geometry, read, other,
+            Weights.of(target, geometry.groups, geometry.channels_last), call.work_type(dtype),
+            conjugated,
+        )  # fmt: skip
+
+    return call.run(out, shape, dtype, (source, grad), compute)
+
+
+def bias_grad(options: ConvOptions, grad: DeviceArray) -> Any:
+    """Return the sums over images and positions."""
+    last = options.layout == "channels_last"
+    dtype = arguments.result_dtype(options.dtype, grad_output=grad.dtype)
+    images = grad.batched(len(grad.shape) == options.ndim + 2)
+    channels = images.shape[-1 if last else 1]
+
+    def compute(target: DeviceArray, stream: Any) -> None:
+        weight_sums.sum_bias(
+            images.shape[0], channels, Images.of(images, last, stream), target,
+            call.work_type(dtype), stream,
+        )  # fmt: skip
+
+    return call.run(None, (channels,), dtype, (grad,), compute)
+
+
+def im2col(options: PatchOptions, x: Any, out: Any, parallel: Any) -> Any:
+    """Return the matrix of an image's patches."""
+    arguments.flag(parallel, "parallel")
+    source = take(x, "x")
+    dtype = arguments.supported(source.dtype, "the dtype of x")
+    patches = PatchGeometry.parse(options, source.shape)
+    arguments.check_addressable(patches.matrix_shape, dtype)
+    geometry = _as_convolution(patches)
+
+    def compute(target: DeviceArray, stream: Any) -> None:
+        image, matrix = _images(geometry, source, stream), _matrix(patches, target)
+        matrices.gather(geometry, image, matrix, dtype.type, not patches.channels_last)
+
+    return call.run(out, patches.matrix_shape, dtype, (source,), compute)
+
+
+def col2im(options: PatchOptions, cols: Any, out: Any, parallel: Any) -> Any:
+    """Return the image that sums a matrix of patches; each element gathers what belongs to it."""
+    arguments.flag(parallel, "parallel")
+    source = take(cols, "cols")
+    dtype = arguments.supported(source.dtype, "the dtype of cols")
+    patches = PatchGeometry.parse_folded(options, source.shape)
+    arguments.check_addressable(patches.image_shape, dtype)
+    geometry, work = _as_convolution(patches), call.work_type(dtype)
+
+    def compute(target: DeviceArray, stream: Any) -> None:
+        image, matrix = _images(geometry, target, stream), _matrix(patches, source)
+        matrices.fold(geometry, matrix, image, None, work, not patches.channels_last)
+
+    return call.run(out, patches.image_shape, dtype, (source,), compute)
+
+
+def _no_pools(*_: Any) -> Any:
+    """Refuse pools."""
+    raise TypeError(
+        "pools take no arrays on a device: copy them to the host first, for example with "
+        "copy_to_host() of numba.cuda's arrays"
+    )
+
+
+max_pool = max_pool_backward = max_unpool = avg_pool = avg_pool_backward = _no_pools
+
+
+def _as_convolution(patches: PatchGeometry) -> ConvGeometry:
+    """Return the convolution whose patches these are; it has one output channel."""
+    return ConvGeometry(
+        patches.batch, patches.channels, 1, 1, patches.window, patches.channels_last,
+        patches.batched,
+    )  # fmt: skip
+
+
+def _form(array: DeviceArray) -> Form:
+    return array.shape, array.dtype
+
+
+def _images(geometry: ConvGeometry, array: DeviceArray, stream: Any) -> Images:
+    """Return a caller's array as the images of a problem."""
+    return Images.of(array.batched(geometry.batched), geometry.channels_last, stream)
+
+
+def _cropped(images: Images, geometry: ConvGeometry) -> Images:
+    """Return the part of an input that the windows of a `ConvGeometry.cropped` slide over."""
+    return images.cut(tuple(slice(n) for n in geometry.window.size))
+
+
+def _matrix(patches: PatchGeometry, array: DeviceArray) -> Matrix:
+    """Return where a matrix of patches lies."""
+    batched = array.batched(patches.batched)
+    image, *steps = batched.strides
+    position, element = steps if patches.as_rows else steps[::-1]
+    return Matrix(batched.data, batched.base, image, element, position)

@@ -1,0 +1,27 @@
+"""What the backend of NumPy's arrays has: see `numbaconv.api.backends.Backend`.
+
+A function's module is imported when it is first asked for, so that ``import numbaconv`` is quick.
+"""
+
+import importlib
+from typing import Any
+
+from numbaconv.problem.arguments import as_array as take
+
+__all__ = ["take"]
+
+_MODULES = {
+    "convolution": ("convolve", "input_grad"),
+    "matrices": ("col2im", "im2col"),
+    "pools": ("avg_pool", "avg_pool_backward", "max_pool", "max_pool_backward", "max_unpool"),
+    "weight_gradient": ("bias_grad", "weight_grad"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, functions in _MODULES.items():
+        if name in functions:
+            found = getattr(importlib.import_module(f"numbaconv.host.{module}"), name)
+            globals()[name] = found
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,38 @@
+"""Of which kind an array is: NumPy's (and what becomes one), Dask's, or one on a device."""
+
+import sys
+from typing import Any
+
+
+def kind(value: Any) -> str:
+    """Return "host", "dask" or "device"; nothing is imported to find out."""
+    module = sys.modules.get("dask.array")
+    if module is not None and isinstance(value, module.Array):
+        return "dask"
+    return "device" if _is_on_device(value) else "host"
+
+
+def _is_on_device(value: Any) -> bool:
+    """Return whether a value has the CUDA array interface."""
+    if type(value).__module__.startswith("numba.cuda."):
+        return True  # in Numba's simulator arrays have no interface
+    try:
+        return hasattr(value, "__cuda_array_interface__")
+    except Exception:
+        return True  # PyTorch's tensors that require a gradient raise when asked
+
+
+def refuse_foreign(value: Any, name: str) -> None:
+    """Raise TypeError for an array of another kind among NumPy's."""
+    found = kind(value)
+    if found == "dask":
+        raise TypeError(
+            f"{name} must be a NumPy array as the others are, got a dask array: call "
+            f"{name}.compute(), or make x and gradients dask arrays by dask.array.from_array"
+        )
+    if found == "device":
+        raise TypeError(
+            f"{name} must be a NumPy array as the others are, got {type(value).__name__}, which "
+            "lies on a device: copy it to the host first, or copy all others to the device, for "
+            "example with numba.cuda.to_device"
+        )

@@ -1,0 +1,35 @@
+"""What was resolved once is remembered: options and details that are plain values."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from numbaconv.kernels import held
+from numbaconv.problem.options import ConvOptions, PatchOptions, PoolOptions
+
+T = TypeVar("T")
+
+_PLAIN = (int, str, type(None))
+
+
+def remembered(
+    resolve: Callable[..., T], options: ConvOptions | PoolOptions | PatchOptions, *details: Any
+) -> T:
+    """Return ``resolve(options, *details)``, from memory if the options' numbers are plain."""
+    # 1.0 and True equal 1, but must be refused: only exact ints and strings are looked up.
+    for value in options.numbers:
+        if type(value) not in _PLAIN and not _is_plain(value):
+            return resolve(options, *details)
+    key = (resolve, options, details)
+    try:
+        found: T | None = held.find(key)
+    except TypeError:  # what cannot be hashed is an error, or a dtype spelled as a list
+        return resolve(options, *details)
+    if found is None:
+        found = resolve(options, *details)
+        held.keep(key, found)
+    return found
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether a value is a tuple of nothing but exact ints, or of such tuples."""
+    return type(value) is tuple and all(type(v) is int or _is_plain(v) for v in value)

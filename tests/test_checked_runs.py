@@ -32,7 +32,7 @@ space, tables = np.zeros((1, blocks.elements)), np.zeros((1, 1), np.int64)
 try:
     gather.im2col_columns.serial(
         1, 0, blocks.tasks((1, 3, 2)), x.data, x.place, window.packed, blocks.packed, cols.data,
-        cols.place, space, tables, 0, 0, 0, 0, 0,
+        cols.place, space, tables, np.zeros(5, np.int64),
     )
 except IndexError:
     print("caught")

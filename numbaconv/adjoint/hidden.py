@@ -14,7 +14,7 @@ import numpy as np
 from numbaconv.adjoint.axis_phases import AxisPhase
 from numbaconv.kernels import recording, threads
 from numbaconv.kernels.jit import kernel
-from numbaconv.problem.arrays import Array, Place
+from numbaconv.problem.arrays import Array, Table
 from numbaconv.problem.geometry import ConvGeometry, three_axes
 
 
@@ -55,7 +55,7 @@ class Borders:
 
 
 @kernel
-def _find_nan(image: Array, table: Place, found: Place) -> None:
+def _find_nan(image: Array, table: Table, found: Table) -> None:
     """Set ``found[0]`` if a border of any channel holds a NaN."""
     found[0] = 0
     for index in numba.prange(1):

@@ -10,7 +10,7 @@ from numbaconv.kernels.jit import kernel
 from numbaconv.native import emit
 from numbaconv.native.link import call
 from numbaconv.native.transpose import kernel_packer, transposer
-from numbaconv.problem.arrays import Array, Place, address
+from numbaconv.problem.arrays import Array, Table, address
 from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.routes.direct import plan as direct
 from numbaconv.running.packed import Packed
@@ -155,8 +155,8 @@ class Sweep:
 @kernel
 def _sweep(
     workers: int, tasks: int, blocks: int, rows: int, outputs: int, channels: int, taps: int,
-    row: int, weight: int, plan_of: Place, begins: Place, steps: Place, panels: Place,
-    spaces: Place, unused: int, packer: int, tables: Place,
+    row: int, weight: int, plan_of: Table, begins: Table, steps: Table, panels: Table,
+    spaces: Table, unused: int, packer: int, tables: Table,
 ) -> None:  # fmt: skip
     """Pack block by block of the small convolutions' output channels."""
     for index in numba.prange(workers):
@@ -182,7 +182,7 @@ def _sweep(
 
 @kernel
 def _transpose(
-    tasks: int, groups: int, order: Place, weight: int, tap: int, group: int, row: int, to: int,
+    tasks: int, groups: int, order: Table, weight: int, tap: int, group: int, row: int, to: int,
     to_tap: int, to_group: int, to_row: int, rows: int, columns: int, transposer: int,
 ) -> None:  # fmt: skip
     """Transpose the matrix of each tap and group; distances in bytes."""
@@ -196,7 +196,7 @@ def _transpose(
 
 @kernel
 def _flip(
-    weight: Array, result: Array, groups: int, outputs: int, channels: int, taps: int, order: Place
+    weight: Array, result: Array, groups: int, outputs: int, channels: int, taps: int, order: Table
 ) -> None:
     """Exchange the channels of ``(groups, outputs, channels, taps)``, with taps in an order."""
     count = order.size

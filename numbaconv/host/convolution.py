@@ -26,14 +26,9 @@ def convolve(
     if parallel is not True and parallel is not False:
         parallel = arguments.flag(parallel, "parallel")
     if bias is None:
-        packed = call.pack(found, kernels, None, parallel, keep=False)
-        result = call.run(found, source, packed, out, parallel, (source, kernels))
-    else:
-        offsets = checked_bias(options, found, bias)
-        packed = call.pack(found, kernels, offsets, parallel, keep=False)
-        result = call.run(found, source, packed, out, parallel, (source, kernels, offsets))
-    packed.release()
-    return result
+        return call.run_once(found, source, kernels, None, out, parallel, (source, kernels))
+    offsets = checked_bias(options, found, bias)
+    return call.run_once(found, source, kernels, offsets, out, parallel, (source, kernels, offsets))
 
 
 def resolve(
@@ -79,10 +74,7 @@ def input_grad(
     )
     parallel = arguments.flag(parallel, "parallel")
     source = cropped(grad, found.geometry) if options.transposed else grad
-    packed = call.pack(found, kernels, None, parallel, keep=False)
-    result = call.run(found, source, packed, out, parallel, (grad, kernels))
-    packed.release()
-    return result
+    return call.run_once(found, source, kernels, None, out, parallel, (grad, kernels))
 
 
 def _resolve_grad(options: ConvOptions, input_shape: Ints, weight: Form, grad: Form) -> call.Call:

@@ -141,7 +141,8 @@ def _fold_direct(geometry: PatchGeometry, cols: Array, out: Array, parallel: boo
     tasks = len(out) * math.prod(window.size[:-1]) * -(-window.size[-1] // piece)
     tasks *= 1 if by_channel else channels
     workers = threads.worker_count(tasks, work=cols.size, parallel=parallel)
-    steps = flat.place[[5, 2] if as_rows else [2, 5]]
+    step = int(flat.place[2]), int(flat.place[5])
+    element_step, position_step = step[::-1] if as_rows else step
     space, waiting = None, result.data[:0].reshape(workers, 0)
     if long:
         space = workspace.take(workers * 2 * fold.SEGMENT * work.itemsize)
@@ -155,8 +156,8 @@ def _fold_direct(geometry: PatchGeometry, cols: Array, out: Array, parallel: boo
         else:
             threads.run(
                 fold.col2im_by_position, workers, workers, begin, end, flat.data, flat.place,
-                steps, window.packed, channels, not channels_last, piece, result.data,
-                result.place, waiting,
+                element_step, position_step, window.packed, channels, not channels_last, piece,
+                result.data, result.place, waiting,
             )  # fmt: skip
     if space is not None:
         workspace.give_back(space)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from numbaconv.kernels.jit import device
 from numbaconv.problem import formulas
-from numbaconv.problem.arrays import Place
+from numbaconv.problem.arrays import Table
 from numbaconv.problem.geometry import Axes
 
 source_index = device(formulas.source_index)
@@ -17,6 +17,23 @@ first_reaching = device(formulas.first_reaching)
 end_reaching = device(formulas.end_reaching)
 reached_from = device(formulas.reached_from)
 reaching_tap = device(formulas.reaching_tap)
+
+
+class Strides(NamedTuple):
+    """Where an array's first element stands inside a kernel, and how far its axes' steps lead."""
+
+    base: int
+    image: int
+    channel: int
+    depth: int
+    row: int
+    column: int
+
+
+@device
+def unpack_place(place: Table) -> Strides:
+    """Return the fields of `Flat.place`."""
+    return Strides(place[0], place[1], place[2], place[3], place[4], place[5])
 
 
 class WindowAxes(NamedTuple):
@@ -32,7 +49,7 @@ class WindowAxes(NamedTuple):
 
 
 @device
-def unpack_window(packed: Place) -> WindowAxes:
+def unpack_window(packed: Table) -> WindowAxes:
     """Return the fields of `Window.packed`."""
     return WindowAxes(
         (packed[0], packed[1], packed[2]),
@@ -67,6 +84,6 @@ def split_axes(i: int, shape: tuple[int, int, int]) -> tuple[int, int, int]:
 
 
 @device
-def spatial_strides(place: Place) -> tuple[int, int, int]:
+def spatial_strides(place: Table) -> tuple[int, int, int]:
     """Return the strides of the three spatial axes from a `Flat.place`."""
     return place[3], place[4], place[5]

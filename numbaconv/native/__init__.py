@@ -4,5 +4,5 @@
 function to an address and calls one. The other files each hold one family of functions: `tile`
 (the register tile that multiplies), `rows` and `transpose` (which move data), `winograd`,
 `depthwise` and `rowwise` (which do their own arithmetic). All take addresses and byte strides, so
-the drivers in `numbaconv.routes` compile once for all dtypes.
+the loops in `numbaconv.routes` compile once for all dtypes.
 """

@@ -21,7 +21,7 @@ from numbaconv.pooling import loops
 from numbaconv.problem.arrays import Array, address, is_direct, native
 from numbaconv.problem.geometry import three_axes
 from numbaconv.problem.pool_geometry import PoolGeometry
-from numbaconv.running import call
+from numbaconv.running import results
 
 # Elements that are reduced in about the time of a multiplication of a convolution.
 _WORK = 2
@@ -206,27 +206,27 @@ def maximum(
 ) -> tuple[Array, Array | None]:
     """Return the maxima and, if wanted, where they are."""
     shape = plan.output_shape
-    result, target = call.targets(out, shape, native(x.dtype), (x,))
     places = np.empty(shape, np.int64) if indices else None
-    if target.size:
-        _run(plan, x, target, places, parallel)
-    if target is not result:
-        result[...] = target
-    return (result if out is None else out), places
+
+    def compute(target: Array) -> None:
+        if target.size:
+            _run(plan, x, target, places, parallel)
+
+    return results.into(out, shape, native(x.dtype), (x,), compute), places
 
 
 def mean(plan: Plan, x: Array, out: Any, parallel: bool) -> Array:
     """Return the means; integers are summed in 64 bits and truncated."""
     dtype = native(x.dtype)
-    result, target = call.targets(out, plan.output_shape, dtype, (x,))
-    if target.size and dtype.kind == "c":
-        _run(plan, x.real, target.real, None, parallel)
-        _run(plan, x.imag, target.imag, None, parallel)
-    elif target.size:
-        _run(plan, x, target, None, parallel)
-    if target is not result:
-        result[...] = target
-    return result if out is None else out
+
+    def compute(target: Array) -> None:
+        if target.size and dtype.kind == "c":
+            _run(plan, x.real, target.real, None, parallel)
+            _run(plan, x.imag, target.imag, None, parallel)
+        elif target.size:
+            _run(plan, x, target, None, parallel)
+
+    return results.into(out, plan.output_shape, dtype, (x,), compute)
 
 
 def require_machine_code() -> None:

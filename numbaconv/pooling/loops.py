@@ -15,7 +15,7 @@ from numbaconv.kernels.indexing import (
 from numbaconv.kernels.jit import device, kernel
 from numbaconv.kernels.long_sums import LONGEST, whole_sums
 from numbaconv.native.link import call, fetch_add
-from numbaconv.problem.arrays import Array, Place
+from numbaconv.problem.arrays import Array, Table
 
 #: Positions of a group, of which is known which elements it reaches.
 GROUP = 64
@@ -49,7 +49,7 @@ class Shape(NamedTuple):
 
 
 @device
-def _unpack(p: Place) -> Shape:
+def _unpack(p: Table) -> Shape:
     return Shape(
         p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13],
         p[14],
@@ -65,13 +65,13 @@ def reduce(
     out: int,
     indices: int,
     reducer: int,
-    counter: Place,
-    packed: Place,
-    window: Place,
+    counter: Table,
+    packed: Table,
+    window: Table,
     counts: int,
-    depth_counts: Place,
-    row_counts: Place,
-    column_counts: Place,
+    depth_counts: Table,
+    row_counts: Table,
+    column_counts: Table,
 ) -> None:
     """Reduce the lines of some tasks; each worker fetches the next until none is left."""
     counter[0] = begin
@@ -91,13 +91,13 @@ def _reduce_tasks(
     out: int,
     indices: int,
     reducer: int,
-    counter: Place,
-    packed: Place,
-    window: Place,
+    counter: Table,
+    packed: Table,
+    window: Table,
     counts: int,
-    depth_counts: Place,
-    row_counts: Place,
-    column_counts: Place,
+    depth_counts: Table,
+    row_counts: Table,
+    column_counts: Table,
 ) -> None:
     s = _unpack(packed)
     w = unpack_window(window)
@@ -149,7 +149,7 @@ def _reduce_tasks(
 
 
 @device
-def _count(counts: Place, i: int) -> int:
+def _count(counts: Table, i: int) -> int:
     """Return a window's count, of which there may be one for all."""
     return counts[i] if counts.size > 1 else counts[0]  # type: ignore[no-any-return]
 
@@ -171,10 +171,10 @@ def spread(
     x: int,
     out: int,
     reducer: int,
-    counter: Place,
-    packed: Place,
-    window: Place,
-    inverses: Place,
+    counter: Table,
+    packed: Table,
+    window: Table,
+    inverses: Table,
     phases: int,
     factor: int,
     counts: int,
@@ -195,10 +195,10 @@ def _spread_tasks(
     x: int,
     out: int,
     reducer: int,
-    counter: Place,
-    packed: Place,
-    window: Place,
-    inverses: Place,
+    counter: Table,
+    packed: Table,
+    window: Table,
+    inverses: Table,
     phases: int,
     factor: int,
     counts: int,
@@ -261,7 +261,7 @@ def _spread_tasks(
 
 @device
 def _windows_reaching(
-    w: WindowAxes, inverses: Place, axis: int, i: int, existing: bool
+    w: WindowAxes, inverses: Table, axis: int, i: int, existing: bool
 ) -> tuple[int, int, int]:
     """Return how many taps reach input `i` along an axis, the first's window, and the step down.
 
@@ -299,7 +299,7 @@ def scatter(
     values: int,
     indices: int,
     scatterer: int,
-    wrong: Place,
+    wrong: Table,
 ) -> None:
     """Scatter `positions` values over the `size` elements, zero at first, of each plane of a task.
 
@@ -361,10 +361,10 @@ def scatter_many(
     channels: int,
     out: Array,
     values: Array,
-    indices: Place,
+    indices: Table,
     scatterer: int,
-    wrong: Place,
-    groups: Place,
+    wrong: Table,
+    groups: Table,
     low: Array,
 ) -> None:
     """Do the same where an element may get so many values that its sum is long.
@@ -397,7 +397,7 @@ def scatter_many(
 
 
 @device
-def _most_addends(indices: Place, positions: int, channels: int, groups: Place) -> int:
+def _most_addends(indices: Table, positions: int, channels: int, groups: Table) -> int:
     """Return a bound of how many values one element gets, from the reach of groups of positions."""
     count = (positions + GROUP - 1) // GROUP
     least, most, below, above = groups[0], groups[1], groups[2], groups[3]
@@ -422,7 +422,7 @@ def _most_addends(indices: Place, positions: int, channels: int, groups: Place) 
 
 @device
 def _scatter_exactly(
-    indices: Place, values: Array, size: int, channels: int, out: Array, low: Array
+    indices: Table, values: Array, size: int, channels: int, out: Array, low: Array
 ) -> int:
     """Add values to elements with compensation; return 1 if an index is wrong."""
     wrong = 0

@@ -11,7 +11,7 @@ from numbaconv.pooling import loops
 from numbaconv.pooling.forward import require_machine_code
 from numbaconv.problem.arrays import Array, address, as_batch, native, writeable
 from numbaconv.problem.geometry import Ints, join_shape, split_shape
-from numbaconv.running import call
+from numbaconv.running import call, results
 
 # What a worker keeps beside the elements whose sums are long.
 _BAND_BYTES = 1 << 22
@@ -34,17 +34,17 @@ def scattered(
     batched, batch, channels, own = split_shape(values.shape, ndim, channels_last, "the values")
     dtype = native(values.dtype)
     shape = join_shape(batched, batch, channels, size, channels_last)
-    result, target = call.targets(out, shape, dtype, (values, indices))
-    if not values.size:
-        target[...] = 0
-    else:
+
+    def compute(target: Array) -> None:
+        if not values.size:
+            target[...] = 0
+            return
         _run(
             as_batch(values, batched), as_batch(indices, batched), as_batch(target, batched),
             channels, int(np.prod(own)), int(np.prod(size)), channels_last, parallel, add=add,
         )  # fmt: skip
-    if target is not result:
-        result[...] = target
-    return result if out is None else out
+
+    return results.into(out, shape, dtype, (values, indices), compute)
 
 
 def _run(

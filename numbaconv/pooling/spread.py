@@ -18,7 +18,7 @@ from numbaconv.pooling.forward import MOST_PIECE, cut_lines, require_machine_cod
 from numbaconv.problem.arrays import Array, address, as_batch, native
 from numbaconv.problem.geometry import Window, three_axes
 from numbaconv.problem.pool_geometry import PoolGeometry
-from numbaconv.running import call
+from numbaconv.running import results
 
 # Strides up to which phases are written; beyond, each position by itself.
 _MOST_PHASES = 8
@@ -170,17 +170,18 @@ def planned(
 def spread(plan: Plan, grad: Array, out: Any, parallel: bool) -> Array:
     """Return the gradient of the input, from that of the means."""
     dtype, geometry = native(grad.dtype), plan.geometry
-    result, target = call.targets(out, geometry.input_shape, dtype, (grad,))
-    if target.size:
+
+    def compute(target: Array) -> None:
+        if not target.size:
+            return
         source, images = as_batch(grad, geometry.batched), as_batch(target, geometry.batched)
         if dtype.kind == "c":
             _run(plan, source.real, images.real, parallel)
             _run(plan, source.imag, images.imag, parallel)
         else:
             _run(plan, source, images, parallel)
-    if target is not result:
-        result[...] = target
-    return result if out is None else out
+
+    return results.into(out, geometry.input_shape, dtype, (grad,), compute)
 
 
 def _run(plan: Plan, grad: Array, out: Array, parallel: bool) -> None:

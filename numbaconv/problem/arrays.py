@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-Place = npt.NDArray[np.int64]
+#: Numbers that a kernel takes, as one array of int64.
+#: Numbers that a kernel takes, as one array of int64.
+Table = npt.NDArray[np.int64]
 
 
 class Flat(NamedTuple):
@@ -30,7 +32,7 @@ class Flat(NamedTuple):
     """
 
     data: Array
-    place: Place
+    place: Table
 
 
 class _Memory:
@@ -117,7 +119,7 @@ def flatten(array: Array, *, channels_last: bool) -> Flat:
     return Flat(data, place)
 
 
-def spatial_walk(array: Array, *, channels_last: bool) -> Place:
+def spatial_walk(array: Array, *, channels_last: bool) -> Table:
     """Return the spatial sizes and strides of a batched array: as one long row where it is one.
 
     Three sizes, then three strides in elements.

@@ -11,7 +11,7 @@ section 4, has the relation to convolution.
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -22,12 +22,13 @@ from numbaconv.kernels.indexing import (
     end_reaching,
     first_reaching,
     split_axes,
+    unpack_place,
     unpack_window,
 )
 from numbaconv.kernels.jit import device, kernel
 from numbaconv.kernels.long_sums import LONGEST, PART, SHORT_SUM, fold_part, whole_sums
 from numbaconv.kernels.runs import copy_run
-from numbaconv.problem.arrays import Array, Place, flatten, writeable
+from numbaconv.problem.arrays import Array, Table, flatten, writeable
 from numbaconv.problem.geometry import Axes, ConvGeometry, three_axes
 from numbaconv.reference import blas
 from numbaconv.reference.fold import SEGMENT, fold_row_by_position
@@ -146,23 +147,25 @@ class Plan:
         box = Box.of(geometry, self.dtype)
         groups = geometry.groups
         in_group = geometry.in_channels // groups
-        parts = [-(-n // b) for n, b in zip(three_axes(geometry.window.size, 1), box.positions,
-                                            strict=True)]  # fmt: skip
-        tasks = len(x) * groups * -(-in_group // box.channels) * math.prod(parts)
+        depths, rows, columns = (
+            -(-n // b)
+            for n, b in zip(three_axes(geometry.window.size, 1), box.positions, strict=True)
+        )
+        tasks = len(x) * groups * -(-in_group // box.channels) * depths * rows * columns
         work = len(x) * geometry.window.positions * geometry.out_channels * geometry.patch_size
         workers = threads.worker_count(tasks, work=work, parallel=parallel)
         source = flatten(x, channels_last=geometry.channels_last)
         target = flatten(out, channels_last=geometry.channels_last)
         bias = np.zeros(0, self.dtype) if packed.bias is None else packed.bias
+        cut = Cut(
+            in_group, groups, geometry.out_channels // groups, box.channels, *box.positions, depths,
+            rows, columns, box.outputs, box.long_columns, box.long_folds,
+        )  # fmt: skip
         with blas.single_threaded():
             threads.run(
                 _fold_products, workers, workers, tasks, source.data, source.place,
                 geometry.window.packed,
-                np.array([in_group, groups, geometry.out_channels // groups], np.int64),
-                np.array(
-                    [box.channels, *box.positions, *parts, box.outputs, box.long_columns,
-                     box.long_folds], np.int64,
-                ),
+                np.array(cut, np.int64),
                 packed.weight, bias, np.empty((workers, box.workspace), self.dtype),
                 target.data, target.place,
             )  # fmt: skip
@@ -172,26 +175,51 @@ class Plan:
         return workers * Box.of(self.geometry, self.dtype).workspace * self.dtype.itemsize
 
 
+class Cut(NamedTuple):
+    """How a problem is cut into tasks, as kernels take it."""
+
+    in_group: int
+    groups: int
+    outputs: int  # of a group
+    channels: int  # of a box
+    depths: int
+    rows: int
+    columns: int
+    depth_parts: int
+    row_parts: int
+    column_parts: int
+    part: int  # outputs whose products are summed at once
+    long_columns: int
+    long_folds: int
+
+
+@device
+def _unpack(cut: Table) -> Cut:
+    return Cut(
+        cut[0], cut[1], cut[2], cut[3], cut[4], cut[5], cut[6], cut[7], cut[8], cut[9], cut[10],
+        cut[11], cut[12],
+    )  # fmt: skip
+
+
 @kernel
 def _fold_products(
     workers: int,
     tasks: int,
     x: Array,
-    x_place: Place,
-    packed: Place,
-    sizes: Place,
-    boxes: Place,
+    x_place: Table,
+    packed: Table,
+    cut: Table,
     weight: Array,
     bias: Array,
     workspace: Array,
     out: Array,
-    out_place: Place,
+    out_place: Table,
 ) -> None:
     for index in numba.prange(workers):
         worker: Any = np.int64(index)
         for task in range(worker * tasks // workers, (worker + 1) * tasks // workers):
             _fold_box(
-                task, x, x_place, packed, sizes, boxes, weight, bias, workspace[worker], out,
+                task, x, x_place, packed, cut, weight, bias, workspace[worker], out,
                 out_place,
             )  # fmt: skip
 
@@ -200,53 +228,55 @@ def _fold_products(
 def _fold_box(
     task: int,
     x: Array,
-    x_place: Place,
-    packed: Place,
-    sizes: Place,
-    boxes: Place,
+    x_place: Table,
+    packed: Table,
+    cut: Table,
     weight: Array,
     bias: Array,
     workspace: Array,
     out: Array,
-    out_place: Place,
+    out_place: Table,
 ) -> None:
     """Compute one box of the result."""
-    window = unpack_window(packed)
-    in_group, groups, outputs = sizes[0], sizes[1], sizes[2]
-    parts = boxes[4] * boxes[5] * boxes[6]
-    box = split_axes(task % parts, (boxes[4], boxes[5], boxes[6]))
-    rest = task // parts
-    blocks = (in_group + boxes[0] - 1) // boxes[0]
-    c0 = rest % blocks * boxes[0]
-    c1 = min(c0 + boxes[0], in_group)
-    group = rest // blocks % groups
-    image = rest // blocks // groups
-    d0, d1, d_low, d_end = _reach(box[0], boxes[1], window, 0)
-    h0, h1, h_low, h_end = _reach(box[1], boxes[2], window, 1)
-    w0, w1, w_low, w_end = _reach(box[2], boxes[3], window, 2)
+    window, c = unpack_window(packed), _unpack(cut)
+    source, target = unpack_place(x_place), unpack_place(out_place)
+    in_group, outputs = c.in_group, c.outputs
+    box = split_axes(
+        task % (c.depth_parts * c.row_parts * c.column_parts),
+        (c.depth_parts, c.row_parts, c.column_parts),
+    )
+    rest = task // (c.depth_parts * c.row_parts * c.column_parts)
+    blocks = (in_group + c.channels - 1) // c.channels
+    c0 = rest % blocks * c.channels
+    c1 = min(c0 + c.channels, in_group)
+    group = rest // blocks % c.groups
+    image = rest // blocks // c.groups
+    d0, d1, d_low, d_end = _reach(box[0], c.depths, window, 0)
+    h0, h1, h_low, h_end = _reach(box[1], c.rows, window, 1)
+    w0, w1, w_low, w_end = _reach(box[2], c.columns, window, 2)
     depths, heights, widths = d_end - d_low, h_end - h_low, w_end - w_low
     n = depths * heights * widths
     taps = window.kernel[0] * window.kernel[1] * window.kernel[2]
     size = (c1 - c0) * taps
-    columns = workspace[boxes[7] * n : boxes[7] * n + size * n]
+    columns = workspace[c.part * n : c.part * n + size * n]
     if n > 0:
-        start = x_place[0] + image * x_place[1] + group * outputs * x_place[2]
-        start += d_low * x_place[3] + h_low * x_place[4] + w_low * x_place[5]
-        for o0 in range(0, outputs, boxes[7]):
-            count = min(boxes[7], outputs - o0)
+        start = source.base + image * source.image + group * outputs * source.channel
+        start += d_low * source.depth + h_low * source.row + w_low * source.column
+        for o0 in range(0, outputs, c.part):
+            count = min(c.part, outputs - o0)
             for o in range(count):
                 for d in range(depths):
                     for h in range(heights):
-                        at = start + (o0 + o) * x_place[2] + d * x_place[3] + h * x_place[4]
+                        at = start + (o0 + o) * source.channel + d * source.depth + h * source.row
                         to = o * n + (d * heights + h) * widths
-                        copy_run(x, at, x_place[5], workspace, to, 1, widths)
+                        copy_run(x, at, source.column, workspace, to, 1, widths)
             reached = workspace[: count * n].reshape(count, n)
             first = in_group * taps * o0 + c0 * taps * count
             rows = weight[group, first : first + size * count].reshape(size, count)
-            if not boxes[8]:
+            if not c.long_columns:
                 multiply(rows, reached, columns.reshape(size, n))
                 continue
-            begin = boxes[7] * n + size * n
+            begin = c.part * n + size * n
             product = workspace[begin : begin + size * n]
             low = workspace[begin + size * n : begin + 2 * size * n]
             multiply(rows, reached, product.reshape(size, n))
@@ -254,7 +284,7 @@ def _fold_box(
             if o0 + count == outputs:
                 whole_sums(columns, low, columns)
     waiting = workspace[:0]
-    if boxes[9]:
+    if c.long_folds:
         waiting = workspace[workspace.size - 2 * SEGMENT :]
     inner = WindowAxes(
         (d1 - d0, h1 - h0, w1 - w0),
@@ -269,19 +299,19 @@ def _fold_box(
         ),
         window.mode,
     )
-    for c in range(c0, c1):
-        channel = group * in_group + c
+    for number in range(c0, c1):
+        channel = group * in_group + number
         for d in range(d1 - d0):
             for h in range(h1 - h0):
-                to = out_place[0] + image * out_place[1] + channel * out_place[2]
-                to += (d0 + d) * out_place[3] + (h0 + h) * out_place[4] + w0 * out_place[5]
+                to = target.base + image * target.image + channel * target.channel
+                to += (d0 + d) * target.depth + (h0 + h) * target.row + w0 * target.column
                 fold_row_by_position(
-                    columns, 0, n, 1, inner, c - c0, c1 - c0, True, d, h, 0, w1 - w0, out, to,
-                    out_place[5], waiting,
+                    columns, 0, n, 1, inner, number - c0, c1 - c0, True, d, h, 0, w1 - w0, out, to,
+                    target.column, waiting,
                 )  # fmt: skip
                 if bias.size:
                     for w in range(w1 - w0):
-                        out[to + w * out_place[5]] += bias[channel]
+                        out[to + w * target.column] += bias[channel]
 
 
 @device

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from numbaconv.kernels.indexing import WindowAxes, source_index
 from numbaconv.kernels.jit import device
 from numbaconv.native import link
-from numbaconv.problem.arrays import Array, Place
+from numbaconv.problem.arrays import Array, Table
 from numbaconv.problem.geometry import Axes
 from numbaconv.reference.lines import Image, Movers, Slots, Steps, packed_fields
 
@@ -83,13 +83,13 @@ class Blocks(NamedTuple):
         return self.images * -(-self.channels // self.channel_block) * rows * pieces
 
     @property
-    def packed(self) -> Place:
+    def packed(self) -> Table:
         """All fields, as kernels get them."""
         return packed_fields(self)
 
 
 @device
-def unpack_blocks(cut: Place) -> Blocks:
+def unpack_blocks(cut: Table) -> Blocks:
     """Return the fields of `Blocks.packed`."""
     return Blocks(
         cut[0], cut[1], cut[2], cut[3], cut[4], cut[5], cut[6], cut[7],
@@ -145,7 +145,7 @@ def stretch(task: int, blocks: Blocks, output: tuple[int, int, int]) -> Stretch:
 
 
 @device
-def image_at(place: Place, image: int) -> Image:
+def image_at(place: Table, image: int) -> Image:
     """Return where an image of the input lies."""
     return Image(place[0] + image * place[1], place[2], place[3], place[4], place[5])
 
@@ -165,16 +165,13 @@ def plane(i: int, a: int, window: WindowAxes) -> int:
 
 
 @device
-def movers_of(
-    read: int, copy: int, turn: int, turn_lines: int, stream: int, x: Array, lines: Array,
-    cols: Array, blocks: Blocks,
-) -> Movers:  # fmt: skip
+def movers_of(functions: Table, x: Array, lines: Array, cols: Array, blocks: Blocks) -> Movers:
     """Return what a worker moves with; its workspace is cleared where that is asked for."""
     if blocks.cleared:
         clear(lines)
     return Movers(
-        read, copy, turn, turn_lines, stream, x.ctypes.data, lines.ctypes.data, cols.ctypes.data,
-        x.itemsize, blocks.together, blocks.cleared,
+        functions[0], functions[1], functions[2], functions[3], functions[4], x.ctypes.data,
+        lines.ctypes.data, cols.ctypes.data, x.itemsize, blocks.together, blocks.cleared,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from numbaconv.kernels.indexing import WindowAxes, patch_index, split_axes, unpa
 from numbaconv.kernels.jit import device, kernel
 from numbaconv.kernels.runs import copy_run, fill_run
 from numbaconv.native import link
-from numbaconv.problem.arrays import Array, Place
+from numbaconv.problem.arrays import Array, Table
 from numbaconv.reference.blocks import (
     LEAST_STREAMED,
     Blocks,
@@ -32,24 +32,20 @@ def im2col_columns(
     begin: int,
     end: int,
     x: Array,
-    x_place: Place,
-    packed: Place,
-    cut: Place,
+    x_place: Table,
+    packed: Table,
+    cut: Table,
     cols: Array,
-    cols_place: Place,
+    cols_place: Table,
     space: Array,
     tables: Array,
-    read: int,
-    copy: int,
-    turn: int,
-    turn_lines: int,
-    stream: int,
+    functions: Table,
 ) -> None:
     """Write patches as columns: tasks ``[begin, end)``, some output rows of some channels each."""
     for index in numba.prange(workers):
         worker: Any = np.int64(index)
         window, blocks = unpack_window(packed), unpack_blocks(cut)
-        movers = movers_of(read, copy, turn, turn_lines, stream, x, space[worker], cols, blocks)
+        movers = movers_of(functions, x, space[worker], cols, blocks)
         first, last = share(begin, end, worker, workers)
         for task in range(first, last):
             part = stretch(task, blocks, window.output)
@@ -69,24 +65,20 @@ def im2col_direct(
     begin: int,
     end: int,
     x: Array,
-    x_place: Place,
-    packed: Place,
-    cut: Place,
+    x_place: Table,
+    packed: Table,
+    cut: Table,
     cols: Array,
-    cols_place: Place,
+    cols_place: Table,
     space: Array,
     tables: Array,
-    read: int,
-    copy: int,
-    turn: int,
-    turn_lines: int,
-    stream: int,
+    functions: Table,
 ) -> None:
     """Do that where windows share nothing and lie inside: from where their elements lie."""
     for index in numba.prange(workers):
         worker: Any = np.int64(index)
         window, blocks = unpack_window(packed), unpack_blocks(cut)
-        movers = movers_of(read, copy, turn, turn_lines, stream, x, space[worker], cols, blocks)
+        movers = movers_of(functions, x, space[worker], cols, blocks)
         first, last = share(begin, end, worker, workers)
         for task in range(first, last):
             part = stretch(task, blocks, window.output)
@@ -101,24 +93,20 @@ def im2col_shifted(
     begin: int,
     end: int,
     x: Array,
-    x_place: Place,
-    packed: Place,
-    cut: Place,
+    x_place: Table,
+    packed: Table,
+    cut: Table,
     cols: Array,
-    cols_place: Place,
+    cols_place: Table,
     space: Array,
     tables: Array,
-    read: int,
-    copy: int,
-    turn: int,
-    turn_lines: int,
-    stream: int,
+    functions: Table,
 ) -> None:
     """Do that where a tap's output rows are the input's, one after the other, moved."""
     for index in numba.prange(workers):
         worker: Any = np.int64(index)
         window, blocks = unpack_window(packed), unpack_blocks(cut)
-        movers = movers_of(read, copy, turn, turn_lines, stream, x, space[worker], cols, blocks)
+        movers = movers_of(functions, x, space[worker], cols, blocks)
         first, last = share(begin, end, worker, workers)
         for task in range(first, last):
             part = stretch(task, blocks, window.output)

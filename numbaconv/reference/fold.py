@@ -11,12 +11,13 @@ from numbaconv.kernels.indexing import (
     first_inside,
     patch_index,
     reached_from,
+    unpack_place,
     unpack_window,
 )
 from numbaconv.kernels.jit import device, kernel
 from numbaconv.kernels.long_sums import whole_sums
 from numbaconv.kernels.runs import add_run, copy_run, fill_run
-from numbaconv.problem.arrays import Array, Place
+from numbaconv.problem.arrays import Array, Table
 
 #: Positions of a row whose long sums are formed at once, in a workspace of twice as many.
 SEGMENT = 512
@@ -191,25 +192,28 @@ def col2im_by_position(
     begin: int,
     end: int,
     cols: Array,
-    cols_place: Place,
-    steps: Place,
-    packed: Place,
+    cols_place: Table,
+    element_step: int,
+    position_step: int,
+    packed: Table,
     channels: int,
     channel_major: bool,
     piece: int,
     out: Array,
-    out_place: Place,
+    out_place: Table,
     waiting: Array,
 ) -> None:
     """Fold patches, which are columns (or rows, whose sums are long); some of all tasks.
 
-    A task is `piece` positions of a row of one channel. In `steps` are the distances between the
+    A task is `piece` positions of a row of one channel. The steps are the distances between the
     elements of a patch, and between patches.
     """
-    depth, height = packed[0], packed[1]
-    pieces = (packed[2] + piece - 1) // piece
     for index in numba.prange(workers):
         worker: Any = np.int64(index)
+        window = unpack_window(packed)
+        source, target = unpack_place(cols_place), unpack_place(out_place)
+        depth, height, width = window.size
+        pieces = (width + piece - 1) // piece
         first = begin + worker * (end - begin) // workers
         last = begin + (worker + 1) * (end - begin) // workers
         for task in range(first, last):
@@ -219,23 +223,23 @@ def col2im_by_position(
             d = row // height % depth
             c = row // (height * depth) % channels
             n = row // (height * depth * channels)
-            to = out_place[0] + n * out_place[1] + c * out_place[2] + d * out_place[3]
+            to = target.base + n * target.image + c * target.channel + d * target.depth
             fold_row_by_position(
                 cols,
-                cols_place[0] + n * cols_place[1],
-                steps[0],
-                steps[1],
-                unpack_window(packed),
+                source.base + n * source.image,
+                element_step,
+                position_step,
+                window,
                 c,
                 channels,
                 channel_major,
                 d,
                 h,
                 w0,
-                min(w0 + piece, packed[2]),
+                min(w0 + piece, width),
                 out,
-                to + h * out_place[4] + w0 * out_place[5],
-                out_place[5],
+                to + h * target.row + w0 * target.column,
+                target.column,
                 waiting[worker],
             )
 
@@ -245,39 +249,41 @@ def col2im_by_channel(
     begin: int,
     end: int,
     cols: Array,
-    cols_place: Place,
-    packed: Place,
+    cols_place: Table,
+    packed: Table,
     channels: int,
     channel_major: bool,
     piece: int,
     out: Array,
-    out_place: Place,
+    out_place: Table,
 ) -> None:
     """Fold patches that are rows; a task is `piece` positions of a row with all its channels."""
-    depth, height = packed[0], packed[1]
-    pieces = (packed[2] + piece - 1) // piece
     for index in numba.prange(end - begin):
         task: Any = begin + np.int64(index)
+        window = unpack_window(packed)
+        source, target = unpack_place(cols_place), unpack_place(out_place)
+        depth, height, width = window.size
+        pieces = (width + piece - 1) // piece
         w0 = task % pieces * piece
         row = task // pieces
         h = row % height
         d = row // height % depth
         n = row // (height * depth)
-        to = out_place[0] + n * out_place[1] + d * out_place[3] + h * out_place[4]
+        to = target.base + n * target.image + d * target.depth + h * target.row
         fold_row_by_channel(
             cols,
-            cols_place[0] + n * cols_place[1],
-            cols_place[5],
-            cols_place[2],
-            unpack_window(packed),
+            source.base + n * source.image,
+            source.column,
+            source.channel,
+            window,
             channels,
             channel_major,
             d,
             h,
             w0,
-            min(w0 + piece, packed[2]),
+            min(w0 + piece, width),
             out,
-            to + w0 * out_place[5],
-            out_place[2],
-            out_place[5],
+            to + w0 * target.column,
+            target.channel,
+            target.column,
         )

@@ -8,18 +8,24 @@ dtype only, so that no result depends on the batch or on the number of threads.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 
 from numbaconv.kernels import threads
-from numbaconv.kernels.indexing import spatial_strides, split_axes, split_index, unpack_window
+from numbaconv.kernels.indexing import (
+    spatial_strides,
+    split_axes,
+    split_index,
+    unpack_place,
+    unpack_window,
+)
 from numbaconv.kernels.jit import device, kernel
 from numbaconv.kernels.long_sums import LONGEST, fold_part, whole_sums
 from numbaconv.kernels.runs import add_run, copy_run
 from numbaconv.native import isa
-from numbaconv.problem.arrays import Array, Place, flatten, spatial_walk, writeable
+from numbaconv.problem.arrays import Array, Table, flatten, spatial_walk, writeable
 from numbaconv.problem.cuts import even_block
 from numbaconv.problem.geometry import Axes, ConvGeometry
 from numbaconv.reference import blas, pointwise
@@ -157,6 +163,10 @@ def _run_tiles(problem: Problem, matrix: Array, parallel: bool) -> None:
     x = flatten(problem.x, channels_last=geometry.channels_last)
     out = flatten(problem.out, channels_last=geometry.channels_last)
     as_rows = _positions_are_rows(geometry)
+    cut = Cut(
+        problem.images, geometry.in_channels // groups, groups, outputs, blocks.positions,
+        blocks.elements, blocks.outputs, blocks.long,
+    )  # fmt: skip
     threads.run(
         _positions_by_outputs if as_rows else _outputs_by_positions,
         workers,
@@ -164,8 +174,7 @@ def _run_tiles(problem: Problem, matrix: Array, parallel: bool) -> None:
         x.data,
         x.place,
         geometry.window.packed,
-        np.array([problem.images, geometry.in_channels // groups, groups, outputs], np.int64),
-        np.array([blocks.positions, blocks.elements, blocks.outputs, blocks.long], np.int64),
+        np.array(cut, np.int64),
         matrix,
         problem.bias_or_neutral,
         np.empty((workers, blocks.workspace), problem.dtype),
@@ -212,96 +221,120 @@ def _packed_weight(geometry: ConvGeometry, dtype: np.dtype[Any], weight: Array) 
     return packed
 
 
+class Cut(NamedTuple):
+    """A problem and its `Blocks`, as kernels take them."""
+
+    images: int
+    channels: int  # of a group
+    groups: int
+    outputs: int  # of a group
+    positions: int
+    elements: int
+    output_block: int
+    long: int
+
+
+@device
+def _unpack(cut: Table) -> Cut:
+    return Cut(cut[0], cut[1], cut[2], cut[3], cut[4], cut[5], cut[6], cut[7])
+
+
+@device
+def _count(packed: Table, cut: Table) -> tuple[int, int]:
+    """Return the number of tiles, and of blocks of outputs."""
+    output, c = unpack_window(packed).output, _unpack(cut)
+    tiles = (output[0] * output[1] * output[2] + c.positions - 1) // c.positions
+    return c.images * c.groups * tiles, (c.outputs + c.output_block - 1) // c.output_block
+
+
 @kernel
 def _outputs_by_positions(
     workers: int,
     x: Array,
-    x_place: Place,
-    packed: Place,
-    sizes: Place,
-    blocks: Place,
+    x_place: Table,
+    packed: Table,
+    cut: Table,
     weight: Array,
     bias: Array,
     workspace: Array,
     out: Array,
-    out_place: Place,
-    walk: Place,
+    out_place: Table,
+    walk: Table,
 ) -> None:
-    positions = packed[6] * packed[7] * packed[8]
-    tiles = sizes[0] * sizes[2] * ((positions + blocks[0] - 1) // blocks[0])
-    cuts = (sizes[3] + blocks[2] - 1) // blocks[2]
+    tiles, blocks = _count(packed, cut)
     for index in numba.prange(workers):
         worker: Any = np.int64(index)
-        task = worker * tiles * cuts // workers
-        end = (worker + 1) * tiles * cuts // workers
+        task = worker * tiles * blocks // workers
+        end = (worker + 1) * tiles * blocks // workers
         while task < end:
-            cut = task % cuts
-            cut_end = min(cuts, cut + end - task)
+            block = task % blocks
+            block_end = min(blocks, block + end - task)
             _columns_tile(
-                task // cuts, cut, cut_end, x, x_place, packed, sizes, blocks, weight, bias,
+                task // blocks, block, block_end, x, x_place, packed, cut, weight, bias,
                 workspace[worker], out, out_place, walk,
             )  # fmt: skip
-            task += cut_end - cut
+            task += block_end - block
 
 
 @device
 def _columns_tile(
     tile: int,
-    cut: int,
-    cut_end: int,
+    block: int,
+    block_end: int,
     x: Array,
-    x_place: Place,
-    packed: Place,
-    sizes: Place,
-    blocks: Place,
+    x_place: Table,
+    packed: Table,
+    cut: Table,
     weight: Array,
     bias: Array,
     workspace: Array,
     out: Array,
-    out_place: Place,
-    walk: Place,
+    out_place: Table,
+    walk: Table,
 ) -> None:
     """Multiply (outputs, elements) by (elements, positions) for some output blocks of a tile."""
-    window = unpack_window(packed)
-    channels, groups, outputs = sizes[1], sizes[2], sizes[3]
+    window, c = unpack_window(packed), _unpack(cut)
+    source, target = unpack_place(x_place), unpack_place(out_place)
+    outputs = c.outputs
     taps = window.kernel[0] * window.kernel[1] * window.kernel[2]
-    image, group, l0, l1 = _locate(tile, window.output, groups, blocks[0])
-    length = channels * taps
-    source = x_place[0] + image * x_place[1] + group * channels * x_place[2]
-    target = out_place[0] + image * out_place[1] + group * outputs * out_place[2]
+    image, group, l0, l1 = _locate(tile, window.output, c.groups, c.positions)
+    length = c.channels * taps
+    start = source.base + image * source.image + group * c.channels * source.channel
+    to = target.base + image * target.image + group * outputs * target.channel
     n = l1 - l0
     # The parts of long sums are formed for one block of outputs at a time.
-    step = 1 if blocks[3] else cut_end - cut
-    for c0 in range(cut, cut_end, step):
-        for k0 in range(0, length, blocks[1]):
-            k1 = min(k0 + blocks[1], length)
+    step = 1 if c.long else block_end - block
+    for b0 in range(block, block_end, step):
+        for k0 in range(0, length, c.elements):
+            k1 = min(k0 + c.elements, length)
             for k in range(k0, k1):
-                c, tap = split_index(k, channels, taps, True)
+                channel, tap = split_index(k, c.channels, taps, True)
                 gather_tap(
-                    x, source + c * x_place[2], spatial_strides(x_place), window, tap, l0, l1,
-                    workspace, (k - k0) * n, 1,
+                    x, start + channel * source.channel, spatial_strides(x_place), window, tap, l0,
+                    l1, workspace, (k - k0) * n, 1,
                 )  # fmt: skip
             columns = workspace[: (k1 - k0) * n].reshape(k1 - k0, n)
-            for o0 in range(c0 * blocks[2], min((c0 + step) * blocks[2], outputs), blocks[2]):
-                m = min(blocks[2], outputs - o0)
+            last = min((b0 + step) * c.output_block, outputs)
+            for o0 in range(b0 * c.output_block, last, c.output_block):
+                m = min(c.output_block, outputs - o0)
                 first = group * outputs * length + outputs * k0 + o0 * (k1 - k0)
                 rows = weight[first : first + m * (k1 - k0)].reshape(m, k1 - k0)
                 product = workspace[(k1 - k0) * n : (k1 - k0 + m) * n]
                 multiply(rows, columns, product.reshape(m, n))
-                if blocks[3] and not _sum_parts(product, workspace, blocks, k0, k1 == length):
+                if c.long and not _sum_parts(product, workspace, c, k0, k1 == length):
                     continue
                 for o in range(m):
                     offset = bias[group * outputs + o0 + o]
-                    start = target + (o0 + o) * out_place[2]
+                    first = to + (o0 + o) * target.channel
                     row = product[o * n : (o + 1) * n]
-                    _store_row(row, offset, k0 > 0 and not blocks[3], l0, out, start, walk)
+                    _store_row(row, offset, k0 > 0 and not c.long, l0, out, first, walk)
 
 
 @device
-def _sum_parts(product: Array, workspace: Array, blocks: Place, k0: int, last: bool) -> bool:
+def _sum_parts(product: Array, workspace: Array, c: Cut, k0: int, last: bool) -> bool:
     """Add a part of long sums to those so far; of the last, make the product the whole."""
-    begin = blocks[0] * (blocks[1] + blocks[2])
-    size = blocks[0] * blocks[2]
+    begin = c.positions * (c.elements + c.output_block)
+    size = c.positions * c.output_block
     high = workspace[begin : begin + product.size]
     low = workspace[begin + size : begin + size + product.size]
     fold_part(product, high, low, k0 == 0)
@@ -312,7 +345,7 @@ def _sum_parts(product: Array, workspace: Array, blocks: Place, k0: int, last: b
 
 @device
 def _store_row(
-    product: Array, offset: Any, accumulate: bool, l0: int, out: Array, start: int, walk: Place
+    product: Array, offset: Any, accumulate: bool, l0: int, out: Array, start: int, walk: Table
 ) -> None:
     """Write or add one channel's products at output positions from `l0` on."""
     shape = (walk[0], walk[1], walk[2])
@@ -347,80 +380,78 @@ def _store_run(row: Array, accumulate: bool, out: Array, first: int, step: int) 
 def _positions_by_outputs(
     workers: int,
     x: Array,
-    x_place: Place,
-    packed: Place,
-    sizes: Place,
-    blocks: Place,
+    x_place: Table,
+    packed: Table,
+    cut: Table,
     weight: Array,
     bias: Array,
     workspace: Array,
     out: Array,
-    out_place: Place,
-    walk: Place,
+    out_place: Table,
+    walk: Table,
 ) -> None:
-    positions = packed[6] * packed[7] * packed[8]
-    tiles = sizes[0] * sizes[2] * ((positions + blocks[0] - 1) // blocks[0])
-    cuts = (sizes[3] + blocks[2] - 1) // blocks[2]
+    tiles, blocks = _count(packed, cut)
     for index in numba.prange(workers):
         worker: Any = np.int64(index)
-        task = worker * tiles * cuts // workers
-        end = (worker + 1) * tiles * cuts // workers
+        task = worker * tiles * blocks // workers
+        end = (worker + 1) * tiles * blocks // workers
         while task < end:
-            cut = task % cuts
-            cut_end = min(cuts, cut + end - task)
+            block = task % blocks
+            block_end = min(blocks, block + end - task)
             _rows_tile(
-                task // cuts, cut, cut_end, x, x_place, packed, sizes, blocks, weight, bias,
+                task // blocks, block, block_end, x, x_place, packed, cut, weight, bias,
                 workspace[worker], out, out_place, walk,
             )  # fmt: skip
-            task += cut_end - cut
+            task += block_end - block
 
 
 @device
 def _rows_tile(
     tile: int,
-    cut: int,
-    cut_end: int,
+    block: int,
+    block_end: int,
     x: Array,
-    x_place: Place,
-    packed: Place,
-    sizes: Place,
-    blocks: Place,
+    x_place: Table,
+    packed: Table,
+    cut: Table,
     weight: Array,
     bias: Array,
     workspace: Array,
     out: Array,
-    out_place: Place,
-    walk: Place,
+    out_place: Table,
+    walk: Table,
 ) -> None:
     """Multiply (positions, elements) by (elements, outputs) for some output blocks of a tile."""
-    window = unpack_window(packed)
-    channels, groups, outputs = sizes[1], sizes[2], sizes[3]
-    length = channels * window.kernel[0] * window.kernel[1] * window.kernel[2]
-    image, group, l0, l1 = _locate(tile, window.output, groups, blocks[0])
-    source = x_place[0] + image * x_place[1] + group * channels * x_place[2]
-    target = out_place[0] + image * out_place[1] + group * outputs * out_place[2]
+    window, c = unpack_window(packed), _unpack(cut)
+    source, target = unpack_place(x_place), unpack_place(out_place)
+    outputs = c.outputs
+    length = c.channels * window.kernel[0] * window.kernel[1] * window.kernel[2]
+    image, group, l0, l1 = _locate(tile, window.output, c.groups, c.positions)
+    start = source.base + image * source.image + group * c.channels * source.channel
+    to = target.base + image * target.image + group * outputs * target.channel
     n = l1 - l0
-    step = 1 if blocks[3] else cut_end - cut
-    for c0 in range(cut, cut_end, step):
-        for k0 in range(0, length, blocks[1]):
-            k1 = min(k0 + blocks[1], length)
+    step = 1 if c.long else block_end - block
+    for b0 in range(block, block_end, step):
+        for k0 in range(0, length, c.elements):
+            k1 = min(k0 + c.elements, length)
             for position in range(l0, l1):
                 gather_position(
-                    x, source, x_place[2], spatial_strides(x_place), window, position, channels,
-                    k0, k1, workspace, (position - l0) * (k1 - k0),
+                    x, start, source.channel, spatial_strides(x_place), window, position,
+                    c.channels, k0, k1, workspace, (position - l0) * (k1 - k0),
                 )  # fmt: skip
             rows = workspace[: n * (k1 - k0)].reshape(n, k1 - k0)
-            for o0 in range(c0 * blocks[2], min((c0 + step) * blocks[2], outputs), blocks[2]):
-                m = min(blocks[2], outputs - o0)
+            last = min((b0 + step) * c.output_block, outputs)
+            for o0 in range(b0 * c.output_block, last, c.output_block):
+                m = min(c.output_block, outputs - o0)
                 first = group * outputs * length + o0 * length + m * k0
                 matrix = weight[first : first + m * (k1 - k0)].reshape(k1 - k0, m)
                 product = workspace[n * (k1 - k0) : n * (k1 - k0 + m)]
                 multiply(rows, matrix, product.reshape(n, m))
-                if blocks[3] and not _sum_parts(product, workspace, blocks, k0, k1 == length):
+                if c.long and not _sum_parts(product, workspace, c, k0, k1 == length):
                     continue
                 _store_positions(
-                    product.reshape(n, m), bias, group * outputs + o0, k0 > 0 and not blocks[3],
-                    l0, out, target + o0 * out_place[2], out_place[2], walk,
+                    product.reshape(n, m), bias, group * outputs + o0, k0 > 0 and not c.long,
+                    l0, out, to + o0 * target.channel, target.channel, walk,
                 )  # fmt: skip
 
 
@@ -434,7 +465,7 @@ def _store_positions(
     out: Array,
     start: int,
     step: int,
-    walk: Place,
+    walk: Table,
 ) -> None:
     """Write or add all products of output positions from `l0` on."""
     for i in range(product.shape[0]):

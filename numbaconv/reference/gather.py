@@ -18,7 +18,7 @@ from numbaconv.kernels.jit import Kernel, native_available
 from numbaconv.native import emit
 from numbaconv.native.moves import LARGEST_STEP, mover, streamer
 from numbaconv.native.transpose import transposer
-from numbaconv.problem.arrays import Array, Place, flatten
+from numbaconv.problem.arrays import Array, Table, flatten
 from numbaconv.problem.cuts import even_block
 from numbaconv.problem.geometry import Window, three_axes
 from numbaconv.reference.blocks import STREAMED, TURNED, Blocks
@@ -72,13 +72,13 @@ def im2col(
     plan = held.find(key)
     if plan is None:
         blocks = _cut(source.place, target.place, window, x.shape, bits, channels_last, as_rows)
-        movers = _movers(source.place, window, bits, blocks, as_rows)
+        functions = _functions(source.place, window, bits, blocks, as_rows)
         table = np.zeros((1, 1), np.int64)
         if as_rows and not blocks.by_runs and not blocks.compact:
             table = _table(blocks, window.kernel[-1], bits.itemsize)
-        plan = blocks, movers, window.packed, three_axes(window.output, 1), table
+        plan = blocks, functions, window.packed, three_axes(window.output, 1), table
         held.keep(key, plan)
-    blocks, movers, packed, output, table = plan
+    blocks, functions, packed, output, table = plan
     tasks = blocks.tasks(output)
     workers = threads.worker_count(tasks, work=cols.size, parallel=parallel)
     while 1 < workers * _TASKS > tasks and blocks.rows > 1:
@@ -94,12 +94,12 @@ def im2col(
         threads.run(
             _kernel(blocks, as_rows), workers, workers, begin, end, source.data,
             source.place, packed, blocks.packed, target.data, target.place,
-            space.view(bits, (workers, elements)), table, *movers,
+            space.view(bits, (workers, elements)), table, functions,
         )  # fmt: skip
     workspace.give_back(space)
 
 
-def _table(blocks: Blocks, kernel_width: int, size: int) -> Place:
+def _table(blocks: Blocks, kernel_width: int, size: int) -> Table:
     """Return where each element of a patch begins in a task's strips, in bytes.
 
     One row, with zeros behind up to a whole square of elements.
@@ -155,23 +155,24 @@ def _widened(x: Array, cols: Array, window: Window) -> tuple[Array, Array, Windo
     return x[..., : output * wide].view(element), cols.view(element), narrow
 
 
-def _movers(
-    place: Place, window: Window, bits: np.dtype[Any], blocks: Blocks, as_rows: bool
-) -> tuple[int, int, int, int, int]:
+def _functions(
+    place: Table, window: Window, bits: np.dtype[Any], blocks: Blocks, as_rows: bool
+) -> Table:
     """Return the native functions that move elements of this size."""
     if not emit.supports(bits) or native_available() is not None:
-        return 0, 0, 0, 0, 0
-    return (
+        return np.zeros(5, np.int64)
+    found = (
         mover(int(place[5]) * window.stride[-1], bits),
         mover(1, bits),
         transposer(bits) if blocks.turned else 0,
         transposer(bits, table=not blocks.compact) if as_rows and not blocks.by_runs else 0,
         streamer(bits) if blocks.staged else 0,
     )
+    return np.array(found, np.int64)
 
 
 def _turned(
-    place: Place, window: Window, channels: int, block: int, slots: int, channels_last: bool
+    place: Table, window: Window, channels: int, block: int, slots: int, channels_last: bool
 ) -> tuple[bool, int]:
     """Return whether what is read of channels or slots is turned, and what of it at once."""
     stride, dilation = window.stride[-1], window.dilation[-1]
@@ -184,8 +185,8 @@ def _turned(
 
 
 def _cut(
-    place: Place,
-    target: Place,
+    place: Table,
+    target: Table,
     window: Window,
     shape: tuple[int, ...],
     bits: np.dtype[Any],

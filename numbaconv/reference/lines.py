@@ -16,7 +16,7 @@ from numbaconv.kernels.indexing import WindowAxes, end_inside, first_inside, sou
 from numbaconv.kernels.jit import device
 from numbaconv.kernels.runs import copy_run, fill_run
 from numbaconv.native import link
-from numbaconv.problem.arrays import Array, Place
+from numbaconv.problem.arrays import Array, Table
 
 SLOTS, SLOTS_OF_CHANNELS = 1, 2
 
@@ -64,7 +64,7 @@ class Slots(NamedTuple):
         return self.slots * self.pitch
 
 
-def packed_fields(fields: tuple[Any, ...]) -> Place:
+def packed_fields(fields: tuple[Any, ...]) -> Table:
     """Return ints, and those of tuples among them, as kernels get them."""
     flat = [f for field in fields for f in (field if isinstance(field, tuple) else [field])]
     return np.array(flat, np.int64)

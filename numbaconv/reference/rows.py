@@ -16,7 +16,7 @@ from numbaconv.kernels.indexing import (
 from numbaconv.kernels.jit import device, kernel
 from numbaconv.kernels.runs import copy_run, fill_run
 from numbaconv.native import link
-from numbaconv.problem.arrays import Array, Place
+from numbaconv.problem.arrays import Array, Table
 from numbaconv.reference.blocks import (
     STREAMED,
     TURNED,
@@ -42,24 +42,20 @@ def im2col_turned(
     begin: int,
     end: int,
     x: Array,
-    x_place: Place,
-    packed: Place,
-    cut: Place,
+    x_place: Table,
+    packed: Table,
+    cut: Table,
     cols: Array,
-    cols_place: Place,
+    cols_place: Table,
     space: Array,
     tables: Array,
-    read: int,
-    copy: int,
-    turn: int,
-    turn_lines: int,
-    stream: int,
+    functions: Table,
 ) -> None:
     """Write patches as rows, turned: tasks ``[begin, end)``, some output rows of some channels."""
     for index in numba.prange(workers):
         worker: Any = np.int64(index)
         window, blocks = unpack_window(packed), unpack_blocks(cut)
-        movers = movers_of(read, copy, turn, turn_lines, stream, x, space[worker], cols, blocks)
+        movers = movers_of(functions, x, space[worker], cols, blocks)
         first, last = share(begin, end, worker, workers)
         for task in range(first, last):
             part = stretch(task, blocks, window.output)
@@ -78,24 +74,20 @@ def im2col_runs(
     begin: int,
     end: int,
     x: Array,
-    x_place: Place,
-    packed: Place,
-    cut: Place,
+    x_place: Table,
+    packed: Table,
+    cut: Table,
     cols: Array,
-    cols_place: Place,
+    cols_place: Table,
     space: Array,
     tables: Array,
-    read: int,
-    copy: int,
-    turn: int,
-    turn_lines: int,
-    stream: int,
+    functions: Table,
 ) -> None:
     """Write patches as rows, run by run: tasks ``[begin, end)`` as well."""
     for index in numba.prange(workers):
         worker: Any = np.int64(index)
         window, blocks = unpack_window(packed), unpack_blocks(cut)
-        movers = movers_of(read, copy, turn, turn_lines, stream, x, space[worker], cols, blocks)
+        movers = movers_of(functions, x, space[worker], cols, blocks)
         first, last = share(begin, end, worker, workers)
         for task in range(first, last):
             part = stretch(task, blocks, window.output)

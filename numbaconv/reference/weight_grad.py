@@ -9,17 +9,17 @@ K. Chellapilla, S. Puri, P. Simard, "High Performance Convolutional Neural Netwo
 Processing", IWFHR 2006, section 3.2, trains with the same three products.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 
 from numbaconv.kernels import threads
-from numbaconv.kernels.indexing import spatial_strides, split_axes, unpack_window
+from numbaconv.kernels.indexing import spatial_strides, split_axes, unpack_place, unpack_window
 from numbaconv.kernels.jit import device, kernel
 from numbaconv.kernels.runs import copy_run
 from numbaconv.kernels.slots import Slots
-from numbaconv.problem.arrays import Array, Place, flatten, spatial_walk
+from numbaconv.problem.arrays import Array, Table, flatten, spatial_walk
 from numbaconv.problem.cuts import even_block
 from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.reference import blas
@@ -78,8 +78,12 @@ class Plan:
         geometry = self.geometry
         groups = geometry.groups
         outputs = geometry.out_channels // groups
-        cuts = -(-outputs // self.outputs), -(-geometry.patch_size // self.elements)
-        tasks = len(sums) * groups * cuts[0] * cuts[1]
+        cut = Cut(
+            first, len(x), geometry.in_channels // groups, groups, outputs, self.positions,
+            self.elements, self.outputs, -(-outputs // self.outputs),
+            -(-geometry.patch_size // self.elements),
+        )  # fmt: skip
+        tasks = len(sums) * groups * cut.output_cuts * cut.element_cuts
         work = len(x) * geometry.window.positions * geometry.out_channels * geometry.patch_size
         workers = threads.worker_count(tasks, work=work, parallel=parallel)
         source = flatten(x, channels_last=geometry.channels_last)
@@ -90,10 +94,7 @@ class Plan:
                 _add_products, workers, workers, tasks, source.data, source.place,
                 geometry.window.packed, other.data, other.place,
                 spatial_walk(grad, channels_last=geometry.channels_last),
-                np.array(
-                    [first, len(x), geometry.in_channels // groups, groups, outputs, self.positions,
-                     self.elements, self.outputs, *cuts], np.int64,
-                ),
+                np.array(cut, np.int64),
                 np.empty((workers, workspace), self.dtype), sums.values,
             )  # fmt: skip
 
@@ -110,17 +111,39 @@ class Plan:
         out[...] = np.moveaxis(total, (0, 1), (-1, -2)) if geometry.channels_last else total
 
 
+class Cut(NamedTuple):
+    """How a problem is cut into tasks, as kernels take it."""
+
+    first: int  # image
+    images: int
+    channels: int  # of a group
+    groups: int
+    outputs: int  # of a group
+    positions: int  # of a tile
+    elements: int  # of a patch, in a product
+    output_block: int
+    output_cuts: int
+    element_cuts: int
+
+
+@device
+def _unpack(cut: Table) -> Cut:
+    return Cut(
+        cut[0], cut[1], cut[2], cut[3], cut[4], cut[5], cut[6], cut[7], cut[8], cut[9]
+    )  # fmt: skip
+
+
 @kernel
 def _add_products(
     workers: int,
     tasks: int,
     x: Array,
-    x_place: Place,
-    packed: Place,
+    x_place: Table,
+    packed: Table,
     grad: Array,
-    grad_place: Place,
-    walk: Place,
-    sizes: Place,
+    grad_place: Table,
+    walk: Table,
+    cut: Table,
     workspace: Array,
     sums: Array,
 ) -> None:
@@ -128,7 +151,7 @@ def _add_products(
         worker: Any = np.int64(index)
         for task in range(worker * tasks // workers, (worker + 1) * tasks // workers):
             _add_slot(
-                task, x, x_place, packed, grad, grad_place, walk, sizes, workspace[worker], sums
+                task, x, x_place, packed, grad, grad_place, walk, cut, workspace[worker], sums
             )
 
 
@@ -136,43 +159,43 @@ def _add_products(
 def _add_slot(
     task: int,
     x: Array,
-    x_place: Place,
-    packed: Place,
+    x_place: Table,
+    packed: Table,
     grad: Array,
-    grad_place: Place,
-    walk: Place,
-    sizes: Place,
+    grad_place: Table,
+    walk: Table,
+    cut: Table,
     workspace: Array,
     sums: Array,
 ) -> None:
     """Add to one slot the products of some outputs and patch elements, tile by tile."""
-    window = unpack_window(packed)
-    first, images, channels, groups, outputs = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]
+    window, c = unpack_window(packed), _unpack(cut)
+    source, given = unpack_place(x_place), unpack_place(grad_place)
     taps = window.kernel[0] * window.kernel[1] * window.kernel[2]
     positions = window.output[0] * window.output[1] * window.output[2]
-    k_cut, rest = task % sizes[9], task // sizes[9]
-    o_cut, rest = rest % sizes[8], rest // sizes[8]
-    group, slot = rest % groups, rest // groups
-    k0, o0 = k_cut * sizes[6], o_cut * sizes[7]
-    k1, o1 = min(k0 + sizes[6], channels * taps), min(o0 + sizes[7], outputs)
-    tiles = (positions + sizes[5] - 1) // sizes[5]
+    k_cut, rest = task % c.element_cuts, task // c.element_cuts
+    o_cut, rest = rest % c.output_cuts, rest // c.output_cuts
+    group, slot = rest % c.groups, rest // c.groups
+    k0, o0 = k_cut * c.elements, o_cut * c.output_block
+    k1, o1 = min(k0 + c.elements, c.channels * taps), min(o0 + c.output_block, c.outputs)
+    tiles = (positions + c.positions - 1) // c.positions
     slots = sums.shape[0]
-    begin = first * tiles
-    for tile in range(begin + (slot - begin) % slots, (first + images) * tiles, slots):
-        image = tile // tiles - first
-        l0 = tile % tiles * sizes[5]
-        n = min(sizes[5], positions - l0)
-        source = x_place[0] + image * x_place[1] + group * channels * x_place[2]
+    begin = c.first * tiles
+    for tile in range(begin + (slot - begin) % slots, (c.first + c.images) * tiles, slots):
+        image = tile // tiles - c.first
+        l0 = tile % tiles * c.positions
+        n = min(c.positions, positions - l0)
+        start = source.base + image * source.image + group * c.channels * source.channel
         for k in range(k0, k1):
             gather_tap(
-                x, source + k // taps * x_place[2], spatial_strides(x_place), window, k % taps, l0,
-                l0 + n, workspace, (k - k0) * n, 1,
+                x, start + k // taps * source.channel, spatial_strides(x_place), window, k % taps,
+                l0, l0 + n, workspace, (k - k0) * n, 1,
             )  # fmt: skip
         at = (k1 - k0) * n
-        other = grad_place[0] + image * grad_place[1] + group * outputs * grad_place[2]
+        other = given.base + image * given.image + group * c.outputs * given.channel
         for o in range(o0, o1):
             _copy_positions(
-                grad, other + o * grad_place[2], walk, l0, n, workspace, at + (o - o0) * n
+                grad, other + o * given.channel, walk, l0, n, workspace, at + (o - o0) * n
             )
         columns = workspace[:at].reshape(k1 - k0, n)
         rows = workspace[at : at + (o1 - o0) * n].reshape(o1 - o0, n)
@@ -180,7 +203,7 @@ def _add_slot(
         product = workspace[at : at + (o1 - o0) * (k1 - k0)].reshape(o1 - o0, k1 - k0)
         multiply(rows, columns.T, product)
         for o in range(o1 - o0):
-            total = sums[slot, group * outputs + o0 + o, k0:k1]
+            total = sums[slot, group * c.outputs + o0 + o, k0:k1]
             row = product[o]
             for k in range(row.size):
                 total[k] += row[k]
@@ -188,7 +211,7 @@ def _add_slot(
 
 @device
 def _copy_positions(
-    source: Array, start: int, walk: Place, l0: int, n: int, target: Array, first: int
+    source: Array, start: int, walk: Table, l0: int, n: int, target: Array, first: int
 ) -> None:
     """Copy one channel's output positions from `l0` on."""
     d, h, w = split_axes(l0, (walk[0], walk[1], walk[2]))

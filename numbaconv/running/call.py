@@ -9,9 +9,9 @@ import numpy as np
 from numbaconv import routes
 from numbaconv.kernels import recording
 from numbaconv.problem import arguments
-from numbaconv.problem.arrays import Array, is_direct, overlaps_itself, writeable
+from numbaconv.problem.arrays import Array, is_direct, writeable
 from numbaconv.problem.geometry import ConvGeometry, Ints
-from numbaconv.running import choice
+from numbaconv.running import choice, results
 from numbaconv.running.packed import Packed
 
 # Multiplications and additions of one launch, in float32.
@@ -163,14 +163,26 @@ def pack(call: Call, weight: Array, bias: Array | None, parallel: bool, *, keep:
     return call.plan.pack(weight, bias, parallel, keep=keep)
 
 
+def run_once(
+    call: Call, x: Array, weight: Array, bias: Array | None, out: Any, parallel: bool,
+    inputs: tuple[Any, ...],
+) -> Array:  # fmt: skip
+    """Return the convolution of `x` with weights that are packed for this call alone."""
+    packed = pack(call, weight, bias, parallel, keep=False)
+    result = run(call, x, packed, out, parallel, inputs)
+    packed.release()
+    return result
+
+
 def run(
-    call: Call, x: Array, packed: Packed, out: Array | None, parallel: bool, inputs: tuple[Any, ...]
+    call: Call, x: Array, packed: Packed, out: Any, parallel: bool, inputs: tuple[Any, ...]
 ) -> Array:
     """Return the convolution of `x`; `inputs` are all arrays that `out` might overlap."""
-    result, target = targets(out, call.shape, call.dtype, inputs)
-    if call.empty:
-        _run_empty(call, packed, target)
-    else:
+
+    def compute(target: Array) -> None:
+        if call.empty:
+            _run_empty(call, packed, target)
+            return
         source = x if call.geometry.batched else x[None]
         images = target if call.geometry.batched else target[None]
         if (
@@ -185,24 +197,8 @@ def run(
                 recording.approve()
         else:
             run_parts(call, source, packed, images, parallel)
-    if target is not result:
-        result[...] = target
-    return result if out is None else out
 
-
-def targets(
-    out: Any, shape: Ints, dtype: np.dtype[Any], inputs: tuple[Any, ...]
-) -> tuple[Array, Array]:
-    """Return the array to return, and the one to compute into: another where they would collide."""
-    if out is None:
-        result = np.empty(shape, dtype)
-        return result, result
-    result = arguments.check_out(out, shape, dtype)
-    if result.size and (
-        overlaps_itself(result) or any(np.may_share_memory(result, a) for a in inputs)
-    ):
-        return result, np.empty(shape, dtype)
-    return result, result
+    return results.into(out, call.shape, call.dtype, inputs, compute)
 
 
 def run_parts(call: Call, x: Array, packed: Packed, out: Array, parallel: bool) -> None:

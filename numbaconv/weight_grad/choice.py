@@ -14,7 +14,7 @@ from numbaconv import routes
 from numbaconv.problem import arguments
 from numbaconv.problem.arrays import Array, is_direct
 from numbaconv.problem.geometry import ConvGeometry, Ints
-from numbaconv.running import call
+from numbaconv.running import call, results
 from numbaconv.weight_grad import boxes
 from numbaconv.weight_grad.plan import Plan
 
@@ -96,27 +96,31 @@ def _takes_reference(geometry: ConvGeometry, work: np.dtype[Any], algorithm: str
 
 def run(found: Call, x: Array, grad: Array, out: Any, parallel: bool, conjugate: str) -> Array:
     """Return the gradient of the weights; of complex arrays one is taken conjugated."""
-    result, target = call.targets(out, found.shape, found.dtype, (x, grad))
-    if found.empty:
-        target[...] = 0
-    else:
-        if not found.geometry.batched:
-            x, grad = x[None], grad[None]
-        x, grad = call.as_signed(x, found.work), call.as_signed(grad, found.work)
-        sums = found.plan.start(len(x))
-        kept = found.work.kind != "c" and not found.pads
-        if kept and _readable(found, x) and _readable(found, grad):
-            together = found.plan.images_at_once
-            step = found.images // together * together
-            step = min(max(step, together), found.plan.images_a_sum)
-            for n in range(0, len(x), step):
-                _add(found, sums, x[n : n + step], grad[n : n + step], n, parallel)
-        else:
-            _add_converted(found, sums, x, grad, parallel, conjugate)
+
+    def compute(target: Array) -> None:
+        if found.empty:
+            target[...] = 0
+            return
+        batched = found.geometry.batched
+        source, other = (call.as_signed(a if batched else a[None], found.work) for a in (x, grad))
+        sums = found.plan.start(len(source))
+        _add_all(found, sums, source, other, parallel, conjugate)
         found.plan.finish(sums, call.as_signed(target, found.work), parallel)
-    if target is not result:
-        result[...] = target
-    return result if out is None else out
+
+    return results.into(out, found.shape, found.dtype, (x, grad), compute)
+
+
+def _add_all(found: Call, sums: Any, x: Array, grad: Array, parallel: bool, conjugate: str) -> None:
+    """Add what all images come to, as many at a time as one launch takes."""
+    kept = found.work.kind != "c" and not found.pads
+    if not (kept and _readable(found, x) and _readable(found, grad)):
+        _add_converted(found, sums, x, grad, parallel, conjugate)
+        return
+    together = found.plan.images_at_once
+    step = found.images // together * together
+    step = min(max(step, together), found.plan.images_a_sum)
+    for n in range(0, len(x), step):
+        _add(found, sums, x[n : n + step], grad[n : n + step], n, parallel)
 
 
 def _readable(found: Call, array: Array) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from numbaconv.kernels.jit import device, kernel
 from numbaconv.native.link import call, fetch_add
 from numbaconv.native.rows import NOTHING
-from numbaconv.problem.arrays import Place
+from numbaconv.problem.arrays import Table
 
 
 class Shape(NamedTuple):
@@ -70,7 +70,7 @@ class Shape(NamedTuple):
 
 
 @device
-def _unpack(p: Place) -> Shape:
+def _unpack(p: Table) -> Shape:
     return Shape(
         p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13],
         p[14], p[15], p[16], p[17], p[18], p[19], p[20], p[21], p[22], p[23], p[24], p[25], p[26],
@@ -89,15 +89,15 @@ def accumulate(
     memory: int,
     first: int,
     images: int,
-    counter: Place,
-    packed: Place,
-    natives: Place,
-    offsets: Place,
-    starts: Place,
-    elements: Place,
-    columns: Place,
-    pixels: Place,
-    row_table: Place,
+    counter: Table,
+    packed: Table,
+    natives: Table,
+    offsets: Table,
+    starts: Table,
+    elements: Table,
+    columns: Table,
+    pixels: Table,
+    row_table: Table,
 ) -> None:
     """Run all tasks over some images, of which the first is number `first`."""
     counter[0] = 0
@@ -119,15 +119,15 @@ def _work(
     memory: int,
     first: int,
     images: int,
-    counter: Place,
-    packed: Place,
-    natives: Place,
-    offsets: Place,
-    starts: Place,
-    elements: Place,
-    columns: Place,
-    pixels: Place,
-    row_table: Place,
+    counter: Table,
+    packed: Table,
+    natives: Table,
+    offsets: Table,
+    starts: Table,
+    elements: Table,
+    columns: Table,
+    pixels: Table,
+    row_table: Table,
 ) -> None:
     s = _unpack(packed)
     own = memory + worker * s.worker_bytes
@@ -203,8 +203,8 @@ def _load_gradients(
     group: int,
     o0: int,
     o1: int,
-    natives: Place,
-    pixels: Place,
+    natives: Table,
+    pixels: Table,
 ) -> None:
     """Lay a chunk of the output's gradient out as panels: a block of channels each position."""
     positions = rows * s.width
@@ -249,8 +249,8 @@ def _load_channels(
     group: int,
     c0: int,
     c1: int,
-    natives: Place,
-    pixels: Place,
+    natives: Table,
+    pixels: Table,
 ) -> None:
     """Lay a chunk's input out as pixels of a block of channels, with its padding."""
     pitch = s.tile_width * s.size
@@ -292,7 +292,7 @@ def _load_channels(
 
 
 @device
-def _clear_pixels(s: Shape, to: int, count: int, natives: Place) -> None:
+def _clear_pixels(s: Shape, to: int, count: int, natives: Table) -> None:
     """Write zeros to all channels of `count` pixels."""
     if count > 0:
         call(natives[1], (0, s.tile_width, count, to, 0, to, s.tile_width * s.size))
@@ -300,7 +300,7 @@ def _clear_pixels(s: Shape, to: int, count: int, natives: Place) -> None:
 
 @device
 def _load_pixels(
-    s: Shape, source: int, count: int, valid: int, to: int, natives: Place, pixels: Place
+    s: Shape, source: int, count: int, valid: int, to: int, natives: Table, pixels: Table
 ) -> None:
     """Write the `valid` channels of `count` pixels, and zeros for the rest of a block."""
     pitch = s.tile_width * s.size
@@ -334,10 +334,10 @@ def _load_patches(
     group: int,
     b0: int,
     b1: int,
-    natives: Place,
-    elements: Place,
-    columns: Place,
-    row_table: Place,
+    natives: Table,
+    elements: Table,
+    columns: Table,
+    row_table: Table,
 ) -> None:
     """Lay a chunk's patches out, a block of elements each position: rows first, then turned."""
     scratch = own + s.scratch_offset
@@ -381,7 +381,7 @@ def _load_patches(
 
 @kernel
 def finish(
-    workers: int, sums: int, out: int, packed: Place, transposer: int, copier: int, rows: Place
+    workers: int, sums: int, out: int, packed: Table, transposer: int, copier: int, rows: Table
 ) -> None:
     """Write the sums of the first slot to weights in the caller's layout."""
     for index in numba.prange(workers):
@@ -391,8 +391,8 @@ def finish(
 
 @device
 def _finish_share(
-    worker: int, workers: int, sums: int, out: int, packed: Place, transposer: int, copier: int,
-    rows: Place,
+    worker: int, workers: int, sums: int, out: int, packed: Table, transposer: int, copier: int,
+    rows: Table,
 ) -> None:  # fmt: skip
     s = _unpack(packed)
     pitch = s.tile_width * s.size

@@ -7,7 +7,7 @@ import numpy as np
 
 from numbaconv.kernels.jit import device, inlined, kernel
 from numbaconv.native.link import call, fetch_add
-from numbaconv.problem.arrays import Place
+from numbaconv.problem.arrays import Table
 
 
 class Shape(NamedTuple):
@@ -49,7 +49,7 @@ class Shape(NamedTuple):
 
 
 @device
-def unpack(p: Place) -> Shape:
+def unpack(p: Table) -> Shape:
     """Return the fields from an array of them."""
     return Shape(
         p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13],
@@ -67,10 +67,10 @@ def planes(
     bias: int,
     out: int,
     zeros: int,
-    counter: Place,
-    packed: Place,
-    natives: Place,
-    tables: Place,
+    counter: Table,
+    packed: Table,
+    natives: Table,
+    tables: Table,
 ) -> None:
     """Convolve channels-first images: each task is some rows of an output plane."""
     counter[0] = 0
@@ -87,10 +87,10 @@ def _planes(
     bias: int,
     out: int,
     zeros: int,
-    counter: Place,
-    packed: Place,
-    natives: Place,
-    table: Place,
+    counter: Table,
+    packed: Table,
+    natives: Table,
+    table: Table,
 ) -> None:
     s = unpack(packed)
     parts = (s.out_height + s.rows - 1) // s.rows
@@ -126,7 +126,7 @@ def _planes(
 
 @device
 def _small_planes(
-    s: Shape, task: int, end: int, x: int, weight: int, bias: int, out: int, natives: Place
+    s: Shape, task: int, end: int, x: int, weight: int, bias: int, out: int, natives: Table
 ) -> None:
     """Convolve planes that are one band each, many in one call."""
     plane = s.out_height * s.out_width * s.size
@@ -157,8 +157,8 @@ def _plane(
     bias: int,
     out: int,
     zeros: int,
-    natives: Place,
-    table: Place,
+    natives: Table,
+    table: Table,
 ) -> None:
     """Convolve some rows of an output plane."""
     taps = s.kernel_height * s.kernel_width
@@ -180,7 +180,7 @@ def _plane(
 
 
 @inlined
-def _fill(s: Shape, plane: int, exists: bool, first: int, zeros: int, table: Place) -> None:
+def _fill(s: Shape, plane: int, exists: bool, first: int, zeros: int, table: Table) -> None:
     """Find the padded input rows from that of output row `first` on."""
     h = first * s.stride_height - s.low_height
     for i in range(s.table_rows):
@@ -197,8 +197,8 @@ def _bands(
     to: int,
     first: int,
     end: int,
-    natives: Place,
-    table: Place,
+    natives: Table,
+    table: Table,
 ) -> None:
     row = first
     while row < end:
@@ -226,11 +226,11 @@ def pixels(
     bias: int,
     out: int,
     zeros: int,
-    counter: Place,
-    packed: Place,
-    natives: Place,
-    tables: Place,
-    lanes_table: Place,
+    counter: Table,
+    packed: Table,
+    natives: Table,
+    tables: Table,
+    lanes_table: Table,
 ) -> None:
     """Convolve channels-last images: each task is one row of output pixels."""
     counter[0] = 0
@@ -250,11 +250,11 @@ def _pixels(
     bias: int,
     out: int,
     zeros: int,
-    counter: Place,
-    packed: Place,
-    natives: Place,
-    table: Place,
-    lanes_table: Place,
+    counter: Table,
+    packed: Table,
+    natives: Table,
+    table: Table,
+    lanes_table: Table,
 ) -> None:
     s = unpack(packed)
     tasks = images * s.out_depth * s.out_height

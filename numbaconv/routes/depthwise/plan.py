@@ -21,7 +21,7 @@ from numbaconv.native.depthwise import MOST_UNROLLED, band, pixels, small_planes
 from numbaconv.problem.arrays import Array, address
 from numbaconv.problem.geometry import ConvGeometry, three_axes
 from numbaconv.routes import cycles
-from numbaconv.routes.depthwise import loops as driver
+from numbaconv.routes.depthwise import loops
 from numbaconv.routes.direct import plan as direct
 from numbaconv.running.packed import Packed
 
@@ -168,7 +168,7 @@ class Plan:
         return np.array((found * 2)[:2], np.int64)
 
     def shape(self, x: Array) -> Array:
-        """Return the packed `driver.Shape` for an input of these strides."""
+        """Return the packed `loops.Shape` for an input of these strides."""
         found = self.shapes.get(x.strides)
         if found is None:
             geometry = self.geometry
@@ -179,7 +179,7 @@ class Plan:
                 *strides, int(self.small), self.grain, self.rows, self.band, self.table_rows,
                 self.table_columns,
             ]  # fmt: skip
-            shape = driver.Shape(*fields)
+            shape = loops.Shape(*fields)
             if len(self.shapes) > 16:
                 self.shapes.clear()
             found = self.shapes[x.strides] = np.array(shape, np.int64)
@@ -204,7 +204,7 @@ class Plan:
         last = self.geometry.channels_last
         counter, tables = scratch = self.scratch.take(workers)
         threads.run(
-            driver.pixels if last else driver.planes, workers, workers, images, address(x),
+            loops.pixels if last else loops.planes, workers, workers, images, address(x),
             packed.address, packed.bias_address, address(out), self.zeros_address, counter,
             self.shape(x), self.natives, tables, *((self.lanes_table,) if last else ()),
         )  # fmt: skip

@@ -12,7 +12,7 @@ from numbaconv.native import isa
 from numbaconv.problem.arrays import Array
 from numbaconv.problem.geometry import ConvGeometry, three_axes
 from numbaconv.routes import cycles
-from numbaconv.routes.direct import loops as driver
+from numbaconv.routes.direct import loops
 
 # Cycles of any call.
 _CALL = 20_000.0
@@ -68,7 +68,7 @@ def tile_shape(outputs: int, lanes: int) -> tuple[int, int]:
     rows = -(-outputs // blocks)
     if rows < most:
         # Fewer rows leave registers for more vectors: sums, one vector each, and a broadcast.
-        vectors = max(vectors, min(driver.MOST_VECTORS, (host.registers - 1) // (rows + 1)))
+        vectors = max(vectors, min(loops.MOST_VECTORS, (host.registers - 1) // (rows + 1)))
     return rows, vectors
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numbaconv.kernels.jit import device, kernel
 from numbaconv.native.link import call, copy_bytes, fetch_add
 from numbaconv.native.rows import NOTHING
-from numbaconv.problem.arrays import Place
+from numbaconv.problem.arrays import Table
 
 #: More vectors, or rows, than this are in no tile.
 MOST_VECTORS = 8
@@ -69,7 +69,7 @@ class Shape(NamedTuple):
 
 
 @device
-def unpack(p: Place) -> Shape:
+def unpack(p: Table) -> Shape:
     """Return the fields from an array of them."""
     return Shape(
         p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13],
@@ -88,14 +88,14 @@ def convolve(
     bias: int,
     out: int,
     memory: int,
-    counter: Place,
-    packed: Place,
-    tiles: Place,
-    movers: Place,
-    offsets: Place,
-    row_list: Place,
-    column_list: Place,
-    row_table: Place,
+    counter: Table,
+    packed: Table,
+    tiles: Table,
+    movers: Table,
+    offsets: Table,
+    row_list: Table,
+    column_list: Table,
+    row_table: Table,
 ) -> None:
     """Run all tasks; each worker fetches the next until none is left."""
     counter[0] = 0
@@ -116,14 +116,14 @@ def _work(
     bias: int,
     out: int,
     memory: int,
-    counter: Place,
-    packed: Place,
-    tiles: Place,
-    movers: Place,
-    offsets: Place,
-    row_list: Place,
-    column_list: Place,
-    row_table: Place,
+    counter: Table,
+    packed: Table,
+    tiles: Table,
+    movers: Table,
+    offsets: Table,
+    row_list: Table,
+    column_list: Table,
+    row_table: Table,
 ) -> None:
     s = unpack(packed)
     own = memory + worker * s.worker_bytes
@@ -179,10 +179,10 @@ def _load(
     to: int,
     depth: int,
     first_row: int,
-    movers: Place,
-    row_list: Place,
-    column_list: Place,
-    row_table: Place,
+    movers: Table,
+    row_list: Table,
+    column_list: Table,
+    row_table: Table,
 ) -> None:
     """Copy what a chunk reads: for each channel its rows, as often as there are shifts."""
     # A shorter last chunk still fills all rows, with zeros where there is nothing.
@@ -227,7 +227,7 @@ def _load(
 
 
 @device
-def _clear(at: int, count: int, s: Shape, channels: int, movers: Place) -> None:
+def _clear(at: int, count: int, s: Shape, channels: int, movers: Table) -> None:
     """Write zeros to `count` elements of every channel."""
     if count > 0:
         call(movers[1], (0, count, channels, at, 0, at, s.space_plane))
@@ -249,9 +249,9 @@ def _multiply(
     p1: int,
     out: int,
     waiting: int,
-    tiles: Place,
-    movers: Place,
-    offsets: Place,
+    tiles: Table,
+    movers: Table,
+    offsets: Table,
 ) -> None:
     """Compute one block of output channels at the positions of a chunk."""
     if s.swapped:
@@ -282,9 +282,9 @@ def _multiply_channels(
     p1: int,
     out: int,
     waiting: int,
-    tiles: Place,
-    movers: Place,
-    offsets: Place,
+    tiles: Table,
+    movers: Table,
+    offsets: Table,
 ) -> None:
     """Compute one block of output channels with tiles of channels by pixels."""
     table = offsets.ctypes.data
@@ -330,9 +330,9 @@ def _multiply_pixels(
     p1: int,
     out: int,
     waiting: int,
-    tiles: Place,
-    movers: Place,
-    offsets: Place,
+    tiles: Table,
+    movers: Table,
+    offsets: Table,
 ) -> None:
     """Compute one block of output channels with tiles of pixels by channels.
 
@@ -396,7 +396,7 @@ def pack(
 @kernel
 def pack_columns(
     workers: int, weight: int, to: int, panels: int, blocks: int, rows: int, outputs: int, k: int,
-    panel_bytes: int, size: int, copier: int, table: Place,
+    panel_bytes: int, size: int, copier: int, table: Table,
 ) -> None:  # fmt: skip
     """Lay ``(k, groups * outputs)`` weights, whose rows begin at `table`, out as panels."""
     for index in numba.prange(panels):

@@ -27,8 +27,7 @@ from numbaconv.native.transpose import transposer
 from numbaconv.problem.arrays import Array, address
 from numbaconv.problem.formulas import end_inside, first_inside
 from numbaconv.problem.geometry import ConvGeometry, three_axes
-from numbaconv.routes.direct import cut
-from numbaconv.routes.direct import loops as driver
+from numbaconv.routes.direct import cut, loops
 from numbaconv.routes.direct.cut import cost as cost
 from numbaconv.running.packed import Packed
 
@@ -168,7 +167,7 @@ class Plan:
         panels = self.geometry.groups * self.blocks
         workers = threads.worker_count(panels, work=weight.size, parallel=parallel)
         threads.run(
-            driver.pack, workers, workers, address(weight), space.address, panels, self.blocks,
+            loops.pack, workers, workers, address(weight), space.address, panels, self.blocks,
             self.rows, self.outputs, self.k, self.k * self.size, self.panel, self.size,
             transposer(self.dtype),
         )  # fmt: skip
@@ -182,7 +181,7 @@ class Plan:
         panels = self.geometry.groups * self.blocks
         workers = threads.worker_count(panels, work=weight.size, parallel=parallel)
         threads.run(
-            driver.pack_columns, workers, workers, address(weight), space.address, panels,
+            loops.pack_columns, workers, workers, address(weight), space.address, panels,
             self.blocks, self.rows, self.outputs, self.k, self.panel, self.size,
             copier(1, self.dtype), rows,
         )  # fmt: skip
@@ -207,7 +206,7 @@ class Plan:
         if recording.active:
             recording.borrowed_array(padded, cleared=True)
         threads.run(
-            driver.lay_bias, 1, address(bias), address(padded), self.geometry.groups,
+            loops.lay_bias, 1, address(bias), address(padded), self.geometry.groups,
             self.outputs * self.size, padded.strides[0],
         )  # fmt: skip
         return padded
@@ -227,7 +226,7 @@ class Plan:
         nbytes, kept, *tables = self.schedule(images, workers).tables(self, strides)
         space, scratch = workspace.take(nbytes * workers), kept.take(workers)
         threads.run(
-            driver.convolve, workers, workers, images, address(x), packed.address,
+            loops.convolve, workers, workers, images, address(x), packed.address,
             packed.bias_address, address(out), space.address, scratch[0], *tables, scratch[1],
         )  # fmt: skip
         workspace.give_back(space)
@@ -307,7 +306,7 @@ class Schedule:
         self.shapes: dict[tuple[int, ...], tuple[Any, ...]] = {}
 
     def tables(self, plan: Plan, strides: tuple[int, ...]) -> tuple[Any, ...]:
-        """Return (bytes a worker, scratch, packed shape, and the tables of `driver.convolve`)."""
+        """Return (bytes a worker, scratch, packed shape, and the tables of `loops.convolve`)."""
         found = self.shapes.get(strides)
         if found is None:
             if len(self.shapes) >= _MOST_SCHEDULES:
@@ -337,7 +336,7 @@ class Schedule:
         else:
             depths, width = plan.output[0], plan.output[2]
             positions = plan.output[1] * width
-        shape = driver.Shape(
+        shape = loops.Shape(
             size=size, lanes=plan.lanes, tile_rows=plan.rows, tile_vectors=plan.vectors,
             panel=plan.panel, channels=plan.channels, channel_block=block, outputs=plan.outputs,
             groups=geometry.groups, taps=geometry.window.taps, depths=depths,
@@ -379,7 +378,7 @@ class Schedule:
 
 def _tiles(plan: Plan, runs: set[int], step: int, terms: int) -> Array:
     """Return the addresses of the tiles: of whole ones, then by the vectors of narrower ones."""
-    tiles = np.zeros(driver.MOST_VECTORS + 1, np.int64)
+    tiles = np.zeros(loops.MOST_VECTORS + 1, np.int64)
     if any(run >= step for run in runs):
         tiles[0] = tile(
             plan.rows, plan.vectors, plan.dtype, masked=False, step=plan.step, terms=terms
@@ -391,7 +390,7 @@ def _tiles(plan: Plan, runs: set[int], step: int, terms: int) -> Array:
 
 def _swapped_tiles(plan: Plan, runs: set[int], terms: int) -> Array:
     """Return the addresses of swapped tiles by their pixels."""
-    tiles = np.zeros(driver.MOST_ROWS + 1, np.int64)
+    tiles = np.zeros(loops.MOST_ROWS + 1, np.int64)
     for run in runs - {0}:
         cuts = -(-run // plan.pixels)
         for n in {run // cuts, -(-run // cuts)}:

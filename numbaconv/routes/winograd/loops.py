@@ -7,7 +7,7 @@ import numpy as np
 
 from numbaconv.kernels.jit import device, kernel
 from numbaconv.native.link import call, fetch_add, load_float
-from numbaconv.problem.arrays import Place
+from numbaconv.problem.arrays import Table
 from numbaconv.routes.winograd.stages import (
     Shape,
     find_rows,
@@ -31,12 +31,12 @@ def convolve(
     out: int,
     memory: int,
     shared: int,
-    counter: Place,
-    packed: Place,
-    natives: Place,
-    offsets: Place,
-    tables: Place,
-    runs: Place,
+    counter: Table,
+    packed: Table,
+    natives: Table,
+    offsets: Table,
+    tables: Table,
+    runs: Table,
 ) -> None:
     """Convolve, all stages fused; ``counter[1]`` becomes 1 if an image must go another way.
 
@@ -66,12 +66,12 @@ def convolve_shared(
     out: int,
     memory: int,
     shared: int,
-    counter: Place,
-    packed: Place,
-    natives: Place,
-    offsets: Place,
-    tables: Place,
-    runs: Place,
+    counter: Table,
+    packed: Table,
+    natives: Table,
+    offsets: Table,
+    tables: Table,
+    runs: Table,
 ) -> None:
     """Do the same with transformed tiles that all workers share, for few tiles."""
     counter[0] = 0
@@ -147,12 +147,12 @@ def _fused(
     bias: int,
     out: int,
     memory: int,
-    counter: Place,
-    packed: Place,
-    natives: Place,
-    offsets: Place,
-    tables: Place,
-    runs: Place,
+    counter: Table,
+    packed: Table,
+    natives: Table,
+    offsets: Table,
+    tables: Table,
+    runs: Table,
 ) -> None:
     """Take blocks one by one through all stages."""
     s = unpack(packed)
@@ -188,11 +188,11 @@ def _transform_shared(
     x: int,
     memory: int,
     shared: int,
-    counter: Place,
-    packed: Place,
-    natives: Place,
-    tables: Place,
-    runs: Place,
+    counter: Table,
+    packed: Table,
+    natives: Table,
+    tables: Table,
+    runs: Table,
 ) -> None:
     """Transform the input of a group of blocks into memory that all workers share."""
     s = unpack(packed)
@@ -223,12 +223,12 @@ def _multiply_shared(
     out: int,
     memory: int,
     shared: int,
-    counter: Place,
-    packed: Place,
-    natives: Place,
-    offsets: Place,
-    tables: Place,
-    runs: Place,
+    counter: Table,
+    packed: Table,
+    natives: Table,
+    offsets: Table,
+    tables: Table,
+    runs: Table,
 ) -> None:
     """Multiply a group of blocks with shares of the output channels."""
     s = unpack(packed)
@@ -298,7 +298,7 @@ def pack_flipped(
     weight_xi: int,
     packer: int,
     transformer: int,
-    tables: Place,
+    tables: Table,
 ) -> None:
     """Transform ``(channels, outputs * taps)`` weights, taps flipped, block by block."""
     for index in numba.prange(workers):

@@ -32,7 +32,7 @@ from numbaconv.problem.arrays import Array, address
 from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.routes import cycles
 from numbaconv.routes.direct import plan as direct
-from numbaconv.routes.winograd import loops as driver
+from numbaconv.routes.winograd import loops
 from numbaconv.routes.winograd.stages import Shape
 from numbaconv.running.packed import Packed
 
@@ -160,7 +160,7 @@ class Plan:
 
     def pack(self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool) -> Packed:
         """Return transformed weights, as panels for each element of a tile."""
-        return self._pack(driver.pack, transposer(_FLOAT), weight, bias, parallel, keep)
+        return self._pack(loops.pack, transposer(_FLOAT), weight, bias, parallel, keep)
 
     def pack_flipped(
         self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool,
@@ -168,7 +168,7 @@ class Plan:
     ) -> Packed:  # fmt: skip
         """Do the same from ``(C, O, *kernel)``, with each kernel flipped, as `flip` does it."""
         packer = kernel_packer(self.rows, _FLOAT)
-        packed = self._pack(driver.pack_flipped, packer, weight, bias, parallel, keep)
+        packed = self._pack(loops.pack_flipped, packer, weight, bias, parallel, keep)
         return packed._replace(adapt=flip)
 
     def _pack(
@@ -181,7 +181,7 @@ class Plan:
         panel = _aligned((self.channels * taps * self.rows + 64) * _ITEM)
         workers = threads.worker_count(self.blocks, work=weight.size * 8, parallel=parallel)
         memory = workspace.take(workers * panel)
-        flipped = kernel is driver.pack_flipped
+        flipped = kernel is loops.pack_flipped
         more = (threads.tables(workers, 2, taps + self.lanes),) if flipped else ()
         threads.run(
             kernel, workers, workers, address(weight), space.address, memory.address, panel,
@@ -204,7 +204,7 @@ class Plan:
         space, scratch = workspace.take(nbytes * workers + shared), kept.take(workers)
         counter, *worker_tables = scratch
         threads.run(
-            driver.convolve_shared if shared else driver.convolve, workers, workers, images,
+            loops.convolve_shared if shared else loops.convolve, workers, workers, images,
             address(x), packed.address,
             packed.bias_address, address(out), space.address,
             space.address + nbytes * workers, counter, *tables, *worker_tables,
@@ -234,7 +234,7 @@ class Plan:
         return int(nbytes * workers + shared)
 
     def schedule(self, images: int, workers: int, strides: tuple[int, ...]) -> tuple[Any, ...]:
-        """Return (bytes a worker, bytes shared, and the tables of `driver.convolve`)."""
+        """Return (bytes a worker, bytes shared, and the tables of `loops.convolve`)."""
         key = images, workers, strides
         found = self.schedules.get(key)
         if found is None:
@@ -313,7 +313,7 @@ class Plan:
 
 def _is_tiny(array: Array) -> bool:
     """Return whether an array's largest number is not zero, and tiny."""
-    return bool(0 < np.abs(array).max() < driver.TINY)
+    return bool(0 < np.abs(array).max() < loops.TINY)
 
 
 def _aligned(nbytes: int) -> int:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from numbaconv.kernels.jit import device
 from numbaconv.native.link import call
 from numbaconv.native.rows import NOTHING
-from numbaconv.problem.arrays import Place
+from numbaconv.problem.arrays import Table
 
 
 class Shape(NamedTuple):
@@ -58,7 +58,7 @@ class Shape(NamedTuple):
 
 
 @device
-def unpack(p: Place) -> Shape:
+def unpack(p: Table) -> Shape:
     """Return the fields from an array of them."""
     return Shape(
         p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13],
@@ -75,7 +75,7 @@ def tiles_of(s: Shape, block: int, images: int) -> tuple[int, int]:
 
 
 @device
-def find_rows(s: Shape, t0: int, t1: int, tables: Place, runs: Place) -> int:
+def find_rows(s: Shape, t0: int, t1: int, tables: Table, runs: Table) -> int:
     """Fill the tables of a block: its runs, input rows, and each tile's place in and out.
 
     A run is the tiles of one image: ``runs[r]`` is (image, first tile, end tile, first buffer row
@@ -131,9 +131,9 @@ def transform(
     tiles: int,
     to: int,
     own: int,
-    natives: Place,
-    tables: Place,
-    runs: Place,
+    natives: Table,
+    tables: Table,
+    runs: Table,
     count: int,
 ) -> None:
     """Transform the tiles of a block, for some channels."""
@@ -171,11 +171,11 @@ def multiply(
     end: int,
     t0: int,
     t1: int,
-    counter: Place,
-    natives: Place,
-    offsets: Place,
-    tables: Place,
-    runs: Place,
+    counter: Table,
+    natives: Table,
+    offsets: Table,
+    tables: Table,
+    runs: Table,
     count: int,
 ) -> None:
     """Multiply a block of tiles with some blocks of output channels, and transform the products."""
@@ -219,11 +219,11 @@ def _transform_back(
     own: int,
     channel: int,
     tiles: int,
-    counter: Place,
-    natives: Place,
-    offsets: Place,
-    tables: Place,
-    runs: Place,
+    counter: Table,
+    natives: Table,
+    offsets: Table,
+    tables: Table,
+    runs: Table,
     count: int,
 ) -> None:
     """Transform one output channel's products and store them."""
@@ -247,9 +247,9 @@ def _store(
     source: int,
     out: int,
     channel: int,
-    natives: Place,
-    offsets: Place,
-    runs: Place,
+    natives: Table,
+    offsets: Table,
+    runs: Table,
     count: int,
 ) -> None:
     """Copy a channel's output rows to where they belong, without what juts out of the image."""

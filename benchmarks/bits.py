@@ -1,4 +1,4 @@
-"""The bits of some two hundred results over all functions, to compare before and after a change.
+"""The bits of some four hundred results over all functions, to compare before and after a change.
 
 ::
 

@@ -4,7 +4,7 @@
 
     python -m benchmarks.two_trees OLD NEW [--rounds 5]
 
-OLD and NEW are folders of checkouts. Each runs in a process of its own, and they take turns. Printed
+OLD and NEW are folders of checkouts. Each runs in a process of its own, in turns. Printed
 are the ratios of the least times, OLD / NEW: above 1 the new one is faster.
 """
 

@@ -82,7 +82,8 @@ def test_nobody_imports_from_above(folder):
 
 
 def test_there_are_no_cycles():
-    graph = {name: imports_of(name) for name in MODULES}
+    # Below the doors, what functions import when they run counts, too.
+    graph = {name: imports_of(name, everywhere=folder_of(name) in FLOORS) for name in MODULES}
     done, path = set(), []
 
     def visit(name):

@@ -15,7 +15,7 @@ from numbaconv.kernels.jit import native_available
 from numbaconv.native import emit
 from numbaconv.problem import arguments
 from numbaconv.problem.geometry import ConvGeometry
-from numbaconv.running import call
+from numbaconv.running import call, strips
 
 
 def resolve(geometry: ConvGeometry, dtype: np.dtype[Any], algorithm: Any) -> call.Call:
@@ -59,8 +59,6 @@ def _choose(geometry: ConvGeometry, work: np.dtype[Any], algorithm: Any) -> call
 
 def _in_boxes(geometry: ConvGeometry, work: np.dtype[Any], algorithm: Any) -> call.Call:
     """Return how an image is computed that is too much work for a launch."""
-    from numbaconv.running import strips  # here: seldom needed
-
     boxes = strips.adjoint(
         geometry, call.strip_flops(work), lambda small: _choose(small, work, algorithm)
     )

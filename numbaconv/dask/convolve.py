@@ -15,7 +15,7 @@ from numbaconv.problem.arrays import Array
 from numbaconv.problem.cuts import Cut
 from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.problem.options import ConvOptions
-from numbaconv.running import call, strips
+from numbaconv.running import call, planning, strips
 
 
 def forward(
@@ -27,7 +27,7 @@ def forward(
     algorithm: Any,
 ) -> da.Array:
     """Return the convolution of a batched array, its algorithm chosen from the whole problem."""
-    found = call.choose(geometry, dtype, algorithm)
+    found = planning.choose(geometry, dtype, algorithm)
     chosen = algorithm if found.empty else found.algorithm
     if geometry.window.padding_mode != "zeros":
         x = arrays.padded(x, geometry)

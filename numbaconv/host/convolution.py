@@ -10,7 +10,7 @@ from numbaconv.problem.arrays import Array
 from numbaconv.problem.geometry import ConvGeometry, Ints
 from numbaconv.problem.options import ConvOptions
 from numbaconv.problem.parsing import Form
-from numbaconv.running import call
+from numbaconv.running import call, planning
 from numbaconv.running.memo import remembered
 
 _NAMES = ("x", "weight")
@@ -52,7 +52,7 @@ def _resolve(
     geometry, dtype = parsing.forward(options, x, weight, names)
     if options.transposed:
         return adjoint.resolve(geometry, dtype, options.algorithm)
-    return call.choose(geometry, dtype, options.algorithm, prepared)
+    return planning.choose(geometry, dtype, options.algorithm, prepared)
 
 
 def checked_bias(options: ConvOptions, found: call.Call, bias: Any) -> Array:
@@ -81,7 +81,7 @@ def _resolve_grad(options: ConvOptions, input_shape: Ints, weight: Form, grad: F
     """Return how a gradient is computed: of each, plain and transposed, it is the other one."""
     geometry, dtype = parsing.input_grad(options, input_shape, weight, grad)
     if options.transposed:
-        return call.choose(geometry, dtype, options.algorithm)
+        return planning.choose(geometry, dtype, options.algorithm)
     return adjoint.resolve(geometry, dtype, options.algorithm)
 
 

@@ -8,10 +8,9 @@ import numpy as np
 
 from numbaconv import routes
 from numbaconv.kernels import recording
-from numbaconv.problem import arguments
 from numbaconv.problem.arrays import Array, is_direct, writeable
 from numbaconv.problem.geometry import ConvGeometry, Ints
-from numbaconv.running import choice, results
+from numbaconv.running import results
 from numbaconv.running.packed import Packed
 
 # Multiplications and additions of one launch, in float32.
@@ -71,70 +70,9 @@ class Call:
         object.__setattr__(self, "images", images_at_once(self.geometry, self.work))
 
 
-def choose(
-    geometry: ConvGeometry,
-    result: np.dtype[Any],
-    algorithm: Any,
-    prepared: bool = False,
-    *,
-    cut: bool = True,
-) -> Call:
-    """Choose the algorithm of a problem whose result has this dtype.
-
-    A huge image is `cut` into boxes.
-    """
-    arguments.choice(algorithm, "algorithm", ("auto", "exact", *routes.names()))
-    work = work_dtype(result)
-    shape = geometry.output_shape
-    arguments.check_addressable(shape, result)
-    empty = 0 in shape or geometry.patch_size == 0
-    if empty:
-        _check_empty(algorithm, geometry, work)
-        chosen, estimates = "im2col", {"im2col": 0.0}
-    else:
-        chosen, estimates = choice.choose(algorithm, geometry, work, prepared=prepared)
-    route = routes.load(chosen)
-    inner = geometry if route.OWN_PADDING else without_mode(geometry)
-    pads = inner is not geometry
-    if cut and not empty and is_huge(geometry, work):
-        pads, plan = geometry.window.padding_mode != "zeros", _in_boxes(geometry, result, chosen)
-        return Call(
-            geometry, result, work, chosen, estimates, plan, shape, empty, pads=pads,
-            writes_any=True,
-        )  # fmt: skip
-    return Call(
-        geometry, result, work, chosen, estimates, route.plan(inner, work), shape, empty,
-        reads=route.READS, pads=pads, writes_any=route.WRITES_ANY,
-    )  # fmt: skip
-
-
 def is_huge(geometry: ConvGeometry, work: np.dtype[Any]) -> bool:
     """Return whether one image is too much work for a launch."""
     return geometry.flops // max(geometry.batch, 1) > 2 * strip_flops(work)
-
-
-def _in_boxes(geometry: ConvGeometry, result: np.dtype[Any], algorithm: str) -> routes.Plan:
-    """Return the plan of an image that is computed box by box."""
-    from numbaconv.running import strips  # here: seldom needed
-
-    work = work_dtype(result)
-
-    def chosen(small: ConvGeometry) -> Call:
-        # As the whole, unless a box is too small for that.
-        try:
-            return choose(small, work, algorithm, cut=False)
-        except ValueError:
-            return choose(small, work, "exact", cut=False)
-
-    return strips.Plan(strips.forward(without_mode(geometry), strip_flops(work), chosen))
-
-
-def _check_empty(algorithm: str, geometry: ConvGeometry, work: np.dtype[Any]) -> None:
-    """Refuse what a named algorithm would refuse of the same problem with an image in it."""
-    if algorithm in routes.names() and geometry.out_channels and geometry.patch_size:
-        one = replace(geometry, batch=1)
-        if 0 not in one.output_shape:
-            choice.choose(algorithm, one, work, prepared=False)
 
 
 def without_mode(geometry: ConvGeometry) -> ConvGeometry:

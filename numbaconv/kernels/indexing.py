@@ -36,6 +36,19 @@ def unpack_place(place: Table) -> Strides:
     return Strides(place[0], place[1], place[2], place[3], place[4], place[5])
 
 
+class Walk(NamedTuple):
+    """The spatial sizes and steps of an array, inside a kernel."""
+
+    sizes: Axes
+    steps: Axes
+
+
+@device
+def unpack_walk(walk: Table) -> Walk:
+    """Return the fields of `numbaconv.problem.arrays.spatial_walk`."""
+    return Walk((walk[0], walk[1], walk[2]), (walk[3], walk[4], walk[5]))
+
+
 class WindowAxes(NamedTuple):
     """A window inside a kernel, always of three spatial axes."""
 

@@ -19,6 +19,7 @@ from numbaconv.kernels.indexing import (
     split_axes,
     split_index,
     unpack_place,
+    unpack_walk,
     unpack_window,
 )
 from numbaconv.kernels.jit import device, kernel
@@ -348,21 +349,21 @@ def _store_row(
     product: Array, offset: Any, accumulate: bool, l0: int, out: Array, start: int, walk: Table
 ) -> None:
     """Write or add one channel's products at output positions from `l0` on."""
-    shape = (walk[0], walk[1], walk[2])
-    d, h, w = split_axes(l0, shape)
+    sizes, steps = unpack_walk(walk)
+    d, h, w = split_axes(l0, sizes)
     done = 0
     while done < product.size:
-        n = min(product.size - done, shape[2] - w)
-        first = start + d * walk[3] + h * walk[4] + w * walk[5]
+        n = min(product.size - done, sizes[2] - w)
+        first = start + d * steps[0] + h * steps[1] + w * steps[2]
         row = product[done : done + n]
         if not accumulate:
             for j in range(n):
                 row[j] += offset
-        _store_run(row, accumulate, out, first, walk[5])
+        _store_run(row, accumulate, out, first, steps[2])
         done += n
         w = 0
         h += 1
-        if h == shape[1]:
+        if h == sizes[1]:
             h = 0
             d += 1
 
@@ -468,9 +469,10 @@ def _store_positions(
     walk: Table,
 ) -> None:
     """Write or add all products of output positions from `l0` on."""
+    sizes, steps = unpack_walk(walk)
     for i in range(product.shape[0]):
-        d, h, w = split_axes(l0 + i, (walk[0], walk[1], walk[2]))
-        first = start + d * walk[3] + h * walk[4] + w * walk[5]
+        d, h, w = split_axes(l0 + i, sizes)
+        first = start + d * steps[0] + h * steps[1] + w * steps[2]
         row = product[i]
         if not accumulate:
             for o in range(row.size):

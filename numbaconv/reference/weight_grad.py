@@ -15,7 +15,13 @@ import numba
 import numpy as np
 
 from numbaconv.kernels import threads
-from numbaconv.kernels.indexing import spatial_strides, split_axes, unpack_place, unpack_window
+from numbaconv.kernels.indexing import (
+    spatial_strides,
+    split_axes,
+    unpack_place,
+    unpack_walk,
+    unpack_window,
+)
 from numbaconv.kernels.jit import device, kernel
 from numbaconv.kernels.runs import copy_run
 from numbaconv.kernels.slots import Slots
@@ -214,15 +220,16 @@ def _copy_positions(
     source: Array, start: int, walk: Table, l0: int, n: int, target: Array, first: int
 ) -> None:
     """Copy one channel's output positions from `l0` on."""
-    d, h, w = split_axes(l0, (walk[0], walk[1], walk[2]))
+    sizes, steps = unpack_walk(walk)
+    d, h, w = split_axes(l0, sizes)
     done = 0
     while done < n:
-        run = min(n - done, walk[2] - w)
-        at = start + d * walk[3] + h * walk[4] + w * walk[5]
-        copy_run(source, at, walk[5], target, first + done, 1, run)
+        run = min(n - done, sizes[2] - w)
+        at = start + d * steps[0] + h * steps[1] + w * steps[2]
+        copy_run(source, at, steps[2], target, first + done, 1, run)
         done += run
         w = 0
         h += 1
-        if h == walk[1]:
+        if h == sizes[1]:
             h = 0
             d += 1

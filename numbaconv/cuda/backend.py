@@ -5,16 +5,19 @@ Arguments are checked as for NumPy's arrays; results are enqueued, and nothing i
 
 from typing import Any
 
+import numpy as np
+
 from numbaconv.cuda import call, matrices, transposed, weight_sums
 from numbaconv.cuda import convolve as convolutions
 from numbaconv.cuda.arrays import DeviceArray, take
 from numbaconv.cuda.matrices import Matrix
 from numbaconv.cuda.places import Images, Weights
 from numbaconv.problem import arguments, parsing
-from numbaconv.problem.geometry import ConvGeometry
+from numbaconv.problem.geometry import ConvGeometry, Ints
 from numbaconv.problem.options import ConvOptions, PatchOptions
 from numbaconv.problem.parsing import Form
 from numbaconv.problem.patch_geometry import PatchGeometry
+from numbaconv.running.memo import remembered
 
 __all__ = [
     "avg_pool",
@@ -31,20 +34,21 @@ __all__ = [
     "weight_grad",
 ]
 
+#: A geometry, the dtype of the result, an algorithm, and the result's shape.
+Resolved = tuple[ConvGeometry, np.dtype[Any], str, Ints]
+
 
 def convolve(options: ConvOptions, x: Any, weight: Any, bias: Any, out: Any, parallel: Any) -> Any:
     """Return a convolution."""
     arguments.flag(parallel, "parallel")
     source, kernels = take(x, "x"), take(weight, "weight")
-    geometry, dtype = asked = parsing.forward(options, _form(source), _form(kernels))
+    found = remembered(_resolve, options, _form(source), _form(kernels))
+    geometry, dtype, chosen, shape = found
     route = transposed if options.transposed else convolutions
-    chosen = route.choose(call.check_algorithm(options.algorithm), geometry)
     offsets = None
     if bias is not None:
         offsets = take(bias, "bias")
-        parsing.check_bias(options, asked, _form(offsets))
-    shape = geometry.result_shape(transposed=options.transposed)
-    arguments.check_addressable(shape, dtype)
+        parsing.check_bias(options, (geometry, dtype), _form(offsets))
 
     def compute(target: DeviceArray, stream: Any) -> None:
         route.run(
@@ -57,6 +61,16 @@ def convolve(options: ConvOptions, x: Any, weight: Any, bias: Any, out: Any, par
     return call.run(out, shape, dtype, (source, kernels, offsets), compute)
 
 
+def _resolve(options: ConvOptions, x: Form, weight: Form) -> Resolved:
+    """Return how a convolution is computed."""
+    geometry, dtype = parsing.forward(options, x, weight)
+    route = transposed if options.transposed else convolutions
+    chosen = route.choose(call.check_algorithm(options.algorithm), geometry)
+    shape = geometry.result_shape(transposed=options.transposed)
+    arguments.check_addressable(shape, dtype)
+    return geometry, dtype, chosen, shape
+
+
 def input_grad(
     options: ConvOptions, input_shape: Any, weight: Any, grad_output: Any, out: Any, parallel: Any
 ) -> Any:
@@ -64,11 +78,10 @@ def input_grad(
     arguments.flag(parallel, "parallel")
     kernels, grad = take(weight, "weight"), take(grad_output, "grad_output")
     shape = arguments.shape(input_shape, "input_shape")
-    geometry, dtype = parsing.input_grad(options, shape, _form(kernels), _form(grad))
+    found = remembered(_resolve_input_grad, options, shape, _form(kernels), _form(grad))
+    geometry, dtype, chosen, _ = found
     # The gradient of each, plain and transposed, is the other one.
     route = convolutions if options.transposed else transposed
-    chosen = route.choose(call.check_algorithm(options.algorithm), geometry)
-    arguments.check_addressable(shape, dtype)
 
     def compute(target: DeviceArray, stream: Any) -> None:
         source = _images(geometry, grad, stream)
@@ -82,6 +95,16 @@ def input_grad(
     return call.run(out, shape, dtype, (kernels, grad), compute)
 
 
+def _resolve_input_grad(
+    options: ConvOptions, input_shape: Ints, weight: Form, grad: Form
+) -> Resolved:
+    geometry, dtype = parsing.input_grad(options, input_shape, weight, grad)
+    route = convolutions if options.transposed else transposed
+    chosen = route.choose(call.check_algorithm(options.algorithm), geometry)
+    arguments.check_addressable(input_shape, dtype)
+    return geometry, dtype, chosen, input_shape
+
+
 def weight_grad(
     options: ConvOptions, x: Any, weight_shape: Any, grad_output: Any, out: Any, parallel: Any
 ) -> Any:
@@ -89,8 +112,8 @@ def weight_grad(
     arguments.flag(parallel, "parallel")
     source, grad = take(x, "x"), take(grad_output, "grad_output")
     shape = arguments.shape(weight_shape, "weight_shape")
-    geometry, dtype = parsing.weight_grad(options, _form(source), shape, _form(grad))
-    chosen = weight_sums.choose(call.check_algorithm(options.algorithm))
+    found = remembered(_resolve_weight_grad, options, _form(source), shape, _form(grad))
+    geometry, dtype, chosen, _ = found
     conjugated = "" if source.dtype.kind != "c" else "grad" if options.transposed else "x"
 
     def compute(target: DeviceArray, stream: Any) -> None:
@@ -105,6 +128,12 @@ def weight_grad(
         )  # fmt: skip
 
     return call.run(out, shape, dtype, (source, grad), compute)
+
+
+def _resolve_weight_grad(options: ConvOptions, x: Form, weight_shape: Ints, grad: Form) -> Resolved:
+    geometry, dtype = parsing.weight_grad(options, x, weight_shape, grad)
+    chosen = weight_sums.choose(call.check_algorithm(options.algorithm))
+    return geometry, dtype, chosen, weight_shape
 
 
 def bias_grad(options: ConvOptions, grad: DeviceArray) -> Any:
@@ -128,15 +157,14 @@ def im2col(options: PatchOptions, x: Any, out: Any, parallel: Any) -> Any:
     arguments.flag(parallel, "parallel")
     source = take(x, "x")
     dtype = arguments.supported(source.dtype, "the dtype of x")
-    patches = PatchGeometry.parse(options, source.shape)
-    arguments.check_addressable(patches.matrix_shape, dtype)
-    geometry = _as_convolution(patches)
+    patches, geometry, shape = remembered(_resolve_patches, options, source.shape)
+    arguments.check_addressable(shape, dtype)
 
     def compute(target: DeviceArray, stream: Any) -> None:
         image, matrix = _images(geometry, source, stream), _matrix(patches, target)
         matrices.gather(geometry, image, matrix, dtype.type, not patches.channels_last)
 
-    return call.run(out, patches.matrix_shape, dtype, (source,), compute)
+    return call.run(out, shape, dtype, (source,), compute)
 
 
 def col2im(options: PatchOptions, cols: Any, out: Any, parallel: Any) -> Any:
@@ -144,15 +172,27 @@ def col2im(options: PatchOptions, cols: Any, out: Any, parallel: Any) -> Any:
     arguments.flag(parallel, "parallel")
     source = take(cols, "cols")
     dtype = arguments.supported(source.dtype, "the dtype of cols")
-    patches = PatchGeometry.parse_folded(options, source.shape)
-    arguments.check_addressable(patches.image_shape, dtype)
-    geometry, work = _as_convolution(patches), call.work_type(dtype)
+    patches, geometry, shape = remembered(_resolve_folded, options, source.shape)
+    arguments.check_addressable(shape, dtype)
+    work = call.work_type(dtype)
 
     def compute(target: DeviceArray, stream: Any) -> None:
         image, matrix = _images(geometry, target, stream), _matrix(patches, source)
         matrices.fold(geometry, matrix, image, None, work, not patches.channels_last)
 
-    return call.run(out, patches.image_shape, dtype, (source,), compute)
+    return call.run(out, shape, dtype, (source,), compute)
+
+
+def _resolve_patches(
+    options: PatchOptions, shape: Ints
+) -> tuple[PatchGeometry, ConvGeometry, Ints]:
+    patches = PatchGeometry.parse(options, shape)
+    return patches, _as_convolution(patches), patches.matrix_shape
+
+
+def _resolve_folded(options: PatchOptions, shape: Ints) -> tuple[PatchGeometry, ConvGeometry, Ints]:
+    patches = PatchGeometry.parse_folded(options, shape)
+    return patches, _as_convolution(patches), patches.image_shape
 
 
 def _no_pools(*_: Any) -> Any:

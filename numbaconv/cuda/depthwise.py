@@ -10,9 +10,6 @@ from numbaconv.cuda.places import Images, Weights
 from numbaconv.cuda.wide import MOST, wider
 from numbaconv.problem.geometry import ConvGeometry, three_axes
 
-# Loops over more taps than this are not unrolled.
-_UNROLLED = 49
-
 
 def run(
     geometry: ConvGeometry,
@@ -24,13 +21,13 @@ def run(
     conjugated: bool,
 ) -> None:
     """Enqueue a convolution of groups of one input channel."""
-    if geometry.window.padding_mode != "zeros" and any(map(any, geometry.window.padding)):
+    if geometry.window.mirrors:
         geometry, x = copying.pad(geometry, x)
     window = geometry.window
     kernel, output = three_axes(window.kernel, 1), three_axes(window.output, 1)
     strides, dilations = three_axes(window.stride, 1), three_axes(window.dilation, 1)
     low = three_axes(tuple(p for p, _ in window.padding), 0)
-    is_unrolled = window.taps <= _UNROLLED
+    is_unrolled = window.taps <= launch.MOST_UNROLLED
     rows = _rows(kernel[1], output[1], strides[1], dilations[1]) if is_unrolled else 1
     strips = -(-output[1] // rows)
     outputs = geometry.out_channels // geometry.groups

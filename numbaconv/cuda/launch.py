@@ -67,6 +67,10 @@ def device(function: Callable[..., Any]) -> Any:
     return cuda.jit(device=True)(function)
 
 
+#: Loops over more taps than this are not unrolled.
+MOST_UNROLLED = 49
+
+
 def unrolled(count: int, make: Callable[[int], Callable[..., Any]]) -> Any:
     """Return a device function that runs ``make(0)``, ``make(1)`` and so on, over its arguments.
 

@@ -9,8 +9,8 @@ from numbaconv.cuda.places import Images
 from numbaconv.problem.formulas import PADDING_MODES
 from numbaconv.problem.geometry import ConvGeometry, three_axes
 
-# Loops over more taps than this are not unrolled, nor are cells of more elements.
-_UNROLLED, _MOST_CELL = 49, 16
+# Cells of more elements than this are not unrolled.
+_MOST_CELL = 16
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Matrix:
 def gather(geometry: ConvGeometry, x: Images, matrix: Matrix, kind: Any, major: bool) -> None:
     """Enqueue im2col of all channels; with `major`, the taps of a channel stand together."""
     window = geometry.window
-    masked = any(map(any, window.padding))
+    masked = window.is_padded
     mode = PADDING_MODES[window.padding_mode] if masked else 0
     if mode and copying.can_pad(geometry):
         geometry, x = copying.pad(geometry, x)
@@ -54,7 +54,7 @@ def gather(geometry: ConvGeometry, x: Images, matrix: Matrix, kind: Any, major: 
     by_positions = matrix.position == 1 or positions == 1 or matrix.element != 1
     along_positions = x.channel != 1 or channels == 1
     turned = by_positions != along_positions and positions > 1 and elements > 1 and not mode
-    unrolled = by_positions and window.taps <= _UNROLLED and not mode
+    unrolled = by_positions and window.taps <= launch.MOST_UNROLLED and not mode
     runs = -(-positions // patches.RUN)
     if turned:
         side = patches.SIDE
@@ -99,7 +99,7 @@ def fold(
     strides, dilations = three_axes(window.stride, 1), three_axes(window.dilation, 1)
     low = three_axes(tuple(p for p, _ in window.padding), 0)
     channels = geometry.in_channels
-    in_cells = window.taps <= _UNROLLED and math.prod(strides) <= _MOST_CELL
+    in_cells = window.taps <= launch.MOST_UNROLLED and math.prod(strides) <= _MOST_CELL
     steps = strides if in_cells else (1, 1, 1)
     firsts = tuple(n // s for n, s in zip(low, steps, strict=True)) if in_cells else (0, 0, 0)
     cells = tuple(

@@ -28,8 +28,6 @@ from numbaconv.cuda.tiles import Tile
 from numbaconv.cuda.wide import MOST
 from numbaconv.problem.geometry import ConvGeometry, three_axes
 
-# Loops over more taps than this are not unrolled.
-_UNROLLED = 49
 # Bytes of partial sums at most, into how many parts a product is cut, and blocks of single sums.
 _MOST_BYTES, _MOST_PARTS, _SUMS = 1 << 28, 512, 1056
 
@@ -58,9 +56,8 @@ def run(
     The caller holds `numbaconv.cuda.launch.lock`. `conjugated` says which of ``"x"`` and ``"grad"``
     is taken so, or neither.
     """
-    padding_mode = geometry.window.padding_mode
     if geometry.batch and (
-        algorithm == "im2col" or (padding_mode != "zeros" and not copying.can_pad(geometry))
+        algorithm == "im2col" or (geometry.window.mirrors and not copying.can_pad(geometry))
     ):
         _run_columns(geometry, x, grad, target, work, conjugated)
         return
@@ -116,8 +113,8 @@ class _Cut:
         window = geometry.window
         return (
             geometry.in_channels == geometry.groups
-            and 1 < window.taps <= _UNROLLED
-            and (window.padding_mode == "zeros" or not any(map(any, window.padding)))
+            and 1 < window.taps <= launch.MOST_UNROLLED
+            and not window.mirrors
         )
 
     def cut_by(self, tile: Tile, groups: int) -> "_Cut":
@@ -205,7 +202,7 @@ def _enqueue_tiles(
 ) -> None:
     """Enqueue the sums of each part by tiles."""
     window = geometry.window
-    if window.padding_mode != "zeros" and any(map(any, window.padding)):
+    if window.mirrors:
         geometry, x = copying.pad(geometry, x)
         window = geometry.window
     output, strides = three_axes(window.output, 1), three_axes(window.stride, 1)
@@ -235,7 +232,7 @@ def _enqueue_tiles(
         small = cut.cut_by(tiles.pick_small(work), geometry.groups)
         _enqueue_tiles(small, geometry, x, grad, parts, work, conjugated)
         return
-    tile, masked = cut.tile, any(map(any, window.padding))
+    tile, masked = cut.tile, window.is_padded
     flat = output[0] == x.size[0] == three_axes(window.kernel, 1)[0] == 1 and (
         window.ndim < 3 or not any(window.padding[0])
     )

@@ -163,9 +163,19 @@ class Window:
         )  # fmt: skip
 
     @property
+    def is_padded(self) -> bool:
+        """Whether there is any padding."""
+        return any(map(any, self.padding))
+
+    @property
+    def mirrors(self) -> bool:
+        """Whether there is padding that holds values of the input, by whichever mode."""
+        return self.padding_mode != "zeros" and self.is_padded
+
+    @property
     def is_pointwise(self) -> bool:
         """Whether each output position reads exactly the input position of its own index."""
-        return self.taps == 1 and self.output == self.size and not any(map(any, self.padding))
+        return self.taps == 1 and self.output == self.size and not self.is_padded
 
     @property
     def packed(self) -> npt.NDArray[np.int64]:

@@ -7,7 +7,7 @@ from device_cases import CASES, ROUTES, named
 from problems import DTYPES, assert_within_bound, noise, small_integers
 
 import numbaconv.cuda as nbcuda
-from numbaconv.cuda import depthwise, multiply_gradients, product, tiles, weight_sums
+from numbaconv.cuda import depthwise, launch, multiply_gradients, product, tiles, weight_sums
 
 CONVS = {n: getattr(nbcuda, f"conv{n}d") for n in (1, 2, 3)}
 INPUT_GRADS = {n: getattr(nbcuda, f"conv{n}d_input_grad") for n in (1, 2, 3)}
@@ -44,7 +44,7 @@ def test_small_integers_are_exact(case, algorithm, layout, rng, to_device):
 @pytest.mark.parametrize("case", DEPTHWISE, ids=named)
 def test_depthwise(case, unrolled, layout, rng, to_device, monkeypatch):
     if not unrolled:
-        monkeypatch.setattr(depthwise, "_UNROLLED", 0)
+        monkeypatch.setattr(launch, "MOST_UNROLLED", 0)
     x = small_integers(rng, case.x_shape, "float32")
     weight = small_integers(rng, case.weight_shape, "float32")
     bias = small_integers(rng, (case.outputs,), "float32")
@@ -264,7 +264,7 @@ def test_long_sums(dtype, rng, to_device, monkeypatch):
     monkeypatch.setattr(weight_sums, "_MOST_BYTES", 0)
     for build in (multiply_gradients.weight_sums, depthwise.forward_any):
         build.cache_clear()
-    monkeypatch.setattr(depthwise, "_UNROLLED", 0)
+    monkeypatch.setattr(launch, "MOST_UNROLLED", 0)
     try:
         for case in (CASES[0], CASES[2], DEPTHWISE[0]):
             x = small_integers(rng, case.x_shape, dtype)

@@ -1,5 +1,7 @@
 """Arrays on the device: what comes in by the CUDA array interface, checked and as flat memory."""
 
+import functools
+import math
 import sys
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +13,9 @@ from numbaconv.cuda import launch
 from numbaconv.cuda.memory import Memory
 
 Ints = tuple[int, ...]
+
+# Layouts of arrays that are remembered, each of some ints.
+_LAYOUTS = 512
 
 
 @dataclass(frozen=True)
@@ -47,13 +52,16 @@ class DeviceArray:
     @property
     def size(self) -> int:
         """The number of elements."""
-        return int(np.prod(self.shape, dtype=object))
+        return math.prod(self.shape)
 
     def batched(self, already: bool) -> "DeviceArray":
         """Return the array with a batch axis."""
         if already:
             return self
-        return replace(self, shape=(1, *self.shape), strides=(0, *self.strides))
+        return DeviceArray(
+            self.data, self.base, (1, *self.shape), (0, *self.strides), self.dtype, self.span,
+            self.stream, self.writeable,
+        )  # fmt: skip
 
     def overlaps(self, other: "DeviceArray") -> bool:
         """Return whether two arrays might share memory."""
@@ -86,26 +94,36 @@ def take(value: Any, name: str) -> DeviceArray:
     if interface.get("mask") is not None:
         raise ValueError(f"{name} must have no mask")
     given = interface.get("strides")
-    steps = tuple(given) if given is not None else contiguous(shape, dtype.itemsize)
     address, read_only = interface["data"]
-    address = address or 0
-    if 0 in shape:
-        steps, address = contiguous(shape, dtype.itemsize), 0
-    for what in (address, *(s for s, n in zip(steps, shape, strict=True) if n > 1)):
-        if what % dtype.itemsize:
-            raise ValueError(
-                f"{name} must be aligned: address {address} and strides {steps} are no multiples "
-                f"of its {dtype.itemsize} bytes"
-            )
-    strides = tuple(s // dtype.itemsize if n > 1 else 0 for s, n in zip(steps, shape, strict=True))
-    reached = [(n - 1) * s for s, n in zip(strides, shape, strict=True) if n > 1]
-    low = sum(r for r in reached if r < 0)
-    count = 0 if 0 in shape else sum(map(abs, reached)) + 1
+    address = 0 if 0 in shape else address or 0
+    layout = _layout(shape, None if given is None else tuple(given), dtype.itemsize)
+    if layout is None or address % dtype.itemsize:
+        steps = given or contiguous(shape, dtype.itemsize)
+        raise ValueError(
+            f"{name} must be aligned: address {address} and strides {steps} are no multiples "
+            f"of its {dtype.itemsize} bytes"
+        )
+    strides, low, count = layout
     start = address + low * dtype.itemsize
     data = _flat(value, start, count, dtype)
     stream = launch.stream_of(_stream(value, interface))
     span = (start, start + count * dtype.itemsize)
     return DeviceArray(data, -low, shape, strides, dtype, span, stream, not read_only)
+
+
+@functools.lru_cache(_LAYOUTS)
+def _layout(shape: Ints, given: Ints | None, itemsize: int) -> tuple[Ints, int, int] | None:
+    """Return strides in elements, where the lowest element stands, and how many are reached.
+
+    Or None, where a stride is no multiple of an element. Arrays of the same shapes come again.
+    """
+    steps = contiguous(shape, itemsize) if given is None or 0 in shape else given
+    if any(s % itemsize for s, n in zip(steps, shape, strict=True) if n > 1):
+        return None
+    strides = tuple(s // itemsize if n > 1 else 0 for s, n in zip(steps, shape, strict=True))
+    reached = [(n - 1) * s for s, n in zip(strides, shape, strict=True) if n > 1]
+    count = 0 if 0 in shape else sum(map(abs, reached)) + 1
+    return strides, sum(r for r in reached if r < 0), count
 
 
 def of(array: Any, stream: Any) -> DeviceArray:

@@ -58,6 +58,7 @@ def mode_of(geometry: ConvGeometry) -> int:
     return PADDING_MODES[geometry.window.padding_mode]
 
 
+@functools.lru_cache(_REMEMBERED)
 def splits(made: int, size: int, tile: Tile, summed: int, limit: int = _MOST_PARTS) -> int:
     """Return into how many parts the summed dimension is cut: what is estimated to end first.
 
@@ -258,6 +259,9 @@ def multiply_packed(
     work: Any,
 ) -> None:
     """Enqueue the product of packed weights and the patches of `x`, whose padding fits a mask."""
+    if geometry.batch <= cut.images:
+        _multiply_some(cut, geometry, x, packed, bias, out, work)
+        return
     for first in range(0, geometry.batch, cut.images):
         some = replace(geometry, batch=min(cut.images, geometry.batch - first))
         _multiply_some(cut, some, x.part(first), packed, bias, out.part(first), work)

@@ -55,6 +55,8 @@ def integer(
 
     Errors say what was `expected`, and where `value` is an entry, show the `whole`.
     """
+    if type(value) is int and low <= value <= high:
+        return value
     shown = shortened(value if whole is None else whole)
     if isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be {expected}, got {shown}")

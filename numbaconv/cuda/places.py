@@ -19,6 +19,25 @@ class ImagePlace(NamedTuple):
     size: Axes
     elements: int
 
+    @property
+    def as_input(self) -> dict[str, int]:
+        """The parameters of an array that patches are gathered from."""
+        d, h, w = self.steps
+        depth, height, width = self.size
+        return {
+            "BASE": self.base, "S_N": self.image, "S_C": self.channel, "S_D": d, "S_H": h, "S_W": w,
+            "D": depth, "H": height, "W": width,
+        }  # fmt: skip
+
+    @property
+    def as_output(self) -> dict[str, int]:
+        """The parameters of an array of output positions."""
+        d, h, w = self.steps
+        return {
+            "O_BASE": self.base, "O_N": self.image, "O_C": self.channel, "O_D": d, "O_H": h,
+            "O_W": w,
+        }  # fmt: skip
+
 
 class WeightPlace(NamedTuple):
     """Where weights lie in memory of some elements; the rest as in `Weights`."""
@@ -97,25 +116,6 @@ class Images:
     def part(self, first: int) -> "Images":
         """Return the images from number `first` on."""
         return replace(self, base=self.base + first * self.image)
-
-    @property
-    def as_input(self) -> dict[str, int]:
-        """The parameters of an array that patches are gathered from."""
-        d, h, w = self.steps
-        depth, height, width = self.size
-        return {
-            "BASE": self.base, "S_N": self.image, "S_C": self.channel, "S_D": d, "S_H": h, "S_W": w,
-            "D": depth, "H": height, "W": width,
-        }  # fmt: skip
-
-    @property
-    def as_output(self) -> dict[str, int]:
-        """The parameters of an array of output positions."""
-        d, h, w = self.steps
-        return {
-            "O_BASE": self.base, "O_N": self.image, "O_C": self.channel, "O_D": d, "O_H": h,
-            "O_W": w,
-        }  # fmt: skip
 
 
 @dataclass(frozen=True)

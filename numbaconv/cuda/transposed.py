@@ -3,11 +3,12 @@
 The cut into phases is `numbaconv.adjoint.axis_phases`, the CPU's.
 """
 
+import functools
 import itertools
 import math
 import secrets
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from numbaconv.cuda import (
     sums,
 )
 from numbaconv.cuda.matrices import Matrix
-from numbaconv.cuda.places import Images, Weights
+from numbaconv.cuda.places import ImagePlace, Images, WeightPlace, Weights
 from numbaconv.problem.formulas import PADDING_MODES
 from numbaconv.problem.geometry import ConvGeometry, Window
 from numbaconv.running.call import without_mode
@@ -34,6 +35,8 @@ from numbaconv.running.call import without_mode
 _REPAIRING = 1056
 _stamps = itertools.count(secrets.randbits(30))
 
+# Problems whose plans are remembered.
+_REMEMBERED = 1024
 # Channels of a result that are too few for a tile.
 _FEW = 8
 
@@ -87,6 +90,30 @@ def _run_phases(
     conjugated: bool,
 ) -> None:
     """Make the positions of each remainder modulo the stride by a convolution of stride 1."""
+    cleared, phases = _phases(algorithm, geometry)
+    if cleared:
+        # In one go, whose writes lie side by side; the phases that have something write over it.
+        _run_nothing(geometry, x, kernels, bias, out, work)
+    for phase in phases:
+        convolve.run(
+            phase.algorithm, phase.geometry, x.cut(phase.sources), kernels.chosen(phase.taps), bias,
+            out.cut(phase.targets), work, conjugated,
+        )  # fmt: skip
+
+
+class _Phase(NamedTuple):
+    """A convolution of stride 1, and what of the arrays it has to do with."""
+
+    algorithm: str
+    geometry: ConvGeometry
+    sources: tuple[slice, ...]
+    targets: tuple[slice, ...]
+    taps: tuple[slice, ...]
+
+
+@functools.lru_cache(_REMEMBERED)
+def _phases(algorithm: str, geometry: ConvGeometry) -> tuple[bool, list[_Phase]]:
+    """Return whether the result is cleared first, and the phases."""
     window = geometry.window
     axes = zip(
         window.size, window.output, window.kernel, window.stride, window.dilation,
@@ -94,10 +121,10 @@ def _run_phases(
     )  # fmt: skip
     phases = list(itertools.product(*(axis_phases(*axis) for axis in axes)))
     hollow = [not all(q.kernel for q in parts) for parts in phases]
-    if any(hollow) and not all(hollow) and window.positions:
-        # In one go, whose writes lie side by side; the phases that have something write over it.
-        _run_nothing(geometry, x, kernels, bias, out, work)
+    cleared = any(hollow) and not all(hollow) and window.positions > 0
+    if cleared:
         phases = [parts for parts, none in zip(phases, hollow, strict=True) if not none]
+    found = []
     for parts in phases:
         targets = tuple(slice(q.first, None, s) for q, s in zip(parts, window.stride, strict=True))
         empty = not all(q.kernel for q in parts) or not window.positions
@@ -105,8 +132,7 @@ def _run_phases(
             slice(max(-q.low, 0), n - max(-q.high, 0))
             for q, n in zip(parts, window.output, strict=True)
         )
-        source, target = x.cut(sources), out.cut(targets)
-        size = target.size[3 - window.ndim :]
+        size = tuple(len(range(n)[s]) for n, s in zip(window.size, targets, strict=True))
         # Where no tap reaches, nothing is summed: a convolution of no channels.
         small = ConvGeometry(
             geometry.batch,
@@ -117,7 +143,7 @@ def _run_phases(
                    ((0, 0),) * len(size))
             if empty
             else Window(
-                size=source.size[3 - window.ndim :],
+                size=tuple(len(range(n)[s]) for n, s in zip(window.output, sources, strict=True)),
                 kernel=tuple(q.kernel for q in parts),
                 stride=(1,) * len(parts),
                 dilation=tuple(q.dilation for q in parts),
@@ -125,10 +151,8 @@ def _run_phases(
             ),
         )  # fmt: skip
         chosen = convolve.choose(algorithm, small) if not empty else "direct"
-        convolve.run(
-            chosen, small, source, kernels.chosen(tuple(q.taps for q in parts)), bias, target,
-            work, conjugated,
-        )  # fmt: skip
+        found.append(_Phase(chosen, small, sources, targets, tuple(q.taps for q in parts)))
+    return cleared, found
 
 
 def _run_nothing(
@@ -157,30 +181,42 @@ def _repair(
     count = geometry.batch * geometry.in_channels * math.prod(out.size)
     if not count or geometry.window.taps == 1:
         return
-    stamp = next(_stamps) & 0x7FFFFFFF
-    places = (kernels.base, kernels.group, kernels.output, kernels.channel, *kernels.steps)
+    index, p, watch, places = _repair_ints(
+        geometry, x.place, kernels.place, out.place, count, bias is not None
+    )
+    stamp = index(next(_stamps) & 0x7FFFFFFF)
+    seen = launch.borrow("seen", 1, np.dtype(index), out.stream)
+    watched = hidden.watch(index, work)
+    watched[(*launch.grid(int(watch[0])), out.stream)](kernels.data, seen, (*watch, stamp))
+    kernel = hidden.repair(index, work, out.dtype.type, conjugated)
+    blocks, threads = launch.grid(count)
+    kernel[min(blocks, _REPAIRING), threads, out.stream](
+        x.data, kernels.data, kernels.data if bias is None else bias, out.data, seen, p,
+        (*places, stamp),
+    )  # fmt: skip
+
+
+@functools.lru_cache(_REMEMBERED)
+def _repair_ints(
+    geometry: ConvGeometry, x: ImagePlace, kernels: WeightPlace, out: ImagePlace, count: int,
+    biased: bool,
+) -> tuple[Any, ...]:  # fmt: skip
+    """Return the type of index, and the ints of `hidden.repair`, of `hidden.watch`, and of both.
+
+    The stamp of a call follows the last two.
+    """
     outputs = geometry.out_channels // geometry.groups
     channels = geometry.in_channels // geometry.groups
     weights = geometry.out_channels * channels * geometry.window.taps
     values = {
         **product.window_values(geometry), **out.as_input, **x.as_output,
-        "M": outputs, "N": count,
-        "K": 0, "SPLIT_K": 0, "BLOCKS": 0, "BIASED": int(bias is not None),
+        "M": outputs, "N": count, "K": 0, "SPLIT_K": 0, "BLOCKS": 0, "BIASED": int(biased),
     }  # fmt: skip
     values["CHANNELS"] = channels
-    index, p = parameters.pack(
-        values, x.data.size, out.data.size, kernels.data.size, *places, weights
-    )
-    seen = launch.borrow("seen", 1, np.dtype(index), out.stream)
-    watched = hidden.watch(index, work)
-    ints = (weights, outputs, channels, *kernels.taps, *places, stamp)
-    watched[(*launch.grid(weights), out.stream)](kernels.data, seen, tuple(map(index, ints)))
-    kernel = hidden.repair(index, work, out.dtype.type, conjugated)
-    blocks, threads = launch.grid(count)
-    kernel[min(blocks, _REPAIRING), threads, out.stream](
-        x.data, kernels.data, kernels.data if bias is None else bias, out.data, seen, p,
-        tuple(map(index, (*places, stamp))),
-    )  # fmt: skip
+    places = (kernels.base, kernels.group, kernels.output, kernels.channel, *kernels.steps)
+    index, p = parameters.pack(values, x.elements, out.elements, kernels.elements, *places, weights)
+    watch = (weights, outputs, channels, *kernels.taps, *places)
+    return index, p, tuple(map(index, watch)), tuple(map(index, places))
 
 
 def _run_columns(

@@ -140,7 +140,7 @@ def _enqueue(
         _enqueue_taps(cut, geometry, x, grad, parts, work, conjugated)
         return
     values = {
-        **window_values(geometry), **x.as_input, **grad.as_output,
+        **window_values(geometry), **x.place.as_input, **grad.place.as_output,
         "M": cut.rows, "N": cut.columns, "K": cut.summed, "SPLIT_K": cut.part,
         "BLOCKS": cut.blocks * cut.parts, "BIASED": 0,
     }  # fmt: skip
@@ -289,7 +289,7 @@ def sum_bias(
     parts = max(-(-_SUMS // max(channels, 1)), _least_parts(summed))
     part = max(1, -(-summed // parts))
     parts = max(1, -(-summed // part))
-    none = {**columns.flat(grad.data, 1, (1,), work, stream).as_input, **grad.as_output}
+    none = {**columns.flat(grad.data, 1, (1,), work, stream).place.as_input, **grad.place.as_output}
     values = {
         **none, "M": channels, "N": 1, "K": summed, "GROUPS": 1,
         "CHANNELS": 1, "SPLIT_K": part, "BLOCKS": channels * parts, "BIASED": 0,

@@ -71,12 +71,15 @@ def to_device():
 @pytest.fixture(autouse=True)
 def nothing_remembered():
     """Let no test find a plan that another has made, of what it replaces."""
-    from numbaconv.cuda import product
+    from numbaconv.cuda import product, transposed
 
-    def forget():
-        for plan in (product._cut, product._pack_ints, product._multiply_ints):
-            plan.cache_clear()
-
-    forget()
+    # The functions themselves, which a test may have put another in place of.
+    plans = (
+        product._cut, product._pack_ints, product._multiply_ints, product.splits,
+        transposed._phases, transposed._repair_ints,
+    )  # fmt: skip
+    for plan in plans:
+        plan.cache_clear()
     yield
-    forget()
+    for plan in plans:
+        plan.cache_clear()

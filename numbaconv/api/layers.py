@@ -64,7 +64,7 @@ class _Conv:
     def _check(self) -> None:
         """Raise what any call would raise because of the weights or options alone."""
         ndim, weight, options = self._ndim, self._weight, self._options
-        last = arguments.choice(options.layout, "layout", arguments.LAYOUTS) == "channels_last"
+        last = arguments.is_channels_last(options.layout)
         if weight.ndim != ndim + 2:
             expected = "(*kernel, C/groups, O)" if last else "(O, C/groups, *kernel)"
             raise ValueError(

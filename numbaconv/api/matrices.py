@@ -215,7 +215,7 @@ def kernel_matrix(
            [4, 5, 6, 7]])
     """
     array = arguments.as_array(weight, "weight")
-    channels_last = arguments.choice(layout, "layout", arguments.LAYOUTS) == "channels_last"
+    channels_last = arguments.is_channels_last(layout)
     as_rows = arguments.choice(patches, "patches", arguments.PATCHES) == "rows"
     groups = arguments.integer(groups, "groups", 1)
     arguments.supported(array.dtype, "the dtype of weight")

@@ -1,6 +1,5 @@
 """Arrays on the device: what comes in by the CUDA array interface, checked and as flat memory."""
 
-import functools
 import math
 import sys
 from dataclasses import dataclass, replace
@@ -11,11 +10,9 @@ from numba import cuda
 
 from numbaconv.cuda import launch
 from numbaconv.cuda.memory import Memory
+from numbaconv.running.memo import kept
 
 Ints = tuple[int, ...]
-
-# Layouts of arrays that are remembered, each of some ints.
-_LAYOUTS = 512
 
 
 @dataclass(frozen=True)
@@ -111,7 +108,7 @@ def take(value: Any, name: str) -> DeviceArray:
     return DeviceArray(data, -low, shape, strides, dtype, span, stream, not read_only)
 
 
-@functools.lru_cache(_LAYOUTS)
+@kept
 def _layout(shape: Ints, given: Ints | None, itemsize: int) -> tuple[Ints, int, int] | None:
     """Return strides in elements, where the lowest element stands, and how many are reached.
 

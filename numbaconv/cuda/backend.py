@@ -19,21 +19,6 @@ from numbaconv.problem.parsing import Form
 from numbaconv.problem.patch_geometry import PatchGeometry
 from numbaconv.running.memo import remembered
 
-__all__ = [
-    "avg_pool",
-    "avg_pool_backward",
-    "bias_grad",
-    "col2im",
-    "convolve",
-    "im2col",
-    "input_grad",
-    "max_pool",
-    "max_pool_backward",
-    "max_unpool",
-    "take",
-    "weight_grad",
-]
-
 #: A geometry, the dtype of the result, an algorithm, and the result's shape.
 Resolved = tuple[ConvGeometry, np.dtype[Any], str, Ints]
 
@@ -44,14 +29,13 @@ def convolve(options: ConvOptions, x: Any, weight: Any, bias: Any, out: Any, par
     source, kernels = take(x, "x"), take(weight, "weight")
     found = remembered(_resolve, options, _form(source), _form(kernels))
     geometry, dtype, chosen, shape = found
-    route = transposed if options.transposed else convolutions
     offsets = None
     if bias is not None:
         offsets = take(bias, "bias")
         parsing.check_bias(options, (geometry, dtype), _form(offsets))
 
     def compute(target: DeviceArray, stream: Any) -> None:
-        route.run(
+        _forward(options).run(
             chosen, geometry, _images(geometry, source, stream),
             Weights.of(kernels, geometry.groups, geometry.channels_last),
             call.flat_bias(offsets, stream), _images(geometry, target, stream),
@@ -64,11 +48,8 @@ def convolve(options: ConvOptions, x: Any, weight: Any, bias: Any, out: Any, par
 def _resolve(options: ConvOptions, x: Form, weight: Form) -> Resolved:
     """Return how a convolution is computed."""
     geometry, dtype = parsing.forward(options, x, weight)
-    route = transposed if options.transposed else convolutions
-    chosen = route.choose(call.check_algorithm(options.algorithm), geometry)
     shape = geometry.result_shape(transposed=options.transposed)
-    arguments.check_addressable(shape, dtype)
-    return geometry, dtype, chosen, shape
+    return _chosen(options, _forward(options), geometry, dtype, shape)
 
 
 def input_grad(
@@ -80,12 +61,10 @@ def input_grad(
     shape = arguments.shape(input_shape, "input_shape")
     found = remembered(_resolve_input_grad, options, shape, _form(kernels), _form(grad))
     geometry, dtype, chosen, _ = found
-    # The gradient of each, plain and transposed, is the other one.
-    route = convolutions if options.transposed else transposed
 
     def compute(target: DeviceArray, stream: Any) -> None:
         source = _images(geometry, grad, stream)
-        route.run(
+        _adjoint(options).run(
             chosen, geometry, _cropped(source, geometry) if options.transposed else source,
             Weights.of(kernels, geometry.groups, geometry.channels_last),
             None, _images(geometry, target, stream), call.work_type(dtype),
@@ -99,10 +78,26 @@ def _resolve_input_grad(
     options: ConvOptions, input_shape: Ints, weight: Form, grad: Form
 ) -> Resolved:
     geometry, dtype = parsing.input_grad(options, input_shape, weight, grad)
-    route = convolutions if options.transposed else transposed
-    chosen = route.choose(call.check_algorithm(options.algorithm), geometry)
-    arguments.check_addressable(input_shape, dtype)
-    return geometry, dtype, chosen, input_shape
+    return _chosen(options, _adjoint(options), geometry, dtype, input_shape)
+
+
+def _forward(options: ConvOptions) -> Any:
+    """Return the room that runs what is asked."""
+    return transposed if options.transposed else convolutions
+
+
+def _adjoint(options: ConvOptions) -> Any:
+    """Return the room that runs its gradient: of each, plain and transposed, it is the other."""
+    return convolutions if options.transposed else transposed
+
+
+def _chosen(
+    options: ConvOptions, room: Any, geometry: ConvGeometry, dtype: np.dtype[Any], shape: Ints
+) -> Resolved:
+    """Return how a room runs a problem whose result has this shape."""
+    chosen = room.choose(call.check_algorithm(options.algorithm), geometry)
+    arguments.check_addressable(shape, dtype)
+    return geometry, dtype, chosen, shape
 
 
 def weight_grad(

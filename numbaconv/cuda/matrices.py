@@ -132,7 +132,7 @@ def fold(
 def _is_the_image(geometry: ConvGeometry, image: Images, matrix: Matrix) -> bool:
     """Return whether a matrix has the elements of its images, in the order of their memory."""
     window = geometry.window
-    if window.taps > 1 or max(window.stride) > 1 or any(map(any, window.padding)):
+    if window.taps > 1 or max(window.stride) > 1 or window.is_padded:
         return False
     channels, positions = geometry.in_channels, window.positions
     axes = [

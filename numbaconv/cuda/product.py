@@ -1,6 +1,5 @@
 """Products of packed weights, patches and gradients: how they are cut, and their launches."""
 
-import functools
 import math
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +12,7 @@ from numbaconv.cuda.tiles import Tile
 from numbaconv.cuda.wide import MOST
 from numbaconv.problem.formulas import PADDING_MODES
 from numbaconv.problem.geometry import Axes, ConvGeometry, Window, three_axes
+from numbaconv.running.memo import kept
 
 # Blocks of 256 threads that a large GPU works on at a time, the FLOPs a second of each, the bytes a
 # second of its memory, and the seconds before a block multiplies.
@@ -22,8 +22,6 @@ _PLACES, _FLOPS, _BANDWIDTH, _PROLOGUE = 264, 1.2e11, 3e12, 2e-6
 _LEAST_PART, _MOST_PARTS = 64, 32
 # Bytes of partial sums that are kept at a time.
 _MOST_BYTES = 1 << 28
-# Problems whose plans are remembered, each of some hundred ints.
-_REMEMBERED = 1024
 # Bits of a mask of padding, less the sign.
 _MASK_BITS = 31
 
@@ -58,7 +56,7 @@ def mode_of(geometry: ConvGeometry) -> int:
     return PADDING_MODES[geometry.window.padding_mode]
 
 
-@functools.lru_cache(_REMEMBERED)
+@kept
 def splits(made: int, size: int, tile: Tile, summed: int, limit: int = _MOST_PARTS) -> int:
     """Return into how many parts the summed dimension is cut: what is estimated to end first.
 
@@ -146,7 +144,7 @@ def cut(
     return _cut(geometry, x.place, kernels.place, out.place, work, planned)
 
 
-@functools.lru_cache(_REMEMBERED)
+@kept
 def _cut(
     geometry: ConvGeometry,
     x: ImagePlace,
@@ -219,7 +217,7 @@ def pack(
     return Packed(packed, table, pitch, summed)
 
 
-@functools.lru_cache(_REMEMBERED)
+@kept
 def _pack_ints(
     index: Any, geometry: ConvGeometry, x: ImagePlace, kernels: WeightPlace, pitch: int, summed: int
 ) -> tuple[Any, ...]:
@@ -308,7 +306,7 @@ def _multiply_some(
         )
 
 
-@functools.lru_cache(_REMEMBERED)
+@kept
 def _multiply_ints(
     cut: Cut,
     geometry: ConvGeometry,

@@ -3,7 +3,6 @@
 The cut into phases is `numbaconv.adjoint.axis_phases`, the CPU's.
 """
 
-import functools
 import itertools
 import math
 import secrets
@@ -29,14 +28,13 @@ from numbaconv.cuda.places import ImagePlace, Images, WeightPlace, Weights
 from numbaconv.problem.formulas import PADDING_MODES
 from numbaconv.problem.geometry import ConvGeometry, Window
 from numbaconv.running.call import without_mode
+from numbaconv.running.memo import kept
 
 # Blocks that look for what is to be repaired, and what tells one call's finding from another's: a
 # stamp that happens to be in the memory already costs time alone.
 _REPAIRING = 1056
 _stamps = itertools.count(secrets.randbits(30))
 
-# Problems whose plans are remembered.
-_REMEMBERED = 1024
 # Channels of a result that are too few for a tile.
 _FEW = 8
 
@@ -111,7 +109,7 @@ class _Phase(NamedTuple):
     taps: tuple[slice, ...]
 
 
-@functools.lru_cache(_REMEMBERED)
+@kept
 def _phases(algorithm: str, geometry: ConvGeometry) -> tuple[bool, list[_Phase]]:
     """Return whether the result is cleared first, and the phases."""
     window = geometry.window
@@ -196,7 +194,7 @@ def _repair(
     )  # fmt: skip
 
 
-@functools.lru_cache(_REMEMBERED)
+@kept
 def _repair_ints(
     geometry: ConvGeometry, x: ImagePlace, kernels: WeightPlace, out: ImagePlace, count: int,
     biased: bool,

@@ -145,7 +145,7 @@ def max_unpool(
     """Return maxima where they were; spatial axes become one chunk."""
     _check(out, parallel)
     source, where = arrays.lazy(x, "x"), arrays.lazy(indices, "indices")
-    last = arguments.choice(options.layout, "layout", arguments.LAYOUTS) == "channels_last"
+    last = arguments.is_channels_last(options.layout)
     check_indices(where.shape, where.dtype, source.shape, "x")
     batched, _, _, pooled = split_shape(source.shape, options.ndim, last)
     size = unpooled_size(options, pooled, channels_last=last)

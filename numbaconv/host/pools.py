@@ -76,7 +76,7 @@ def max_unpool(options: UnpoolOptions, x: Any, indices: Any, out: Any, parallel:
     ndim = options.ndim
     array = arguments.as_array(x, "x")
     dtype = arguments.supported(array.dtype, "the dtype of x")
-    last = arguments.choice(options.layout, "layout", arguments.LAYOUTS) == "channels_last"
+    last = arguments.is_channels_last(options.layout)
     _, _, _, size = split_shape(array.shape, ndim, last)
     wanted = unpooled_size(options, size, channels_last=last)
     arguments.check_addressable((*array.shape[: array.ndim - ndim], *wanted), dtype)

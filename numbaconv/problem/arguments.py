@@ -36,6 +36,11 @@ def choice(value: Any, name: str, allowed: Sequence[str]) -> str:
     return value
 
 
+def is_channels_last(layout: Any) -> bool:
+    """Return whether a caller's `layout` puts the channels last."""
+    return choice(layout, "layout", LAYOUTS) == "channels_last"
+
+
 def flag(value: Any, name: str) -> bool:
     """Return `value`, which must be a bool."""
     if not isinstance(value, bool | np.bool_):

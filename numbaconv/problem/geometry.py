@@ -279,7 +279,7 @@ class ConvGeometry:
         if options.transposed:
             return cls._parse_transposed(options, x_shape, weight_shape, name, weight_name)
         ndim, layout = options.ndim, options.layout
-        channels_last = arguments.choice(layout, "layout", arguments.LAYOUTS) == "channels_last"
+        channels_last = arguments.is_channels_last(layout)
         groups = arguments.integer(options.groups, "groups", 1)
         batched, batch, channels, size = split_shape(x_shape, ndim, channels_last, name)
         out_channels, group_channels, kernel = split_weight_shape(
@@ -305,7 +305,7 @@ class ConvGeometry:
         cls, options: ConvOptions, x_shape: Ints, weight_shape: Ints, name: str, weight_name: str
     ) -> "ConvGeometry":
         ndim, layout = options.ndim, options.layout
-        channels_last = arguments.choice(layout, "layout", arguments.LAYOUTS) == "channels_last"
+        channels_last = arguments.is_channels_last(layout)
         groups = arguments.integer(options.groups, "groups", 1)
         batched, batch, channels, size = split_shape(x_shape, ndim, channels_last, name)
         weight_channels, group_outputs, kernel = split_weight_shape(

@@ -74,9 +74,9 @@ class PatchGeometry:
 
 def _forms(options: PatchOptions) -> tuple[bool, bool]:
     """Return whether channels are last, and whether patches are rows."""
-    layout = arguments.choice(options.layout, "layout", arguments.LAYOUTS)
+    last = arguments.is_channels_last(options.layout)
     patches = arguments.choice(options.patches, "patches", arguments.PATCHES)
-    return layout == "channels_last", patches == "rows"
+    return last, patches == "rows"
 
 
 def _kernel_ndim(kernel_size: Any, axes: int) -> int:

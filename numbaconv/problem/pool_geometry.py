@@ -40,7 +40,7 @@ class PoolGeometry:
     def parse(cls, options: PoolOptions, x_shape: Ints, name: str = "x") -> "PoolGeometry":
         """Check a caller's options and return the problem they describe."""
         ndim, padding, layout = options.ndim, options.padding, options.layout
-        last = arguments.choice(layout, "layout", arguments.LAYOUTS) == "channels_last"
+        last = arguments.is_channels_last(layout)
         batched, batch, channels, size = split_shape(x_shape, ndim, last, name)
         kernel, strides = pool_axes(ndim, options.kernel_size, options.stride)
         dilations = arguments.per_axis(options.dilation, "dilation", ndim)
@@ -168,7 +168,7 @@ class ScatterGeometry:
     def parse(cls, options: ScatterOptions, grad_shape: Ints) -> "ScatterGeometry":
         """Check a caller's options; the gradient must have the input's batch and channels."""
         ndim, shape = options.ndim, arguments.shape(options.input_shape, "input_shape")
-        last = arguments.choice(options.layout, "layout", arguments.LAYOUTS) == "channels_last"
+        last = arguments.is_channels_last(options.layout)
         batched, batch, channels, size = split_shape(shape, ndim, last, "input_shape")
         if split_shape(grad_shape, ndim, last, "grad_output")[:3] != (batched, batch, channels):
             raise ValueError(

@@ -1,5 +1,6 @@
 """What was resolved once is remembered: options and details that are plain values."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -27,6 +28,21 @@ def remembered(
     if found is None:
         found = resolve(options, *details)
         held.keep(key, found)
+    return found
+
+
+def kept(function: Callable[..., T]) -> Callable[..., T]:
+    """Return a function of hashable arguments whose results are kept, within the one limit."""
+
+    @functools.wraps(function)
+    def found(*arguments: Any) -> T:
+        key = (function, arguments)
+        value: T | None = held.find(key)
+        if value is None:
+            value = function(*arguments)
+            held.keep(key, value)
+        return value
+
     return found
 
 

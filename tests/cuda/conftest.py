@@ -8,6 +8,8 @@ from device_cases import fill
 from numba import cuda, types
 from numba.cuda.core import config
 
+from numbaconv import release_memory
+
 
 @pytest.fixture(autouse=True)
 def quick_simulation():
@@ -71,15 +73,6 @@ def to_device():
 @pytest.fixture(autouse=True)
 def nothing_remembered():
     """Let no test find a plan that another has made, of what it replaces."""
-    from numbaconv.cuda import product, transposed
-
-    # The functions themselves, which a test may have put another in place of.
-    plans = (
-        product._cut, product._pack_ints, product._multiply_ints, product.splits,
-        transposed._phases, transposed._repair_ints,
-    )  # fmt: skip
-    for plan in plans:
-        plan.cache_clear()
+    release_memory()
     yield
-    for plan in plans:
-        plan.cache_clear()
+    release_memory()

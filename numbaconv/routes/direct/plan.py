@@ -112,7 +112,7 @@ class Plan:
         self.place = self._contiguous_place() if place is None else place
         #: The elements between neighbouring results of a row.
         self.step = 1 if geometry.channels_last else self.place.column // self.size
-        padded = any(map(any, window.padding))
+        padded = window.is_padded
         # A large image's channels lie pages apart. Copied in long runs they are read better than
         # by tiles, if enough outputs follow.
         scattered = (

@@ -13,6 +13,7 @@ import json
 
 from benchmarks import engines
 from benchmarks.layers import FAMILIES
+from numbaconv.bench import kinds
 from numbaconv.bench.compare import draw, run_layers, summary
 from numbaconv.bench.engine import ENGINES
 
@@ -20,7 +21,9 @@ from numbaconv.bench.engine import ENGINES
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--python", required=True, help="an interpreter that has the peers")
-    parser.add_argument("--suite", action="append", choices=FAMILIES)
+    parser.add_argument("--suite", action="append", choices=[*FAMILIES, "kinds"])
+    parser.add_argument("--seed", type=int, default=0, help="of the suite kinds")
+    parser.add_argument("--per-kind", type=int, default=3)
     parser.add_argument("--layer", action="append", help="names that contain this")
     parser.add_argument("--batch", type=int, action="append")
     parser.add_argument("--engines", default="numbaconv,numbaconv plain,torch,onnxruntime,"
@@ -30,7 +33,10 @@ def main():
     parser.add_argument("--save", help="name of the result to write")
     options = parser.parse_args()
     suites = options.suite or [name for name in FAMILIES if name != "others"]
-    names = [layer.name for suite in suites for layer in FAMILIES[suite]]
+    drawn = kinds.draw(kinds.Sample(options.seed, options.per_kind))
+    names = [
+        layer.name for suite in suites for layer in (drawn if suite == "kinds" else FAMILIES[suite])
+    ]
     if options.layer:
         names = [n for n in names if any(part in n for part in options.layer)]
     chosen = options.engines.split(",")

@@ -55,8 +55,8 @@ def _gradients():
         for layer in FAMILIES[family]:
             for kind in ("input_grad", "weight_grad"):
                 yield f"{kind} {layer.name}", Case(
-                    kind, layer.channels, layer.size, layer.outputs, layer.kernel, layer.stride,
-                    layer.padding, layer.groups,
+                    kind, layer.channels, layer.size[0], layer.outputs, layer.kernel[0],
+                    layer.stride[0], layer.padding[0], layer.groups,
                 )  # fmt: skip
 
 

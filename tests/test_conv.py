@@ -1,5 +1,8 @@
 """conv1d, conv2d, conv3d with the reference route, against the oracle."""
 
+import contextlib
+from unittest import mock
+
 import naive
 import numba
 import numpy as np
@@ -232,18 +235,34 @@ def test_unbatched(rng):
         np.testing.assert_array_equal(y, naive.channels_last(case.naive(x, weight, bias))[0])
 
 
+#: Blocks that divide nothing, so that small problems have many.
+SMALL_BLOCKS = {
+    "_LONGEST_BLOCK": 7, "_SMALL_BLOCK": 7, "_LEAST_POSITIONS": 5, "_MOST_POSITIONS": 5,
+    "_LEAST_SHARED": 5, "_PRODUCT_BYTES": 80, "_SHARED_OUTPUTS": 3,
+}  # fmt: skip
+
+
+@contextlib.contextmanager
+def small_blocks():
+    """Cut positions, elements and outputs into blocks that do not divide them."""
+    nbc.release_memory()  # plans remember how they are cut
+    with mock.patch.multiple(route, **SMALL_BLOCKS):
+        yield
+    nbc.release_memory()
+
+
+@given(cases(), st.sampled_from(["float32", "complex128"]), st.integers(0, 2**32 - 1))
+def test_tiles_of_any_problem(case, dtype, seed):
+    """Parts of rows, of kernels and of channels; taps that share what they read, or little."""
+    x, weight, bias = arrays(case, dtype, np.random.default_rng(seed))
+    with small_blocks():
+        y = case.run(x, weight, bias, algorithm="im2col")
+    np.testing.assert_array_equal(y, case.naive(x, weight, bias))
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", ["float32", "int32"])
-def test_blocked_patches_and_outputs(layout, dtype, parallel, rng, monkeypatch):
-    """Cut positions, elements and outputs into blocks that do not divide them."""
-    for name, value in (
-        ("_LONGEST_BLOCK", 7),
-        ("_LEAST_POSITIONS", 5),
-        ("_MOST_POSITIONS", 5),
-        ("_PRODUCT_BYTES", 80),
-        ("_SHARED_OUTPUTS", 3),
-    ):
-        monkeypatch.setattr(route, name, value)
+def test_blocked_patches_and_outputs(layout, dtype, parallel, rng):
     for case in (
         SKEW,
         VOLUME,
@@ -251,7 +270,8 @@ def test_blocked_patches_and_outputs(layout, dtype, parallel, rng, monkeypatch):
         Case(3, 5, 11, 1, (7, 6), (3, 3), (1, 1), ((1, 1),) * 2, (1, 1)),
     ):
         x, weight, bias = arrays(case, dtype, rng)
-        y = case.run(x, weight, bias, layout, algorithm="im2col", parallel=parallel)
+        with small_blocks():
+            y = case.run(x, weight, bias, layout, algorithm="im2col", parallel=parallel)
         np.testing.assert_array_equal(y, case.naive(x, weight, bias))
 
 
@@ -433,7 +453,7 @@ def test_one_machine_code_for_all_layouts_in_memory():
     source = """
 import numpy as np, numbaconv as nbc
 from numbaconv.routes.direct import loops
-from numbaconv.reference import forward, gather
+from numbaconv.reference import gather, tiles
 convs = {3: nbc.conv1d, 4: nbc.conv2d, 5: nbc.conv3d}
 for shape in ((2, 3, 20), (2, 3, 8, 9), (2, 3, 4, 5, 6)):
     conv = convs[len(shape)]
@@ -452,7 +472,7 @@ for dtype in ("f8", "i1", "i4"):
     for layout in ("channels_first", "channels_last"):
         nbc.conv2d(np.ones((1, 5, 5, 5), dtype), np.ones((5, 5, 5, 5), dtype), layout=layout,
                    algorithm="direct", parallel=False)
-for kernel in (forward._outputs_by_positions, gather.im2col_columns, loops.convolve):
+for kernel in (tiles.outputs_by_positions, gather.im2col_columns, loops.convolve):
     print(len(kernel.serial.signatures))
 """
     assert code(source).split() == ["1", "1", "1"]

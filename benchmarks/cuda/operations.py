@@ -108,11 +108,10 @@ def operation(name, layer, batch, arrays):
     torch = arrays.torch
     window = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
     options = {**window, "groups": layer.groups}
-    taps, positions = layer.kernel**2, layer.output_size**2
+    taps, positions = layer.taps, math.prod(layer.output)
     terms = layer.channels // layer.groups * taps
     x = arrays.random(*layer.x_shape(batch))
-    size, kernel = (layer.size,) * 2, (layer.kernel,) * 2
-    y_shape = (batch, layer.outputs, layer.output_size, layer.output_size)
+    size, kernel, y_shape = layer.size, layer.kernel, layer.y_shape(batch)
     cols_shape = (batch, layer.channels * taps, positions)
     moved = {
         "x": math.prod(layer.x_shape(batch)), "w": math.prod(layer.weight_shape),

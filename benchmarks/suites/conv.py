@@ -3,6 +3,7 @@
 import numpy as np
 
 import numbaconv as nbc
+from numbaconv.bench import kinds
 from numbaconv.bench.layers import BY_NAME, TRACKED
 
 _FUNCTIONS = {1: nbc.conv1d, 2: nbc.conv2d, 3: nbc.conv3d}
@@ -33,6 +34,29 @@ class Layers:
 
     def time_im2col(self, name, batch):
         self.function(self.x, self.weight, out=self.out, algorithm="im2col", **self.keywords)
+
+
+class Kinds:
+    """A layer of each kind, drawn at random once: prepared, and prepared by the reference."""
+
+    params = [[layer.name for layer in kinds.draw(kinds.Sample(seed=20, per_kind=1))]]
+    param_names = ["layer"]
+    timeout = 300
+
+    def setup(self, name):
+        layer = kinds.find(name)
+        self.x, weight = layer.arrays(1)
+        kind = _LAYERS[layer.ndim]
+        self.layer = kind(weight, **layer.keywords)
+        self.reference = kind(weight, algorithm="im2col", **layer.keywords)
+        self.out = self.layer(self.x)
+        self.time_im2col(name)
+
+    def time_prepared(self, name):
+        self.layer(self.x, out=self.out)
+
+    def time_im2col(self, name):
+        self.reference(self.x, out=self.out)
 
 
 class Dtypes:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from numbaconv.bench.engine import ENGINES
-from numbaconv.bench.layers import BY_NAME, FAMILIES
+from numbaconv.bench.kinds import find
+from numbaconv.bench.layers import FAMILIES
 
 #: The engines whose weights are prepared, or that are judged as if they were.
 PEERS = ("torch", "onnxruntime", "openvino", "ncnn")
@@ -104,7 +105,7 @@ def run_layers(
 
 def line(name: str, batch: int, least: Times) -> str:
     """Return a row of the table: GFLOP/s of the direct convolution, and the ratios."""
-    flops = BY_NAME[name].flops(batch) / 1e9
+    flops = find(name).flops(batch) / 1e9
     cells = [f"{engine} {flops / least[engine]:7.1f}" for engine in ENGINES if engine in least]
     return f"{name:22} b{batch} | {' | '.join(cells)} | {ratios(least)}"
 
@@ -115,8 +116,9 @@ def ratios(least: Times) -> Times:
     peers = [least[p] for p in PEERS if p in least]
     if "numbaconv" in least and peers:
         found["best peer"] = round(min(peers) / least["numbaconv"], 2)
-    if "numbaconv plain" in least and "torch" in least:
-        found["plain"] = round(least["torch"] / least["numbaconv plain"], 2)
+    for engine in ("plain", "im2col"):
+        if f"numbaconv {engine}" in least and "torch" in least:
+            found[engine] = round(least["torch"] / least[f"numbaconv {engine}"], 2)
     for peer in ("ncnn", "onnxruntime"):
         if "numbaconv" in least and peer in least:
             found[peer] = round(least[peer] / least["numbaconv"], 2)
@@ -124,20 +126,21 @@ def ratios(least: Times) -> Times:
 
 
 def summary(result: Result) -> dict[str, Any]:
-    """Return the geometric means and the least of each ratio, by batch and family."""
+    """Return the geometric means and the least of each ratio, by batch and family or kind."""
     lines: dict[str, Any] = {}
     for batch, layers in result.items():
-        for family, members in [*FAMILIES.items(), ("networks", None)]:
-            names = [
-                n for n in layers
-                if (n.split(".")[0] != "others" if members is None else BY_NAME[n] in members)
-            ]  # fmt: skip
+        families: dict[str, list[str]] = {}
+        for name in layers:
+            families.setdefault(name.split(".")[0], []).append(name)
+        listed = [n for n in layers if n.split(".")[0] in FAMILIES and not n.startswith("others.")]
+        drawn = [n for n in layers if n.split(".")[0] not in FAMILIES]
+        for family, names in [*families.items(), ("networks", listed), ("all kinds", drawn)]:
             table = [ratios(layers[n]) for n in names]
-            for kind in ("best peer", "plain"):
-                values = [row[kind] for row in table if kind in row]
+            for ratio in ("best peer", "plain", "im2col"):
+                values = [row[ratio] for row in table if ratio in row]
                 if values:
                     mean = math.exp(sum(map(math.log, values)) / len(values))
-                    lines[f"{batch}, {family}, {kind}"] = {
+                    lines[f"{batch}, {family}, {ratio}"] = {
                         "geomean": round(mean, 2), "least": min(values),
                         "under 1": sum(v < 1 for v in values), "layers": len(values),
                     }  # fmt: skip

@@ -16,21 +16,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from numbaconv.bench.layers import BY_NAME, Layer
+from numbaconv.bench import kinds
+from numbaconv.bench.layers import Layer
 from numbaconv.problem.arrays import Array
+from numbaconv.problem.types import Algorithm
 
 THREADS = 2
 
 Call = Callable[[], Any]
 
 
-def numbaconv_prepared(layer: Layer, x: Array, weight: Array) -> Call | None:
-    """Return a call of numbaconv with prepared weights."""
-    import numbaconv as nbc
+def _prepared(algorithm: Algorithm) -> Callable[[Layer, Array, Array], Call]:
+    """Return what makes a call of numbaconv with prepared weights."""
 
-    kind = {1: nbc.Conv1d, 2: nbc.Conv2d, 3: nbc.Conv3d}[layer.ndim]
-    prepared = kind(weight, **layer.keywords)
-    return lambda: prepared(x)
+    def make(layer: Layer, x: Array, weight: Array) -> Call:
+        import numbaconv as nbc
+
+        kind = {1: nbc.Conv1d, 2: nbc.Conv2d, 3: nbc.Conv3d}[layer.ndim]
+        prepared = kind(weight, algorithm=algorithm, **layer.keywords)
+        return lambda: prepared(x)
+
+    return make
 
 
 def numbaconv_plain(layer: Layer, x: Array, weight: Array) -> Call | None:
@@ -40,15 +46,6 @@ def numbaconv_plain(layer: Layer, x: Array, weight: Array) -> Call | None:
     function = {1: nbc.conv1d, 2: nbc.conv2d, 3: nbc.conv3d}[layer.ndim]
     keywords = layer.keywords
     return lambda: function(x, weight, **keywords)
-
-
-def numbaconv_direct(layer: Layer, x: Array, weight: Array) -> Call | None:
-    """Return a call of numbaconv's direct algorithm with prepared weights."""
-    import numbaconv as nbc
-
-    kind = {1: nbc.Conv1d, 2: nbc.Conv2d, 3: nbc.Conv3d}[layer.ndim]
-    prepared = kind(weight, algorithm="direct", **layer.keywords)
-    return lambda: prepared(x)
 
 
 def torch(layer: Layer, x: Array, weight: Array) -> Call | None:
@@ -73,8 +70,8 @@ def onnxruntime(layer: Layer, x: Array, weight: Array) -> Call | None:
     if x.dtype != "float32":
         return None
     node = helper.make_node(
-        "Conv", ["x", "w"], ["y"], strides=[layer.stride] * layer.ndim, group=layer.groups,
-        pads=[layer.padding] * (2 * layer.ndim), dilations=[layer.dilation] * layer.ndim,
+        "Conv", ["x", "w"], ["y"], strides=layer.stride, group=layer.groups,
+        pads=layer.padding * 2, dilations=layer.dilation,
     )  # fmt: skip
     float32 = onnx.TensorProto.FLOAT
     graph = helper.make_graph(
@@ -100,8 +97,9 @@ def openvino(layer: Layer, x: Array, weight: Array) -> Call | None:
     if x.dtype != "float32":
         return None
     data = opset8.parameter(x.shape, ov.Type.f32)
-    n = layer.ndim
-    window = ([layer.stride] * n, [layer.padding] * n, [layer.padding] * n, [layer.dilation] * n)
+    window = tuple(
+        list(axes) for axes in (layer.stride, layer.padding, layer.padding, layer.dilation)
+    )
     if layer.groups > 1:
         shape = (layer.groups, layer.outputs // layer.groups, *weight.shape[1:])
         node = opset8.group_convolution(data, opset8.constant(weight.reshape(shape)), *window)
@@ -126,8 +124,9 @@ def ncnn(layer: Layer, x: Array, weight: Array) -> Call | None:
     depthwise = layer.groups > 1
     kind = "ConvolutionDepthWise" if depthwise else "Convolution"
     options = {
-        0: layer.outputs, 1: layer.kernel, 2: layer.dilation, 3: layer.stride, 4: layer.padding,
-        5: 0, 6: weight.size,
+        0: layer.outputs, 5: 0, 6: weight.size,
+        1: layer.kernel[1], 2: layer.dilation[1], 3: layer.stride[1], 4: layer.padding[1],
+        11: layer.kernel[0], 12: layer.dilation[0], 13: layer.stride[0], 14: layer.padding[0],
     }  # fmt: skip
     if depthwise:
         options[7] = layer.groups
@@ -159,8 +158,9 @@ def ncnn(layer: Layer, x: Array, weight: Array) -> Call | None:
 
 
 ENGINES = {
-    "numbaconv": numbaconv_prepared, "numbaconv plain": numbaconv_plain,
-    "numbaconv direct": numbaconv_direct, "torch": torch, "onnxruntime": onnxruntime,
+    "numbaconv": _prepared("auto"), "numbaconv plain": numbaconv_plain,
+    "numbaconv im2col": _prepared("im2col"), "numbaconv direct": _prepared("direct"),
+    "torch": torch, "onnxruntime": onnxruntime,
     "openvino": openvino, "ncnn": ncnn,
 }  # fmt: skip
 
@@ -187,7 +187,7 @@ def main() -> None:
         key = name, batch
         if key not in calls:
             calls.clear()  # the layers before are done with
-            layer = BY_NAME[name]
+            layer = kinds.find(name)
             calls[key] = make(layer, *layer.arrays(int(batch)))
         call = calls[key]
         print(json.dumps(None if call is None else measure(call, float(seconds))), flush=True)

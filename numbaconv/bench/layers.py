@@ -1,65 +1,101 @@
-"""The convolution layers of well-known networks: every suite and script takes its shapes here."""
+"""Convolution layers: of well-known networks, where every suite and script takes them from."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from numbaconv.problem.arrays import Array
+from numbaconv.problem.formulas import output_size
+
+Ints = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer of as many equal spatial axes as `ndim` says.
+    """One convolution, channels first.
 
     Parameters
     ----------
     name : str
         Its family, a point, and its name in the network's paper.
-    channels, size, outputs, kernel, stride, padding, groups, dilation, ndim : int
-        One number for all axes.
+    channels, outputs, groups : int
+        Channels in and out.
+    size, kernel, stride, padding, dilation : int or tuple of int
+        One number for all of `ndim` axes, or one for each.
+    ndim : int
+        Spatial axes, where `size` is one number.
     dtype : str
         Of input and weights.
+
+    Examples
+    --------
+    >>> layer = Layer("strip", 16, (28, 40), 32, (1, 7), padding=(0, 3))
+    >>> layer.stride, layer.output, layer.weight_shape
+    ((1, 1), (28, 40), (32, 16, 1, 7))
     """
 
     name: str
     channels: int
-    size: int
+    size: Any
     outputs: int
-    kernel: int
-    stride: int = 1
-    padding: int = 0
+    kernel: Any
+    stride: Any = 1
+    padding: Any = 0
     groups: int = 1
-    dilation: int = 1
+    dilation: Any = 1
     ndim: int = 2
     dtype: str = "float32"
 
+    def __post_init__(self) -> None:
+        """Make tuples of ints."""
+        ndim = self.ndim if isinstance(self.size, int) else len(self.size)
+        object.__setattr__(self, "ndim", ndim)
+        for name in ("size", "kernel", "stride", "padding", "dilation"):
+            value = getattr(self, name)
+            axes = (value,) * ndim if isinstance(value, int) else tuple(value)
+            object.__setattr__(self, name, axes)
+
     @property
-    def output_size(self) -> int:
+    def output(self) -> Ints:
         """Output positions along each axis."""
-        reach = self.dilation * (self.kernel - 1) + 1
-        return (self.size + 2 * self.padding - reach) // self.stride + 1
+        return tuple(
+            output_size(n, p, p, k, s, d)
+            for n, p, k, s, d in zip(
+                self.size, self.padding, self.kernel, self.stride, self.dilation, strict=True
+            )
+        )
+
+    @property
+    def taps(self) -> int:
+        """Positions of a kernel."""
+        return math.prod(self.kernel)
 
     def flops(self, batch: int) -> int:
         """Return the multiplications and additions of the direct convolution."""
-        taps = self.channels // self.groups * self.kernel**self.ndim
-        return int(2 * batch * self.outputs * self.output_size**self.ndim * taps)
+        products = self.channels // self.groups * self.taps
+        return 2 * batch * self.outputs * math.prod(self.output) * products
 
-    def x_shape(self, batch: int) -> tuple[int, ...]:
+    def x_shape(self, batch: int) -> Ints:
         """Return the shape of the input."""
-        return (batch, self.channels, *[self.size] * self.ndim)
+        return (batch, self.channels, *self.size)
+
+    def y_shape(self, batch: int) -> Ints:
+        """Return the shape of the result."""
+        return (batch, self.outputs, *self.output)
 
     @property
-    def weight_shape(self) -> tuple[int, ...]:
+    def weight_shape(self) -> Ints:
         """The shape of the weights."""
-        return (self.outputs, self.channels // self.groups, *[self.kernel] * self.ndim)
+        return (self.outputs, self.channels // self.groups, *self.kernel)
 
     def arrays(self, batch: int, dtype: str | None = None) -> tuple[Array, Array]:
         """Return (x, weight) of the same random numbers every time."""
         rng = np.random.default_rng(0)
         kind = np.dtype(dtype or self.dtype)
 
-        def draw(shape: tuple[int, ...]) -> Array:
+        def draw(shape: Ints) -> Array:
             if kind.kind == "i":
                 return rng.integers(-9, 10, shape).astype(kind)
             return rng.standard_normal(shape, "float32").astype(kind)

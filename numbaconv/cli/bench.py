@@ -7,11 +7,17 @@ import click
 from tqdm import tqdm
 
 from numbaconv.bench.compare import draw, run_layers, summary
+from numbaconv.bench.kinds import Sample
+from numbaconv.bench.kinds import draw as draw_layers
 from numbaconv.bench.layers import FAMILIES
+
+#: The suites: layers of networks by name, and layers drawn at random.
+SUITES = (*FAMILIES, "kinds")
 
 
 def run(
     suites: tuple[str, ...],
+    sample: Sample,
     layers: tuple[str, ...],
     peers: tuple[str, ...],
     python: str | None,
@@ -23,7 +29,7 @@ def run(
     names = [
         layer.name
         for suite in suites or tuple(FAMILIES)
-        for layer in FAMILIES[suite]
+        for layer in (draw_layers(sample) if suite == "kinds" else FAMILIES[suite])
         if not layers or any(part in layer.name for part in layers)
     ]
     if not names:

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 
 from numbaconv.bench.compare import PEERS
-from numbaconv.bench.layers import FAMILIES
+from numbaconv.bench.kinds import Sample
 from numbaconv.cli import apply as apply_command
 from numbaconv.cli import bench as bench_command
 from numbaconv.cli import info as info_command
@@ -103,7 +103,14 @@ def warmup(
 
 
 @numbaconv.command()
-@click.option("--suite", multiple=True, type=click.Choice(list(FAMILIES)), help="[default: all]")
+@click.option(
+    "--suite",
+    multiple=True,
+    type=click.Choice(bench_command.SUITES),
+    help="Layers of a network, or drawn at random by kind.  [default: all networks]",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Which kinds are drawn.")
+@click.option("--per-kind", type=click.IntRange(min=1), default=3, show_default=True)
 @click.option("--layer", multiple=True, help="Only layers whose name contains this.")
 @click.option(
     "--against",
@@ -125,6 +132,8 @@ def warmup(
 )
 def bench(
     suite: tuple[str, ...],
+    seed: int,
+    per_kind: int,
     layer: tuple[str, ...],
     against: tuple[str, ...],
     python: str | None,
@@ -132,13 +141,14 @@ def bench(
     rounds: int,
     picture: Path | None,
 ) -> None:
-    """Time convolution layers of well-known networks, beside other engines if wanted.
+    """Time convolution layers of networks, or of each kind, beside other engines if wanted.
 
     A row gives GFLOP/s of the direct convolution, with weights prepared ("numbaconv") and packed in
     the call ("numbaconv plain"), and how many times faster numbaconv is. Each engine runs in a
     process of its own with 2 threads; they take turns.
     """
-    bench_command.run(suite, layer, against, python, batch or (1, 8), rounds, picture)
+    sample = Sample(seed, per_kind)
+    bench_command.run(suite, sample, layer, against, python, batch or (1, 8), rounds, picture)
 
 
 @numbaconv.command()

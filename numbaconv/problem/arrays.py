@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 #: Numbers that a kernel takes, as one array of int64.
-#: Numbers that a kernel takes, as one array of int64.
 Table = npt.NDArray[np.int64]
 
 
@@ -104,19 +103,46 @@ def reach(array: Array) -> tuple[int, int]:
     return low, high + array.itemsize
 
 
+class Layout(NamedTuple):
+    """Where the elements of arrays of some shape and strides lie in memory.
+
+    Attributes
+    ----------
+    low : int
+        Bytes from an array's first element to its lowest in memory.
+    elements : int
+        Those from there to the highest, with all between.
+    place : ndarray of int64
+        See `Flat`.
+    """
+
+    low: int
+    elements: int
+    place: Table
+
+    @classmethod
+    def of(cls, array: Array, *, channels_last: bool) -> "Layout":
+        """Return the layout of a batched array that `is_direct`."""
+        size = array.itemsize
+        low, high = reach(array)
+        batch, *rest = (s // size for s in array.strides)
+        if channels_last:
+            *spatial, channel = rest
+        else:
+            channel, *spatial = rest
+        missing = [0] * (3 - len(spatial))
+        place = np.array([-low // size, batch, channel, *missing, *spatial], np.int64)
+        return cls(low, (high - low) // size, place)
+
+    def memory(self, array: Array) -> Array:
+        """Return the memory of an array of this layout, as `Flat.data`."""
+        return np.asarray(_Memory(array, array.ctypes.data + self.low, self.elements))
+
+
 def flatten(array: Array, *, channels_last: bool) -> Flat:
     """Return the `Flat` of a batched array that `is_direct`."""
-    size = array.itemsize
-    low, high = reach(array)
-    data = np.asarray(_Memory(array, array.ctypes.data + low, (high - low) // size))
-    batch, *rest = (s // size for s in array.strides)
-    if channels_last:
-        *spatial, channel = rest
-    else:
-        channel, *spatial = rest
-    missing = [0] * (3 - len(spatial))
-    place = np.array([-low // size, batch, channel, *missing, *spatial], np.int64)
-    return Flat(data, place)
+    layout = Layout.of(array, channels_last=channels_last)
+    return Flat(layout.memory(array), layout.place)
 
 
 def spatial_walk(array: Array, *, channels_last: bool) -> Table:

@@ -47,14 +47,10 @@ class Problem:
         outputs = self.images * geometry.out_channels * geometry.window.positions
         return outputs * geometry.patch_size
 
-    @property
-    def bias_or_neutral(self) -> Array:
-        """The bias, or what changes no sum: -0.0 keeps even the sign of a zero."""
-        if self.bias is not None:
-            return self.bias
-        return np.full(
-            self.geometry.out_channels, -0.0 if self.dtype.kind in "fc" else 0, self.dtype
-        )
+
+def neutral_bias(outputs: int, dtype: np.dtype[Any]) -> Array:
+    """Return a bias that changes no sum: -0.0 keeps even the sign of a zero."""
+    return np.full(outputs, -0.0 if dtype.kind in "fc" else 0, dtype)
 
 
 def kernels_as_rows(geometry: ConvGeometry, weight: Array) -> Array:

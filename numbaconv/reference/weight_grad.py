@@ -30,7 +30,7 @@ from numbaconv.problem.cuts import even_block
 from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.reference import blas
 from numbaconv.reference.product import multiply
-from numbaconv.reference.taps import gather_tap
+from numbaconv.reference.taps import Reading, gather_elements, reader_of
 
 # Positions of a tile, and the most patch elements and output channels of one product.
 _POSITIONS = 512
@@ -94,7 +94,9 @@ class Plan:
         workers = threads.worker_count(tasks, work=work, parallel=parallel)
         source = flatten(x, channels_last=geometry.channels_last)
         other = flatten(grad, channels_last=geometry.channels_last)
+        reading = Reading.of(source.place, geometry.window, self.dtype, self.positions)
         workspace = self.positions * (self.elements + self.outputs) + self.elements * self.outputs
+        workspace += reading.stage
         with blas.single_threaded():
             threads.run(
                 _add_products, workers, workers, tasks, source.data, source.place,
@@ -102,6 +104,7 @@ class Plan:
                 spatial_walk(grad, channels_last=geometry.channels_last),
                 np.array(cut, np.int64),
                 np.empty((workers, workspace), self.dtype), sums.values,
+                np.array(reading),
             )  # fmt: skip
 
     def drain(self, sums: Slots) -> None:
@@ -152,12 +155,23 @@ def _add_products(
     cut: Table,
     workspace: Array,
     sums: Array,
+    reading: Table,
 ) -> None:
     for index in numba.prange(workers):
         worker: Any = np.int64(index)
         for task in range(worker * tasks // workers, (worker + 1) * tasks // workers):
             _add_slot(
-                task, x, x_place, packed, grad, grad_place, walk, cut, workspace[worker], sums
+                task,
+                x,
+                x_place,
+                packed,
+                grad,
+                grad_place,
+                walk,
+                cut,
+                workspace[worker],
+                sums,
+                reading,
             )
 
 
@@ -173,6 +187,7 @@ def _add_slot(
     cut: Table,
     workspace: Array,
     sums: Array,
+    reading: Table,
 ) -> None:
     """Add to one slot the products of some outputs and patch elements, tile by tile."""
     window, c = unpack_window(packed), _unpack(cut)
@@ -186,17 +201,18 @@ def _add_slot(
     k1, o1 = min(k0 + c.elements, c.channels * taps), min(o0 + c.output_block, c.outputs)
     tiles = (positions + c.positions - 1) // c.positions
     slots = sums.shape[0]
+    reader = reader_of(reading, x, workspace)
+    stage = workspace.size - reader.stage
     begin = c.first * tiles
     for tile in range(begin + (slot - begin) % slots, (c.first + c.images) * tiles, slots):
         image = tile // tiles - c.first
         l0 = tile % tiles * c.positions
         n = min(c.positions, positions - l0)
         start = source.base + image * source.image + group * c.channels * source.channel
-        for k in range(k0, k1):
-            gather_tap(
-                x, start + k // taps * source.channel, spatial_strides(x_place), window, k % taps,
-                l0, l0 + n, workspace, (k - k0) * n, 1,
-            )  # fmt: skip
+        gather_elements(
+            x, start, source.channel, spatial_strides(x_place), window, k0, k1, l0, l0 + n,
+            workspace, stage, reader,
+        )  # fmt: skip
         at = (k1 - k0) * n
         other = given.base + image * given.image + group * c.outputs * given.channel
         for o in range(o0, o1):

@@ -24,11 +24,15 @@ def least(call, seconds=0.2, rounds=5):
 """
 
 
+def environment():
+    """Return the environment of an engine's process: 2 threads."""
+    return os.environ | {"NUMBA_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
+
+
 def run(python, source, *arguments):
     """Run an engine's source with 2 threads and return the JSON value that it prints."""
-    environment = os.environ | {"NUMBA_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
     command = [python, "-c", CLOCK + source, *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 

@@ -375,6 +375,8 @@ def test_info(run):
         "cache",
         "memory",
         "GPU",
+        "threads of our own",
+        "this process may use",
     ):
         assert fact in out
 

@@ -11,13 +11,14 @@ FLOORS = {
     "problem": (),
     "kernels": ("problem",),
     "native": ("problem", "kernels"),
-    "filtering": ("problem", "kernels"),
-    "pooling": ("problem", "kernels", "native", "running"),
-    "routes": ("problem", "kernels", "native", "running"),
+    "teams": ("problem", "kernels", "native"),
+    "filtering": ("problem", "kernels", "teams"),
+    "pooling": ("problem", "kernels", "native", "teams", "running"),
+    "routes": ("problem", "kernels", "native", "teams", "running"),
     "reference": ("problem", "kernels", "native", "running", "routes"),
     "running": ("problem", "kernels", "native", "routes"),
-    "adjoint": ("problem", "kernels", "native", "running", "routes", "reference"),
-    "weight_grad": ("problem", "kernels", "native", "running", "routes", "reference"),
+    "adjoint": ("problem", "kernels", "native", "teams", "running", "routes", "reference"),
+    "weight_grad": ("problem", "kernels", "native", "teams", "running", "routes", "reference"),
 }
 FLOORS["host"] = tuple(FLOORS)
 #: Who opens doors; nobody below may know of them.

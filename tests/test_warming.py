@@ -25,12 +25,12 @@ kernels = [
     for module in list(__import__("sys").modules.values())
     if getattr(module, "__name__", "").startswith("numbaconv")
     for kernel in vars(module).values()
-    if type(kernel).__name__ == "Kernel"
+    if type(kernel).__name__ in ("Kernel", "TeamKernel")
 ]
 missed = [
     twin.py_func.__qualname__
     for kernel in kernels
-    for twin in (kernel.serial, kernel.threaded)
+    for twin in vars(kernel).values()
     if sum(twin.stats.cache_misses.values())
 ]
 print(missed, [f for f, found in link._compiled.items() if not found.cache_hits])

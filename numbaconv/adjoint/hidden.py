@@ -6,16 +6,14 @@ meets it at the first or the last positions of its phase, whatever the image hol
 borders of one image tells.
 """
 
-from typing import Any
-
-import numba
 import numpy as np
 
 from numbaconv.adjoint.axis_phases import AxisPhase
 from numbaconv.kernels import recording, threads
-from numbaconv.kernels.jit import kernel
 from numbaconv.problem.arrays import Array, Table
 from numbaconv.problem.geometry import ConvGeometry, three_axes
+from numbaconv.teams import jobs
+from numbaconv.teams.jobs import team_kernel
 
 
 class Borders:
@@ -48,31 +46,29 @@ class Borders:
     def has_nan(self, image: Array) -> bool:
         """Return whether there is a NaN at the borders of one contiguous image."""
         found = threads.shared_counter()
-        threads.run(_find_nan, 1, image.reshape(-1), self.table, found)
+        jobs.run(_find_nan, 1, image.reshape(-1), self.table, found)
         if recording.active:
             recording.keep(check=found)
         return bool(found[0])
 
 
-@kernel
-def _find_nan(image: Array, table: Table, found: Table) -> None:
+@team_kernel
+def _find_nan(team: int, workers: int, image: Array, table: Table, found: Table) -> None:
     """Set ``found[0]`` if a border of any channel holds a NaN."""
     found[0] = 0
-    for index in numba.prange(1):
-        first: Any = np.int64(index)
-        for c in range(first, table[0]):
-            for d in range(table[1]):
-                d_border = d < table[8] or d >= table[1] - table[11]
-                for h in range(table[2]):
-                    row = c * table[4] + d * table[5] + h * table[6]
-                    low, high = table[10], table[3] - table[13]
-                    if d_border or h < table[9] or h >= table[2] - table[12]:
-                        low = high = table[3]
-                    for w in range(min(low, table[3])):
-                        value = image[row + w * table[7]]
-                        if value != value:
-                            found[0] = 1
-                    for w in range(max(high, low), table[3]):
-                        value = image[row + w * table[7]]
-                        if value != value:
-                            found[0] = 1
+    for c in range(table[0]):
+        for d in range(table[1]):
+            d_border = d < table[8] or d >= table[1] - table[11]
+            for h in range(table[2]):
+                row = c * table[4] + d * table[5] + h * table[6]
+                low, high = table[10], table[3] - table[13]
+                if d_border or h < table[9] or h >= table[2] - table[12]:
+                    low = high = table[3]
+                for w in range(min(low, table[3])):
+                    value = image[row + w * table[7]]
+                    if value != value:
+                        found[0] = 1
+                for w in range(max(high, low), table[3]):
+                    value = image[row + w * table[7]]
+                    if value != value:
+                        found[0] = 1

@@ -1,12 +1,9 @@
 """Weights for the small convolutions of stride 1: some taps, flipped, with channels exchanged."""
 
-from typing import Any
-
-import numba
 import numpy as np
 
 from numbaconv.kernels import threads, workspace
-from numbaconv.kernels.jit import kernel
+from numbaconv.kernels.jit import device
 from numbaconv.native import emit
 from numbaconv.native.link import call
 from numbaconv.native.transpose import kernel_packer, transposer
@@ -14,6 +11,8 @@ from numbaconv.problem.arrays import Array, Table, address
 from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.routes.direct import plan as direct
 from numbaconv.running.packed import Packed
+from numbaconv.teams import jobs
+from numbaconv.teams.jobs import fork_tasks, team_kernel
 
 # Channels whose weights are read one after the other, so that whole lines are used.
 _BLOCK = 16
@@ -55,8 +54,8 @@ class Flip:
             bits = np.dtype(f"u{weight.itemsize}")
             groups = self.geometry.groups
             tasks = groups * -(-self.channels // _BLOCK)
-            workers = threads.worker_count(tasks, work=weight.size, parallel=parallel)
-            threads.run(
+            workers = jobs.team_size(tasks, work=weight.size, parallel=parallel)
+            jobs.run(
                 _flip, workers, weight.reshape(-1).view(bits), result.reshape(-1).view(bits),
                 groups, self.outputs, self.channels, taps, self.order,
             )  # fmt: skip
@@ -76,8 +75,8 @@ class Flip:
             group, to_group = columns, rows
         tap = rows * columns * groups * size
         count = len(self.order)
-        workers = threads.worker_count(count * groups, work=weight.size, parallel=parallel)
-        threads.run(
+        workers = jobs.team_size(count * groups, work=weight.size, parallel=parallel)
+        jobs.run(
             _transpose, workers, count * groups, groups, self.order, address(weight), tap,
             group * size, row * size, address(result), tap, to_group * size, to_row * size, rows,
             columns, transposer(weight.dtype),
@@ -137,10 +136,10 @@ class Sweep:
         spaces = [make(plan.packed_nbytes) for plan in self.plans]
         unused = workspace.take(self.rows * weight.itemsize + 64)
         tasks = self.groups * self.plans[0].blocks
-        workers = threads.worker_count(tasks, work=weight.size, parallel=parallel)
+        workers = jobs.team_size(tasks, work=weight.size, parallel=parallel)
         row = self.taps * weight.itemsize
-        threads.run(
-            _sweep, workers, workers, tasks, self.plans[0].blocks, self.rows, self.outputs,
+        jobs.run(
+            _sweep, workers, tasks, self.plans[0].blocks, self.rows, self.outputs,
             self.channels, self.taps, row, address(weight), self.plan_of, self.begins, self.steps,
             self.panels, np.array([space.address for space in spaces], np.int64), unused.address,
             self.native, threads.tables(workers, len(self.begins)),
@@ -152,63 +151,92 @@ class Sweep:
         ]
 
 
-@kernel
+@team_kernel
 def _sweep(
-    workers: int, tasks: int, blocks: int, rows: int, outputs: int, channels: int, taps: int,
-    row: int, weight: int, plan_of: Table, begins: Table, steps: Table, panels: Table,
+    team: int, workers: int, tasks: int, blocks: int, rows: int, outputs: int, channels: int,
+    taps: int, row: int, weight: int, plan_of: Table, begins: Table, steps: Table, panels: Table,
     spaces: Table, unused: int, packer: int, tables: Table,
 ) -> None:  # fmt: skip
     """Pack block by block of the small convolutions' output channels."""
-    for index in numba.prange(workers):
-        worker: Any = np.int64(index)
-        targets = tables[worker]
-        for task in range(worker * tasks // workers, (worker + 1) * tasks // workers):
-            group, block = task // blocks, task % blocks
-            for tap in range(taps):
-                plan = plan_of[tap]
-                if plan < 0:  # no result has to do with this tap
-                    targets[tap] = unused
-                else:
-                    targets[tap] = spaces[plan] + task * panels[plan] + begins[tap]
-            first = group * outputs * channels + block * rows
-            call(
-                packer,
-                (
-                    outputs, taps, min(rows, channels - block * rows), weight + first * row, row,
-                    channels * row, targets.ctypes.data, steps.ctypes.data,
-                ),
-            )  # fmt: skip
+    shared = (
+        blocks, rows, outputs, channels, taps, row, weight, plan_of, begins, steps, panels, spaces,
+        unused, packer, tables,
+    )  # fmt: skip
+    fork_tasks(team, workers, tasks, _sweep_block, shared)
 
 
-@kernel
+@device
+def _sweep_block(
+    task: int, worker: int, blocks: int, rows: int, outputs: int, channels: int, taps: int,
+    row: int, weight: int, plan_of: Table, begins: Table, steps: Table, panels: Table,
+    spaces: Table, unused: int, packer: int, tables: Table,
+) -> None:  # fmt: skip
+    targets = tables[worker]
+    group, block = task // blocks, task % blocks
+    for tap in range(taps):
+        plan = plan_of[tap]
+        if plan < 0:  # no result has to do with this tap
+            targets[tap] = unused
+        else:
+            targets[tap] = spaces[plan] + task * panels[plan] + begins[tap]
+    first = group * outputs * channels + block * rows
+    call(
+        packer,
+        (
+            outputs, taps, min(rows, channels - block * rows), weight + first * row, row,
+            channels * row, targets.ctypes.data, steps.ctypes.data,
+        ),
+    )  # fmt: skip
+
+
+@team_kernel
 def _transpose(
-    tasks: int, groups: int, order: Table, weight: int, tap: int, group: int, row: int, to: int,
-    to_tap: int, to_group: int, to_row: int, rows: int, columns: int, transposer: int,
+    team: int, workers: int, tasks: int, groups: int, order: Table, weight: int, tap: int,
+    group: int, row: int, to: int, to_tap: int, to_group: int, to_row: int, rows: int,
+    columns: int, transposer: int,
 ) -> None:  # fmt: skip
     """Transpose the matrix of each tap and group; distances in bytes."""
-    for index in numba.prange(tasks):
-        task: Any = np.int64(index)
-        t, g = task // groups, task % groups
-        source = weight + order[t] * tap + g * group
-        target = to + t * to_tap + g * to_group
-        call(transposer, (rows, rows, columns, source, row, target, to_row))
+    shared = (
+        groups, order, weight, tap, group, row, to, to_tap, to_group, to_row, rows, columns,
+        transposer,
+    )  # fmt: skip
+    fork_tasks(team, workers, tasks, _transpose_matrix, shared)
 
 
-@kernel
+@device
+def _transpose_matrix(
+    task: int, worker: int, groups: int, order: Table, weight: int, tap: int, group: int, row: int,
+    to: int, to_tap: int, to_group: int, to_row: int, rows: int, columns: int, transposer: int,
+) -> None:  # fmt: skip
+    t, g = task // groups, task % groups
+    source = weight + order[t] * tap + g * group
+    target = to + t * to_tap + g * to_group
+    call(transposer, (rows, rows, columns, source, row, target, to_row))
+
+
+@team_kernel
 def _flip(
-    weight: Array, result: Array, groups: int, outputs: int, channels: int, taps: int, order: Table
-) -> None:
+    team: int, workers: int, weight: Array, result: Array, groups: int, outputs: int,
+    channels: int, taps: int, order: Table,
+) -> None:  # fmt: skip
     """Exchange the channels of ``(groups, outputs, channels, taps)``, with taps in an order."""
-    count = order.size
     blocks = (channels + _BLOCK - 1) // _BLOCK
-    for index in numba.prange(groups * blocks):
-        task: Any = np.int64(index)
-        group = task // blocks
-        c0 = task % blocks * _BLOCK
-        c1 = min(c0 + _BLOCK, channels)
-        for o in range(outputs):
-            first = (group * outputs + o) * channels * taps
-            for c in range(c0, c1):
-                to = ((group * channels + c) * outputs + o) * count
-                for t in range(count):
-                    result[to + t] = weight[first + c * taps + order[t]]
+    shared = weight, result, outputs, channels, taps, order, blocks
+    fork_tasks(team, workers, groups * blocks, _flip_block, shared)
+
+
+@device
+def _flip_block(
+    task: int, worker: int, weight: Array, result: Array, outputs: int, channels: int, taps: int,
+    order: Table, blocks: int,
+) -> None:  # fmt: skip
+    count = order.size
+    group = task // blocks
+    c0 = task % blocks * _BLOCK
+    c1 = min(c0 + _BLOCK, channels)
+    for o in range(outputs):
+        first = (group * outputs + o) * channels * taps
+        for c in range(c0, c1):
+            to = ((group * channels + c) * outputs + o) * count
+            for t in range(count):
+                result[to + t] = weight[first + c * taps + order[t]]

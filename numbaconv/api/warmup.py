@@ -13,6 +13,7 @@ from numbaconv import routes
 from numbaconv.kernels import threads
 from numbaconv.problem import arguments
 from numbaconv.problem.arrays import Array
+from numbaconv.teams import pool
 
 Step = tuple[str, Callable[[], Any]]
 Of = Callable[[str], Any]
@@ -65,6 +66,8 @@ def warmup(
         from tqdm import tqdm
 
         bar = tqdm(total=len(steps), unit="call")
+    if steps:
+        pool.compile_protocol()
     with bar or contextlib.nullcontext():
         for label, call in steps:
             if bar is not None:

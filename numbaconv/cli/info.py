@@ -7,6 +7,7 @@ import llvmlite.binding
 import numba
 from threadpoolctl import threadpool_info
 
+from numbaconv.kernels import cores, threads
 from numbaconv.kernels.cache import cache_directory
 from numbaconv.kernels.held import memory
 from numbaconv.kernels.threads import threading_layer
@@ -28,8 +29,9 @@ def report() -> str:
         ("CPU", llvmlite.binding.get_host_cpu_name()),
         ("CPU features", " ".join(f for f in _FEATURES if features.get(f))),
         ("vectors", host().name),
-        ("threads", f"{numba.get_num_threads()} of {numba.config.NUMBA_NUM_THREADS}"),
-        ("threading layer", threading_layer()),
+        ("threads", _threads()),
+        ("threading layer", f"{threading_layer()}: for im2col, col2im and the reference"),
+        ("team", "threads of our own: for all other routes, gradients, pools and filters"),
         *(
             (
                 "BLAS",
@@ -45,6 +47,12 @@ def report() -> str:
     ]
     width = max(len(name) for name, _ in lines)
     return "\n".join(f"{name:{width}}  {value}" for name, value in lines)
+
+
+def _threads() -> str:
+    most = int(numba.config.NUMBA_NUM_THREADS)
+    used = threads.sharing(1 << 30, work=1 << 62, parallel=True)
+    return f"{used} of {most}; this process may use {cores.allowed()} cores"
 
 
 def _cache() -> str:

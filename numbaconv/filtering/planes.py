@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from numbaconv.filtering.rows import Finish, RowWindow, filter_rows
-from numbaconv.kernels import threads
 from numbaconv.problem import arguments, formulas
 from numbaconv.problem.arrays import Array
+from numbaconv.teams import jobs
 
 # Rows of a band that threads share, at least: each band reads its first rows again.
 _LEAST_ROWS = 16
@@ -185,12 +185,10 @@ def filter_planes(
     info = np.iinfo(x.dtype) if whole else None
     bounds = (info.min, info.max) if info else (0, 0)
     work = y.size * math.prod(taps.vertical.shape[1:])
-    workers = threads.worker_count(
-        planes * max(1, found[0] // _LEAST_ROWS), work=work, parallel=parallel
-    )
+    workers = jobs.team_size(planes * max(1, found[0] // _LEAST_ROWS), work=work, parallel=parallel)
     bands = 1 if workers == 1 else max(1, min(found[0] // _LEAST_ROWS, 8 * workers // planes + 1))
     horizontal = taps.horizontal
-    threads.run(
+    jobs.run(
         filter_rows, workers, x.reshape(planes, height, -1), y.reshape(planes, found[0], -1),
         window.sources(height, rows), across, taps.vertical.astype(sums),
         np.zeros((0, 0, 0), sums) if horizontal is None else horizontal.astype(sums),

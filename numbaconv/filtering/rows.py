@@ -8,10 +8,10 @@ once, whatever its type, and nothing of its size is ever held beside it.
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 
-from numbaconv.kernels.jit import device, kernel
+from numbaconv.kernels.jit import device
 from numbaconv.problem.arrays import Array
+from numbaconv.teams.jobs import fork_tasks, team_kernel
 
 # Elements that are summed at a time, so that sums and a piece of each row stay in the L1 cache.
 _PIECE = 1024
@@ -43,10 +43,10 @@ class Finish(NamedTuple):
     most: float
 
 
-@kernel
+@team_kernel
 def filter_rows(
-    x: Array, y: Array, sources: Array, columns: Array, vertical: Array, horizontal: Array,
-    separable: bool, bias: float, window: RowWindow, finish: Finish, bands: int,
+    team: int, workers: int, x: Array, y: Array, sources: Array, columns: Array, vertical: Array,
+    horizontal: Array, separable: bool, bias: float, window: RowWindow, finish: Finish, bands: int,
 ) -> None:  # fmt: skip
     """Correlate the planes of `x` with M kernels and store one result.
 
@@ -70,21 +70,22 @@ def filter_rows(
     bands : int
         Into how many parts the rows of a plane are cut.
     """
-    planes, outputs = y.shape[:2]
-    for task in prange(planes * bands):
-        plane, band = task // bands, task % bands
-        _band(
-            x[plane], y[plane], outputs * band // bands, outputs * (band + 1) // bands, sources,
-            columns, vertical, horizontal, separable, bias, window, finish,
-        )  # fmt: skip
+    shared = (
+        x, y, bands, sources, columns, vertical, horizontal, separable, bias, window, finish,
+    )  # fmt: skip
+    fork_tasks(team, workers, len(x) * bands, _band, shared)
 
 
 @device
 def _band(
-    x: Array, y: Array, begin: int, end: int, sources: Array, columns: Array, vertical: Array,
-    horizontal: Array, separable: bool, bias: float, window: RowWindow, finish: Finish,
+    task: int, worker: int, planes: Array, results: Array, bands: int, sources: Array,
+    columns: Array, vertical: Array, horizontal: Array, separable: bool, bias: float,
+    window: RowWindow, finish: Finish,
 ) -> None:  # fmt: skip
-    """Make the rows from `begin` to `end` of a plane."""
+    """Make a part of the rows of a plane."""
+    plane, band = task // bands, task % bands
+    x, y = planes[plane], results[plane]
+    begin, end = len(y) * band // bands, len(y) * (band + 1) // bands
     count, height, width = vertical.shape
     if separable:
         width = horizontal.shape[2]

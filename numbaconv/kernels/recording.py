@@ -53,6 +53,7 @@ class Recorder:
         self.checks: list[int] = []
         self.kept: list[Any] = []
         self.threads = 0
+        self.in_a_layer = False
         self.approved = self.refused = False
 
 
@@ -101,6 +102,13 @@ def depends_on_threads(count: int) -> None:
     recorder = _local.recorder
     if recorder is not None:
         recorder.threads = count
+
+
+def ran_in_a_layer() -> None:
+    """Note that threads of Numba's layer ran a kernel."""
+    recorder = _local.recorder
+    if recorder is not None:
+        recorder.in_a_layer = True
 
 
 def keep(*objects: Any, constants: Iterable[Any] = (), check: Any = None) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from numba.np.ufunc import parallel as numba_parallel
 
-from numbaconv.kernels import held, recording
+from numbaconv.kernels import cores, held, recording
 from numbaconv.kernels.jit import Kernel
 
 _turns = threading.Lock()
@@ -50,11 +50,20 @@ def worker_count(tasks: int, *, work: int, parallel: bool) -> int:
 
     `work` counts the multiplications, or the elements moved.
     """
-    if not parallel or tasks <= 1 or work < _SERIAL_WORK or _forked_from_omp:
+    return 1 if _forked_from_omp else sharing(tasks, work=work, parallel=parallel)
+
+
+def sharing(tasks: int, *, work: int, parallel: bool) -> int:
+    """Return how many threads may share `tasks`, whoever they are."""
+    if not parallel or tasks <= 1 or work < _SERIAL_WORK:
         return 1
-    count = int(numba.get_num_threads())
+    most = int(numba.config.NUMBA_NUM_THREADS)
+    # Asking Numba would start its threads; before it has any, nobody has set their number.
+    count = int(numba.get_num_threads()) if numba_parallel._is_initialized else most
     if recording.active:
         recording.depends_on_threads(count)
+    if count == most:
+        count = min(count, cores.default_threads())
     return min(tasks, count)
 
 
@@ -84,6 +93,8 @@ def run(kernel: Kernel, workers: int, *args: Any) -> None:
         with _turn():
             kernel.threaded(*args)
     if recording.active:
+        if workers > 1:
+            recording.ran_in_a_layer()
         recording.launched(kernel.serial if workers == 1 else kernel.threaded, args)
 
 

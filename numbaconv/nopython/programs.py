@@ -178,7 +178,7 @@ def _program(
         raise _RefusedError
     if recording.addresses_are_small():
         raise _RefusedError
-    if recorder.threads > 1 and layers.threading_layer() == "workqueue":
+    if recorder.in_a_layer and layers.threading_layer() == "workqueue":
         raise _RefusedError  # its calls take turns, which compiled code cannot
     memory = _Memory(recorder, places)
     launches: list[int] = []

@@ -13,9 +13,10 @@ import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 
-from numbaconv.kernels import held
+from numbaconv.kernels import held, threads
 from numbaconv.kernels.jit import device
 from numbaconv.native import link
+from numbaconv.native.atomics import exchange, load, replace, store
 from numbaconv.native.emit import I8, I64
 
 #: The words of the runtime block: two functions, one of Numba's (or 0), and the slots.
@@ -60,6 +61,8 @@ def know_threads() -> None:
         return
     import llvmlite.binding
 
+    threads.threading_layer()
+
     found = llvmlite.binding.address_of_symbol("get_num_threads")
     if found:
         block()[COUNT_THREADS] = found
@@ -85,11 +88,11 @@ def _measure_function() -> Callable[..., None]:
         """Write the bytes of the memory in the slots, each of which is taken for a moment."""
         total = 0
         for i in range(_SLOTS):
-            found: int = _exchange(slots + 8 * i, 0)
+            found: int = exchange(slots + 8 * i, 0)
             if found != 0:
-                total += _read(found - 64)
+                total += load(found - 64)
                 _give_back(slots, found)
-        _write(result, total)
+        store(result, total)
 
     return measure
 
@@ -107,7 +110,7 @@ def publish(address: int, value: int) -> None:
 
 def _publish_function() -> Callable[..., None]:
     def publish(address: int, value: int) -> None:
-        _exchange(address, value)
+        exchange(address, value)
 
     return publish
 
@@ -115,28 +118,28 @@ def _publish_function() -> Callable[..., None]:
 def _find_function() -> Callable[..., None]:
     def find(site: int, values: int, count: int, result: int) -> None:
         """Write the address of the program for these values to `result`, or 0."""
-        _write(result, 0)
+        store(result, 0)
         code = 0
         for i in range(count):
-            code = (code ^ _read(values + 8 * i)) * _PRIME
+            code = (code ^ load(values + 8 * i)) * _PRIME
             code ^= (code >> 29) & 0x7FFFFFFFF
-        table = _read(site + 8)
-        mask = _read(table)
+        table = load(site + 8)
+        mask = load(table)
         at = code & mask
         while True:
             entry = table + 8 + at * (3 + count) * 8
-            program = _read(entry)
+            program = load(entry)
             if program == 0:
                 break
-            same = _read(entry + 8) == code
+            same = load(entry + 8) == code
             i = 0
             while same and i < count:
-                same = _read(entry + 24 + 8 * i) == _read(values + 8 * i)
+                same = load(entry + 24 + 8 * i) == load(values + 8 * i)
                 i += 1
             if same:
-                workers = _read(entry + 16)
-                if workers == 0 or workers == _threads(_read(_read(site) + 8 * COUNT_THREADS)):
-                    _write(result, program)
+                workers = load(entry + 16)
+                if workers == 0 or workers == _threads(load(load(site) + 8 * COUNT_THREADS)):
+                    store(result, program)
                     break
             at = (at + 1) & mask
 
@@ -146,81 +149,37 @@ def _find_function() -> Callable[..., None]:
 def _run_function() -> Callable[..., None]:
     def run(program: int, block: int, result: int) -> None:
         """Run a program for a call's block; write 0 to `result`, or 1 if Python has to do it."""
-        slots = _read(block)
-        slots = _read(slots) + 8 * SLOTS
-        nbytes = _read(program)
+        slots = load(block)
+        slots = load(slots) + 8 * SLOTS
+        nbytes = load(program)
         memory = 0
         if nbytes > 0:
             memory = _take(slots, nbytes)
             if memory == 0:
-                _write(result, 1)
+                store(result, 1)
                 return
-        clears = program + 8 * _read(program + 24)
-        for i in range(_read(clears)):
-            _clear(memory + _read(clears + 8 + 16 * i), _read(clears + 16 + 16 * i))
-        at = program + 8 * _read(program + 8)
+        clears = program + 8 * load(program + 24)
+        for i in range(load(clears)):
+            _clear(memory + load(clears + 8 + 16 * i), load(clears + 16 + 16 * i))
+        at = program + 8 * load(program + 8)
         failed = 0
-        launches = _read(at)
+        launches = load(at)
         at += 8
         for _ in range(launches):
-            count, moves = _read(at + 8), _read(at + 16)
+            count, moves = load(at + 8), load(at + 16)
             moved = at + 24 + 8 * count
-            if _launch(_read(at), at + 24, count, moved, moves, block, memory) != 0:
+            if _launch(load(at), at + 24, count, moved, moves, block, memory) != 0:
                 failed = 1
             at += 24 + 8 * count + 24 * moves
-        checks = program + 8 * _read(program + 16)
-        for i in range(_read(checks)):
-            if _read(memory + _read(checks + 8 + 8 * i)) != 0:
+        checks = program + 8 * load(program + 16)
+        for i in range(load(checks)):
+            if load(memory + load(checks + 8 + 8 * i)) != 0:
                 failed = 1
         if nbytes > 0:
             _give_back(slots, memory)
-        _write(result, failed)
+        store(result, failed)
 
     return run
-
-
-@link.specialised
-def _read(context: Any, address: Any) -> Any:
-    """``_read(address)`` returns the int64 there."""
-
-    def codegen(context: Any, b: Any, signature: Any, values: Any) -> Any:
-        return b.load_atomic(b.inttoptr(values[0], I64.as_pointer()), "acquire", 8)
-
-    return types.int64(types.intp), codegen
-
-
-@link.specialised
-def _write(context: Any, address: Any, value: Any) -> Any:
-    """``_write(address, value)`` stores an int64."""
-
-    def codegen(context: Any, b: Any, signature: Any, values: Any) -> Any:
-        b.store(values[1], b.inttoptr(values[0], I64.as_pointer()))
-        return context.get_dummy_value()
-
-    return types.void(types.intp, types.int64), codegen
-
-
-@link.specialised
-def _exchange(context: Any, address: Any, value: Any) -> Any:
-    """``_exchange(address, value)`` stores an int64 and returns what was there, in one step."""
-
-    def codegen(context: Any, b: Any, signature: Any, values: Any) -> Any:
-        pointer = b.inttoptr(values[0], I64.as_pointer())
-        return b.atomic_rmw("xchg", pointer, values[1], "seq_cst")
-
-    return types.int64(types.intp, types.int64), codegen
-
-
-@link.specialised
-def _replace_zero(context: Any, address: Any, value: Any) -> Any:
-    """``_replace_zero(address, value)`` stores an int64 where a 0 is; returns whether it was."""
-
-    def codegen(context: Any, b: Any, signature: Any, values: Any) -> Any:
-        pointer = b.inttoptr(values[0], I64.as_pointer())
-        found = b.cmpxchg(pointer, ir.Constant(I64, 0), values[1], "seq_cst", "seq_cst")
-        return b.extract_value(found, 1)
-
-    return types.boolean(types.intp, types.int64), codegen
 
 
 @link.specialised
@@ -326,26 +285,26 @@ def _launch(
 def _take(slots: int, nbytes: int) -> int:
     """Return the address of memory, aligned to 64 bytes, kept or fresh; 0 where there is none."""
     for i in range(_SLOTS):
-        found: int = _exchange(slots + 8 * i, 0)
+        found: int = exchange(slots + 8 * i, 0)
         if found != 0:
-            if _read(found - 64) >= nbytes:
+            if load(found - 64) >= nbytes:
                 return found
-            _free(_read(found - 56))
+            _free(load(found - 56))
     size = max(nbytes, _SMALLEST)
     start = _allocate(size + 128)
     if start == 0:
         return 0
     memory: int = (start + 127) & ~63
-    _write(memory - 64, size)
-    _write(memory - 56, start)
+    store(memory - 64, size)
+    store(memory - 56, start)
     return memory
 
 
 @device
 def _give_back(slots: int, memory: int) -> None:
     """Keep memory for a later call, or free it."""
-    if _read(memory - 64) <= _LARGEST_KEPT:
+    if load(memory - 64) <= _LARGEST_KEPT:
         for i in range(_SLOTS):
-            if _replace_zero(slots + 8 * i, memory):
+            if replace(slots + 8 * i, 0, memory) != 0:
                 return
-    _free(_read(memory - 56))
+    _free(load(memory - 56))

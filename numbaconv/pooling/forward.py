@@ -22,6 +22,7 @@ from numbaconv.problem.arrays import Array, address, is_direct, native
 from numbaconv.problem.geometry import three_axes
 from numbaconv.problem.pool_geometry import PoolGeometry
 from numbaconv.running import results
+from numbaconv.teams import jobs
 
 # Elements that are reduced in about the time of a multiplication of a convolution.
 _WORK = 2
@@ -100,7 +101,7 @@ class Plan:
             x = np.moveaxis(x, 1, -1)
         images = len(x)
         outputs = images * self.outputs
-        workers = threads.worker_count(outputs, work=images * self.work, parallel=parallel)
+        workers = jobs.team_size(outputs, work=images * self.work, parallel=parallel)
         key = x.strides, images, workers
         found = self.shapes.get(key)
         if found is None:
@@ -110,8 +111,8 @@ class Plan:
         shape, tasks = found
         scratch = self.scratch.take(workers)
         for begin, end in launches.ranges(tasks, outputs * self.taps, launches.MOST_TAPS):
-            threads.run(
-                loops.reduce, workers, workers, begin, end, address(x), address(out),
+            jobs.run(
+                loops.reduce, workers, begin, end, address(x), address(out),
                 0 if indices is None else address(indices), self.native, *scratch, shape,
                 self.window, address(self.counts), *self.axis_counts,
             )  # fmt: skip

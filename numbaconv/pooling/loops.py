@@ -1,8 +1,7 @@
 """The loops of pooling, in addresses and bytes: one machine code for all dtypes."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from numbaconv.kernels.indexing import (
@@ -12,10 +11,11 @@ from numbaconv.kernels.indexing import (
     reaching_tap,
     unpack_window,
 )
-from numbaconv.kernels.jit import device, kernel
+from numbaconv.kernels.jit import device
 from numbaconv.kernels.long_sums import LONGEST, whole_sums
 from numbaconv.native.link import call, fetch_add
 from numbaconv.problem.arrays import Array, Table
+from numbaconv.teams.jobs import fork_join, fork_tasks, team_kernel
 
 #: Positions of a group, of which is known which elements it reaches.
 GROUP = 64
@@ -56,8 +56,9 @@ def _unpack(p: Table) -> Shape:
     )  # fmt: skip
 
 
-@kernel
+@team_kernel
 def reduce(
+    team: int,
     workers: int,
     begin: int,
     end: int,
@@ -75,12 +76,11 @@ def reduce(
 ) -> None:
     """Reduce the lines of some tasks; each worker fetches the next until none is left."""
     counter[0] = begin
-    for index in numba.prange(workers):
-        worker: Any = np.int64(index)
-        _reduce_tasks(
-            worker, end, x, out, indices, reducer, counter, packed, window, counts, depth_counts,
-            row_counts, column_counts,
-        )  # fmt: skip
+    shared = (
+        end, x, out, indices, reducer, counter, packed, window, counts, depth_counts, row_counts,
+        column_counts,
+    )  # fmt: skip
+    fork_join(team, workers, _reduce_tasks, shared)
 
 
 @device
@@ -163,8 +163,9 @@ def _taps_inside(w: WindowAxes, axis: int, o: int) -> tuple[int, int, int]:
     return first, end, start + first * w.dilation[axis]
 
 
-@kernel
+@team_kernel
 def spread(
+    team: int,
     workers: int,
     begin: int,
     end: int,
@@ -181,11 +182,10 @@ def spread(
 ) -> None:
     """Sum for each input what windows bring, ``1 / factor`` of each; tasks as in `reduce`."""
     counter[0] = begin
-    for index in numba.prange(workers):
-        worker: Any = np.int64(index)
-        _spread_tasks(
-            worker, end, x, out, reducer, counter, packed, window, inverses, phases, factor, counts
-        )
+    shared = (
+        end, x, out, reducer, counter, packed, window, inverses, phases, factor, counts
+    )  # fmt: skip
+    fork_join(team, workers, _spread_tasks, shared)
 
 
 @device
@@ -286,8 +286,9 @@ def _windows_reaching(
     return count, window, step
 
 
-@kernel
+@team_kernel
 def scatter(
+    team: int,
     workers: int,
     begin: int,
     end: int,
@@ -309,18 +310,38 @@ def scatter(
     """
     nbytes = size * channels * itemsize
     together = max(1, _CLEARED_BYTES // max(nbytes, 1)) if channels == 1 else 1
-    tasks = end - begin
-    for index in numba.prange(workers):
-        worker: Any = np.int64(index)
-        flag = wrong[worker].ctypes.data
-        last = begin + (worker + 1) * tasks // workers
-        for task in range(begin + worker * tasks // workers, last, together):
-            planes = min(together, last - task)
-            clear_run(out, task * nbytes, planes * nbytes)
-            _scatter_task(
-                task, planes, size, positions, channels, itemsize, out.ctypes.data, values,
-                indices, scatterer, flag,
-            )  # fmt: skip
+    shared = (
+        begin, end, together, size, positions, channels, itemsize, out, values, indices, scatterer,
+        wrong,
+    )  # fmt: skip
+    fork_tasks(team, workers, (end - begin + together - 1) // together, _scatter_some, shared)
+
+
+@device
+def _scatter_some(
+    index: int,
+    worker: int,
+    begin: int,
+    end: int,
+    together: int,
+    size: int,
+    positions: int,
+    channels: int,
+    itemsize: int,
+    out: Array,
+    values: int,
+    indices: int,
+    scatterer: int,
+    wrong: Table,
+) -> None:
+    nbytes = size * channels * itemsize
+    task = begin + index * together
+    planes = min(together, end - task)
+    clear_run(out, task * nbytes, planes * nbytes)
+    _scatter_task(
+        task, planes, size, positions, channels, itemsize, out.ctypes.data, values, indices,
+        scatterer, wrong[worker].ctypes.data,
+    )  # fmt: skip
 
 
 @device
@@ -351,8 +372,9 @@ def _scatter_task(
     )  # fmt: skip
 
 
-@kernel
+@team_kernel
 def scatter_many(
+    team: int,
     workers: int,
     begin: int,
     end: int,
@@ -373,27 +395,43 @@ def scatter_many(
     many bands of elements as `low` has room for. In `groups` are for each worker four rows, an
     entry for each group.
     """
-    tasks = end - begin
-    for index in numba.prange(workers):
-        worker: Any = np.int64(index)
-        for task in range(
-            begin + worker * tasks // workers, begin + (worker + 1) * tasks // workers
-        ):
-            start, first = task * positions * channels, task * size * channels
-            target = out[first : first + size * channels]
-            found = indices[start : start + positions * channels]
-            clear_run(target, 0, target.size)
-            if _most_addends(found, positions, channels, groups[worker]) <= LONGEST:
-                _scatter_task(
-                    task, 1, size, positions, channels, out.itemsize, out.ctypes.data,
-                    values.ctypes.data, indices.ctypes.data, scatterer,
-                    wrong[worker].ctypes.data,
-                )  # fmt: skip
-            else:
-                wrong[worker, 0] |= _scatter_exactly(
-                    found, values[start : start + positions * channels], size, channels, target,
-                    low[worker],
-                )  # fmt: skip
+    shared = (
+        begin, size, positions, channels, out, values, indices, scatterer, wrong, groups, low,
+    )  # fmt: skip
+    fork_tasks(team, workers, end - begin, _scatter_plane, shared)
+
+
+@device
+def _scatter_plane(
+    index: int,
+    worker: int,
+    begin: int,
+    size: int,
+    positions: int,
+    channels: int,
+    out: Array,
+    values: Array,
+    indices: Table,
+    scatterer: int,
+    wrong: Table,
+    groups: Table,
+    low: Array,
+) -> None:
+    task = begin + index
+    start, first = task * positions * channels, task * size * channels
+    target = out[first : first + size * channels]
+    found = indices[start : start + positions * channels]
+    clear_run(target, 0, target.size)
+    if _most_addends(found, positions, channels, groups[worker]) <= LONGEST:
+        _scatter_task(
+            task, 1, size, positions, channels, out.itemsize, out.ctypes.data,
+            values.ctypes.data, indices.ctypes.data, scatterer, wrong[worker].ctypes.data,
+        )  # fmt: skip
+    else:
+        wrong[worker, 0] |= _scatter_exactly(
+            found, values[start : start + positions * channels], size, channels, target,
+            low[worker],
+        )  # fmt: skip
 
 
 @device

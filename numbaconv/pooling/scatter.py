@@ -12,6 +12,7 @@ from numbaconv.pooling.forward import require_machine_code
 from numbaconv.problem.arrays import Array, address, as_batch, native, writeable
 from numbaconv.problem.geometry import Ints, join_shape, split_shape
 from numbaconv.running import call, results
+from numbaconv.teams import jobs
 
 # What a worker keeps beside the elements whose sums are long.
 _BAND_BYTES = 1 << 22
@@ -80,7 +81,7 @@ def _run(
         if not (target.dtype == work and target.flags.carray):
             fresh = np.empty(target.shape, work)
         tasks, among = (len(source), channels) if channels_last else (len(source) * channels, 1)
-        workers = threads.worker_count(tasks, work=source.size * 4, parallel=parallel)
+        workers = jobs.team_size(tasks, work=source.size * 4, parallel=parallel)
         wrong = threads.tables(workers, 1)
         native = scatterer(work, add=add, dense=not channels_last)
         many = add and positions > LONGEST and work.kind == "f"
@@ -95,14 +96,14 @@ def _run(
             )
         for begin, end in launches.ranges(tasks, source.size, launches.MOST_MOVED // 4):
             if many:
-                threads.run(
-                    loops.scatter_many, workers, workers, begin, end, size, positions, among,
+                jobs.run(
+                    loops.scatter_many, workers, begin, end, size, positions, among,
                     fresh.reshape(-1), writeable(source).reshape(-1),
                     writeable(places).reshape(-1), native, wrong, *more,
                 )  # fmt: skip
             else:
-                threads.run(
-                    loops.scatter, workers, workers, begin, end, size, positions, among,
+                jobs.run(
+                    loops.scatter, workers, begin, end, size, positions, among,
                     work.itemsize, fresh.reshape(-1).view(np.uint8), address(source),
                     address(places), native, wrong,
                 )  # fmt: skip

@@ -19,6 +19,7 @@ from numbaconv.problem.arrays import Array, address, as_batch, native
 from numbaconv.problem.geometry import Window, three_axes
 from numbaconv.problem.pool_geometry import PoolGeometry
 from numbaconv.running import results
+from numbaconv.teams import jobs
 
 # Strides up to which phases are written; beyond, each position by itself.
 _MOST_PHASES = 8
@@ -114,7 +115,7 @@ class Plan:
         plane = geometry.window.positions * pixel
         planes = len(grad) if last else len(grad) * geometry.channels
         work = out.size * geometry.window.taps
-        workers = threads.worker_count(planes * height, work=work, parallel=parallel)
+        workers = jobs.team_size(planes * height, work=work, parallel=parallel)
         nbytes = out.nbytes // planes
         block = max(1, min(_BLOCK_BYTES // nbytes, -(-planes // (4 * workers))))
         depth, rows, columns = three_axes(geometry.window.size, 1)
@@ -132,8 +133,8 @@ class Plan:
         scratch = self.scratch.take(workers)
         tasks = -(-planes // block) * parts
         for begin, end in launches.ranges(tasks, work, launches.MOST_TAPS):
-            threads.run(
-                loops.spread, workers, workers, begin, end, address(grad), address(out),
+            jobs.run(
+                loops.spread, workers, begin, end, address(grad), address(out),
                 self.native, *scratch, packed, self.window, self.inverses, self.phases,
                 self.factor, address(self.counts),
             )  # fmt: skip

@@ -25,6 +25,7 @@ from numbaconv.problem.arrays import Array, address
 from numbaconv.problem.formulas import end_inside, first_inside
 from numbaconv.problem.geometry import ConvGeometry, three_axes
 from numbaconv.routes.direct.plan import contiguous_strides
+from numbaconv.teams import jobs
 from numbaconv.weight_grad import loops
 
 # Bytes of a worker's chunk.
@@ -261,11 +262,11 @@ class Plan:
         """Add what some images come to, of which the first is number `first`."""
         cut, images = self.cut, len(x)
         tasks = len(sums.slots) * self.geometry.groups * cut.out_cuts * cut.cuts
-        workers = threads.worker_count(tasks, work=images * self.work, parallel=parallel)
+        workers = jobs.team_size(tasks, work=images * self.work, parallel=parallel)
         space = workspace.take(cut.worker_bytes * workers)
         counter, table = scratch = self.scratch.take(workers)
-        threads.run(
-            loops.accumulate, workers, workers, address(x), address(grad), sums.memory.address,
+        jobs.run(
+            loops.accumulate, workers, address(x), address(grad), sums.memory.address,
             address(self.zeros), space.address, first, images, counter, sums.shape, self.natives,
             *self.tables, table,
         )  # fmt: skip
@@ -281,9 +282,9 @@ class Plan:
         total = sums.slots.total()
         direct = out.dtype == self.dtype and out.flags.carray
         target = out if direct else np.empty(out.shape, self.dtype)
-        workers = threads.worker_count(self.out_blocks, work=total.size, parallel=parallel)
-        threads.run(
-            loops.finish, workers, workers, sums.memory.address, address(target), sums.shape,
+        workers = jobs.team_size(self.out_blocks, work=total.size, parallel=parallel)
+        jobs.run(
+            loops.finish, workers, sums.memory.address, address(target), sums.shape,
             transposer(self.dtype), copier(1, self.dtype, exact=True), self.tile_row_offsets,
         )  # fmt: skip
         workspace.give_back(sums.memory)

@@ -5,15 +5,13 @@ A *chunk* is some output positions: all of several images, or some rows of one d
 elements of the patch in one slot.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numba
-import numpy as np
-
-from numbaconv.kernels.jit import device, kernel
+from numbaconv.kernels.jit import device
 from numbaconv.native.link import call, fetch_add
 from numbaconv.native.rows import NOTHING
 from numbaconv.problem.arrays import Table
+from numbaconv.teams.jobs import fork_join, fork_tasks, team_kernel
 
 
 class Shape(NamedTuple):
@@ -79,8 +77,9 @@ def _unpack(p: Table) -> Shape:
     )  # fmt: skip
 
 
-@kernel
+@team_kernel
 def accumulate(
+    team: int,
     workers: int,
     x: int,
     grad: int,
@@ -101,12 +100,11 @@ def accumulate(
 ) -> None:
     """Run all tasks over some images, of which the first is number `first`."""
     counter[0] = 0
-    for index in numba.prange(workers):
-        worker: Any = np.int64(index)
-        _work(
-            worker, x, grad, sums, zeros, memory, first, images, counter, packed, natives, offsets,
-            starts, elements, columns, pixels, row_table,
-        )  # fmt: skip
+    shared = (
+        x, grad, sums, zeros, memory, first, images, counter, packed, natives, offsets, starts,
+        elements, columns, pixels, row_table,
+    )  # fmt: skip
+    fork_join(team, workers, _work, shared)
 
 
 @device
@@ -379,67 +377,66 @@ def _load_patches(
             )  # fmt: skip
 
 
-@kernel
+@team_kernel
 def finish(
-    workers: int, sums: int, out: int, packed: Table, transposer: int, copier: int, rows: Table
-) -> None:
+    team: int, workers: int, sums: int, out: int, packed: Table, transposer: int, copier: int,
+    rows: Table,
+) -> None:  # fmt: skip
     """Write the sums of the first slot to weights in the caller's layout."""
-    for index in numba.prange(workers):
-        worker: Any = np.int64(index)
-        _finish_share(worker, workers, sums, out, packed, transposer, copier, rows)
+    shared = sums, out, packed, transposer, copier, rows
+    panels = _unpack(packed).groups * _unpack(packed).out_blocks
+    fork_tasks(team, workers, panels, _finish_panel, shared)
 
 
 @device
-def _finish_share(
-    worker: int, workers: int, sums: int, out: int, packed: Table, transposer: int, copier: int,
+def _finish_panel(
+    panel: int, worker: int, sums: int, out: int, packed: Table, transposer: int, copier: int,
     rows: Table,
 ) -> None:  # fmt: skip
     s = _unpack(packed)
     pitch = s.tile_width * s.size
     tile_bytes = s.tile_rows * pitch
     length = s.channels * s.taps
-    panels = s.groups * s.out_blocks
-    for panel in range(worker * panels // workers, (worker + 1) * panels // workers):
-        group, block = panel // s.out_blocks, panel % s.out_blocks
-        first = group * s.outputs + block * s.tile_rows
-        valid = min(s.tile_rows, s.outputs - block * s.tile_rows)
-        source = sums + panel * s.blocks * tile_bytes
-        if s.channels_last:
-            step = s.groups * s.outputs * s.size
-            for b in range(s.blocks):
-                if s.patches:
-                    k, wide = b * s.tile_width, min(s.tile_width, length - b * s.tile_width)
-                else:
-                    c = b // s.taps * s.tile_width
-                    k, wide = b % s.taps * s.channels + c, min(s.tile_width, s.channels - c)
-                call(
-                    transposer,
-                    (
-                        valid, valid, wide, source + b * tile_bytes, pitch,
-                        out + k * step + first * s.size, step,
-                    ),
-                )  # fmt: skip
-            continue
-        if s.patches or s.taps == 1:
-            for b in range(s.blocks):
-                wide = min(s.tile_width, length - b * s.tile_width)
-                to = out + (first * length + b * s.tile_width) * s.size
-                call(
-                    copier,
-                    (
-                        to, length * s.size, source + b * tile_bytes, rows.ctypes.data, valid, wide,
-                        0, wide, 0,
-                    ),
-                )  # fmt: skip
-            continue
-        for o in range(valid):
-            to = out + (first + o) * length * s.size
-            for c in range(s.blocks // s.taps):
-                wide = min(s.tile_width, s.channels - c * s.tile_width)
-                call(
-                    transposer,
-                    (
-                        s.taps, s.taps, wide, source + c * s.taps * tile_bytes + o * pitch,
-                        tile_bytes, to + c * s.tile_width * s.taps * s.size, s.taps * s.size,
-                    ),
-                )  # fmt: skip
+    group, block = panel // s.out_blocks, panel % s.out_blocks
+    first = group * s.outputs + block * s.tile_rows
+    valid = min(s.tile_rows, s.outputs - block * s.tile_rows)
+    source = sums + panel * s.blocks * tile_bytes
+    if s.channels_last:
+        step = s.groups * s.outputs * s.size
+        for b in range(s.blocks):
+            if s.patches:
+                k, wide = b * s.tile_width, min(s.tile_width, length - b * s.tile_width)
+            else:
+                c = b // s.taps * s.tile_width
+                k, wide = b % s.taps * s.channels + c, min(s.tile_width, s.channels - c)
+            call(
+                transposer,
+                (
+                    valid, valid, wide, source + b * tile_bytes, pitch,
+                    out + k * step + first * s.size, step,
+                ),
+            )  # fmt: skip
+        return
+    if s.patches or s.taps == 1:
+        for b in range(s.blocks):
+            wide = min(s.tile_width, length - b * s.tile_width)
+            to = out + (first * length + b * s.tile_width) * s.size
+            call(
+                copier,
+                (
+                    to, length * s.size, source + b * tile_bytes, rows.ctypes.data, valid, wide,
+                    0, wide, 0,
+                ),
+            )  # fmt: skip
+        return
+    for o in range(valid):
+        to = out + (first + o) * length * s.size
+        for c in range(s.blocks // s.taps):
+            wide = min(s.tile_width, s.channels - c * s.tile_width)
+            call(
+                transposer,
+                (
+                    s.taps, s.taps, wide, source + c * s.taps * tile_bytes + o * pitch,
+                    tile_bytes, to + c * s.tile_width * s.taps * s.size, s.taps * s.size,
+                ),
+            )  # fmt: skip

@@ -1,13 +1,11 @@
 """The loops of depthwise convolution, in addresses and bytes."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numba
-import numpy as np
-
-from numbaconv.kernels.jit import device, inlined, kernel
+from numbaconv.kernels.jit import device, inlined
 from numbaconv.native.link import call, fetch_add
 from numbaconv.problem.arrays import Table
+from numbaconv.teams.jobs import fork_join, team_kernel
 
 
 class Shape(NamedTuple):
@@ -58,8 +56,9 @@ def unpack(p: Table) -> Shape:
     )  # fmt: skip
 
 
-@kernel
+@team_kernel
 def planes(
+    team: int,
     workers: int,
     images: int,
     x: int,
@@ -74,13 +73,13 @@ def planes(
 ) -> None:
     """Convolve channels-first images: each task is some rows of an output plane."""
     counter[0] = 0
-    for index in numba.prange(workers):
-        worker: Any = np.int64(index)
-        _planes(images, x, weight, bias, out, zeros, counter, packed, natives, tables[worker])
+    shared = images, x, weight, bias, out, zeros, counter, packed, natives, tables
+    fork_join(team, workers, _planes, shared)
 
 
 @device
 def _planes(
+    worker: int,
     images: int,
     x: int,
     weight: int,
@@ -90,9 +89,9 @@ def _planes(
     counter: Table,
     packed: Table,
     natives: Table,
-    table: Table,
+    tables: Table,
 ) -> None:
-    s = unpack(packed)
+    s, table = unpack(packed), tables[worker]
     parts = (s.out_height + s.rows - 1) // s.rows
     per_plane = s.out_depth * parts
     tasks = images * s.outputs * per_plane
@@ -217,8 +216,9 @@ def _bands(
         row += n
 
 
-@kernel
+@team_kernel
 def pixels(
+    team: int,
     workers: int,
     images: int,
     x: int,
@@ -234,16 +234,13 @@ def pixels(
 ) -> None:
     """Convolve channels-last images: each task is one row of output pixels."""
     counter[0] = 0
-    for index in numba.prange(workers):
-        worker: Any = np.int64(index)
-        _pixels(
-            images, x, weight, bias, out, zeros, counter, packed, natives, tables[worker],
-            lanes_table,
-        )  # fmt: skip
+    shared = images, x, weight, bias, out, zeros, counter, packed, natives, tables, lanes_table
+    fork_join(team, workers, _pixels, shared)
 
 
 @device
 def _pixels(
+    worker: int,
     images: int,
     x: int,
     weight: int,
@@ -253,10 +250,10 @@ def _pixels(
     counter: Table,
     packed: Table,
     natives: Table,
-    table: Table,
+    tables: Table,
     lanes_table: Table,
 ) -> None:
-    s = unpack(packed)
+    s, table = unpack(packed), tables[worker]
     tasks = images * s.out_depth * s.out_height
     tap_rows = s.kernel_depth * s.kernel_height
     begin = end_task = 0

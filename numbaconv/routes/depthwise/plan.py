@@ -24,6 +24,7 @@ from numbaconv.routes import cycles
 from numbaconv.routes.depthwise import loops
 from numbaconv.routes.direct import plan as direct
 from numbaconv.running.packed import Packed
+from numbaconv.teams import jobs
 
 #: What this route is (see `numbaconv.routes.Algorithm`).
 EXACT, READS, WRITES_ANY, OWN_PADDING = True, "rows", False, False
@@ -200,11 +201,11 @@ class Plan:
         images = len(x)
         rows = images * self.row_tasks
         # Sums cost less than products of matrices: a thread is woken for more of them.
-        workers = threads.worker_count(rows, work=images * self.work, parallel=parallel)
+        workers = jobs.team_size(rows, work=images * self.work, parallel=parallel)
         last = self.geometry.channels_last
         counter, tables = scratch = self.scratch.take(workers)
-        threads.run(
-            loops.pixels if last else loops.planes, workers, workers, images, address(x),
+        jobs.run(
+            loops.pixels if last else loops.planes, workers, images, address(x),
             packed.address, packed.bias_address, address(out), self.zeros_address, counter,
             self.shape(x), self.natives, tables, *((self.lanes_table,) if last else ()),
         )  # fmt: skip

@@ -1,14 +1,12 @@
 """The loops of direct convolution, in addresses and bytes: one machine code for all dtypes."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numba
-import numpy as np
-
-from numbaconv.kernels.jit import device, kernel
+from numbaconv.kernels.jit import device
 from numbaconv.native.link import call, copy_bytes, fetch_add
 from numbaconv.native.rows import NOTHING
 from numbaconv.problem.arrays import Table
+from numbaconv.teams.jobs import fork_join, fork_tasks, team_kernel
 
 #: More vectors, or rows, than this are in no tile.
 MOST_VECTORS = 8
@@ -79,8 +77,9 @@ def unpack(p: Table) -> Shape:
     )  # fmt: skip
 
 
-@kernel
+@team_kernel
 def convolve(
+    team: int,
     workers: int,
     images: int,
     x: int,
@@ -99,12 +98,11 @@ def convolve(
 ) -> None:
     """Run all tasks; each worker fetches the next until none is left."""
     counter[0] = 0
-    for index in numba.prange(workers):
-        worker: Any = np.int64(index)
-        _work(
-            worker, images, x, weight, bias, out, memory, counter, packed, tiles, movers, offsets,
-            row_list, column_list, row_table,
-        )  # fmt: skip
+    shared = (
+        images, x, weight, bias, out, memory, counter, packed, tiles, movers, offsets, row_list,
+        column_list, row_table,
+    )  # fmt: skip
+    fork_join(team, workers, _work, shared)
 
 
 @device
@@ -365,49 +363,64 @@ def _multiply_pixels(
             q += n
 
 
-@kernel
-def lay_bias(bias: int, to: int, groups: int, nbytes: int, group_bytes: int) -> None:
+@team_kernel
+def lay_bias(
+    team: int, workers: int, bias: int, to: int, groups: int, nbytes: int, group_bytes: int
+) -> None:
     """Copy the `nbytes` of each group's bias to where the group begins in its padded form."""
-    for index in numba.prange(groups):
-        group: Any = np.int64(index)
+    for group in range(groups):
         copy_bytes(to + group * group_bytes, bias + group * nbytes, nbytes)
 
 
-@kernel
+@team_kernel
 def pack(
-    workers: int, weight: int, to: int, panels: int, blocks: int, rows: int, outputs: int, k: int,
-    row_bytes: int, panel_bytes: int, size: int, transposer: int,
+    team: int, workers: int, weight: int, to: int, panels: int, blocks: int, rows: int,
+    outputs: int, k: int, row_bytes: int, panel_bytes: int, size: int, transposer: int,
 ) -> None:  # fmt: skip
     """Lay ``(groups * outputs, k)`` weights out as panels: `rows` elements for each k."""
-    for index in numba.prange(panels):
-        panel: Any = np.int64(index)
-        group = panel // blocks
-        block = panel % blocks
-        first = group * outputs + block * rows
-        call(
-            transposer,
-            (
-                min(rows, outputs - block * rows), rows, k, weight + first * row_bytes, row_bytes,
-                to + panel * panel_bytes, rows * size,
-            ),
-        )  # fmt: skip
+    shared = weight, to, blocks, rows, outputs, k, row_bytes, panel_bytes, size, transposer
+    fork_tasks(team, workers, panels, _pack_panel, shared)
 
 
-@kernel
+@device
+def _pack_panel(
+    panel: int, worker: int, weight: int, to: int, blocks: int, rows: int, outputs: int, k: int,
+    row_bytes: int, panel_bytes: int, size: int, transposer: int,
+) -> None:  # fmt: skip
+    group = panel // blocks
+    block = panel % blocks
+    first = group * outputs + block * rows
+    call(
+        transposer,
+        (
+            min(rows, outputs - block * rows), rows, k, weight + first * row_bytes, row_bytes,
+            to + panel * panel_bytes, rows * size,
+        ),
+    )  # fmt: skip
+
+
+@team_kernel
 def pack_columns(
-    workers: int, weight: int, to: int, panels: int, blocks: int, rows: int, outputs: int, k: int,
-    panel_bytes: int, size: int, copier: int, table: Table,
+    team: int, workers: int, weight: int, to: int, panels: int, blocks: int, rows: int,
+    outputs: int, k: int, panel_bytes: int, size: int, copier: int, table: Table,
 ) -> None:  # fmt: skip
     """Lay ``(k, groups * outputs)`` weights, whose rows begin at `table`, out as panels."""
-    for index in numba.prange(panels):
-        panel: Any = np.int64(index)
-        group = panel // blocks
-        block = panel % blocks
-        first = group * outputs + block * rows
-        call(
-            copier,
-            (
-                to + panel * panel_bytes, rows * size, weight + first * size,
-                table.ctypes.data, k, rows, 0, min(rows, outputs - block * rows), 0,
-            ),
-        )  # fmt: skip
+    shared = weight, to, blocks, rows, outputs, k, panel_bytes, size, copier, table
+    fork_tasks(team, workers, panels, _pack_columns_panel, shared)
+
+
+@device
+def _pack_columns_panel(
+    panel: int, worker: int, weight: int, to: int, blocks: int, rows: int, outputs: int, k: int,
+    panel_bytes: int, size: int, copier: int, table: Table,
+) -> None:  # fmt: skip
+    group = panel // blocks
+    block = panel % blocks
+    first = group * outputs + block * rows
+    call(
+        copier,
+        (
+            to + panel * panel_bytes, rows * size, weight + first * size, table.ctypes.data, k,
+            rows, 0, min(rows, outputs - block * rows), 0,
+        ),
+    )  # fmt: skip

@@ -30,6 +30,7 @@ from numbaconv.problem.geometry import ConvGeometry, three_axes
 from numbaconv.routes.direct import cut, loops
 from numbaconv.routes.direct.cut import cost as cost
 from numbaconv.running.packed import Packed
+from numbaconv.teams import jobs
 
 #: What this route is (see `numbaconv.routes.Algorithm`).
 EXACT, READS, WRITES_ANY, OWN_PADDING = True, "rows", False, False
@@ -165,9 +166,9 @@ class Plan:
             return self.pack_columns(weight, table, bias, parallel, keep=keep)
         space = self._space(keep)
         panels = self.geometry.groups * self.blocks
-        workers = threads.worker_count(panels, work=weight.size, parallel=parallel)
-        threads.run(
-            loops.pack, workers, workers, address(weight), space.address, panels, self.blocks,
+        workers = jobs.team_size(panels, work=weight.size, parallel=parallel)
+        jobs.run(
+            loops.pack, workers, address(weight), space.address, panels, self.blocks,
             self.rows, self.outputs, self.k, self.k * self.size, self.panel, self.size,
             transposer(self.dtype),
         )  # fmt: skip
@@ -179,9 +180,9 @@ class Plan:
         """Do the same where kernels are columns: `rows` says where each patch element's begin."""
         space = self._space(keep)
         panels = self.geometry.groups * self.blocks
-        workers = threads.worker_count(panels, work=weight.size, parallel=parallel)
-        threads.run(
-            loops.pack_columns, workers, workers, address(weight), space.address, panels,
+        workers = jobs.team_size(panels, work=weight.size, parallel=parallel)
+        jobs.run(
+            loops.pack_columns, workers, address(weight), space.address, panels,
             self.blocks, self.rows, self.outputs, self.k, self.panel, self.size,
             copier(1, self.dtype), rows,
         )  # fmt: skip
@@ -205,7 +206,7 @@ class Plan:
         padded = np.zeros((self.geometry.groups, self.blocks * self.rows), self.dtype)
         if recording.active:
             recording.borrowed_array(padded, cleared=True)
-        threads.run(
+        jobs.run(
             loops.lay_bias, 1, address(bias), address(padded), self.geometry.groups,
             self.outputs * self.size, padded.strides[0],
         )  # fmt: skip
@@ -220,13 +221,13 @@ class Plan:
     def run(self, x: Array, packed: Packed, out: Array, parallel: bool) -> None:
         """Write the convolution to `out`."""
         images = len(x)
-        workers = threads.worker_count(1 << 30, work=images * self.work, parallel=parallel)
+        workers = jobs.team_size(1 << 30, work=images * self.work, parallel=parallel)
         plain = x.flags.c_contiguous
         strides = self.strides if plain else byte_strides(x, self.geometry)
         nbytes, kept, *tables = self.schedule(images, workers).tables(self, strides)
         space, scratch = workspace.take(nbytes * workers), kept.take(workers)
-        threads.run(
-            loops.convolve, workers, workers, images, address(x), packed.address,
+        jobs.run(
+            loops.convolve, workers, images, address(x), packed.address,
             packed.bias_address, address(out), space.address, scratch[0], *tables, scratch[1],
         )  # fmt: skip
         workspace.give_back(space)

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import numba
 import numpy as np
 
-from numbaconv.kernels.jit import device, kernel
+from numbaconv.kernels.jit import device
 from numbaconv.native.link import call, fetch_add, load_float
 from numbaconv.problem.arrays import Table
 from numbaconv.routes.winograd.stages import (
@@ -16,13 +15,15 @@ from numbaconv.routes.winograd.stages import (
     transform,
     unpack,
 )
+from numbaconv.teams.jobs import fork_join, fork_tasks, team_kernel
 
 #: Below this, and 24 bits above the smallest number, transforms may round more than Winograd does.
 TINY = np.float32(2.0**-100)
 
 
-@kernel
+@team_kernel
 def convolve(
+    team: int,
     workers: int,
     images: int,
     x: int,
@@ -48,16 +49,16 @@ def convolve(
     counter[1] = _has_tiny(s, images, x, weight)
     panels = (images * s.down * s.across + s.panel - 1) // s.panel
     blocks = (panels + s.block - 1) // s.block
-    for index in numba.prange(workers):
-        worker: Any = np.int64(index)
-        _fused(
-            worker, blocks, images, x, weight, bias, out, memory, counter, packed, natives,
-            offsets, tables[worker], runs[worker],
-        )  # fmt: skip
+    arguments = (
+        blocks, images, x, weight, bias, out, memory, counter, packed, natives, offsets, tables,
+        runs,
+    )  # fmt: skip
+    fork_join(team, workers, _fused, arguments)
 
 
-@kernel
+@team_kernel
 def convolve_shared(
+    team: int,
     workers: int,
     images: int,
     x: int,
@@ -82,19 +83,16 @@ def convolve_shared(
     for first in range(0, blocks, s.group):
         count = min(s.group, blocks - first)
         counter[0] = 0
-        for index in numba.prange(workers):
-            worker: Any = np.int64(index)
-            _transform_shared(
-                worker, first, count, images, x, memory, shared, counter, packed, natives,
-                tables[worker], runs[worker],
-            )  # fmt: skip
+        to_transform = (
+            first, count, images, x, memory, shared, counter, packed, natives, tables, runs,
+        )  # fmt: skip
+        fork_join(team, workers, _transform_shared, to_transform)
         counter[0] = 0
-        for index in numba.prange(workers):
-            worker = np.int64(index)
-            _multiply_shared(
-                worker, first, count, images, weight, bias, out, memory, shared, counter, packed,
-                natives, offsets, tables[worker], runs[worker],
-            )  # fmt: skip
+        to_multiply = (
+            first, count, images, weight, bias, out, memory, shared, counter, packed, natives,
+            offsets, tables, runs,
+        )  # fmt: skip
+        fork_join(team, workers, _multiply_shared, to_multiply)
 
 
 @device
@@ -151,11 +149,11 @@ def _fused(
     packed: Table,
     natives: Table,
     offsets: Table,
-    tables: Table,
-    runs: Table,
+    tables_of: Table,
+    runs_of: Table,
 ) -> None:
     """Take blocks one by one through all stages."""
-    s = unpack(packed)
+    s, tables, runs = unpack(packed), tables_of[worker], runs_of[worker]
     own = memory + worker * s.worker_bytes
     share = (s.out_blocks + s.cuts - 1) // s.cuts
     loaded = -1
@@ -191,11 +189,11 @@ def _transform_shared(
     counter: Table,
     packed: Table,
     natives: Table,
-    tables: Table,
-    runs: Table,
+    tables_of: Table,
+    runs_of: Table,
 ) -> None:
     """Transform the input of a group of blocks into memory that all workers share."""
-    s = unpack(packed)
+    s, tables, runs = unpack(packed), tables_of[worker], runs_of[worker]
     own = memory + worker * s.worker_bytes
     share = (s.channels + s.channel_cuts - 1) // s.channel_cuts
     while True:
@@ -227,11 +225,11 @@ def _multiply_shared(
     packed: Table,
     natives: Table,
     offsets: Table,
-    tables: Table,
-    runs: Table,
+    tables_of: Table,
+    runs_of: Table,
 ) -> None:
     """Multiply a group of blocks with shares of the output channels."""
-    s = unpack(packed)
+    s, tables, runs = unpack(packed), tables_of[worker], runs_of[worker]
     own = memory + worker * s.worker_bytes
     share = (s.out_blocks + s.cuts - 1) // s.cuts
     while True:
@@ -249,8 +247,9 @@ def _multiply_shared(
         )  # fmt: skip
 
 
-@kernel
+@team_kernel
 def pack(
+    team: int,
     workers: int,
     weight: int,
     to: int,
@@ -267,23 +266,34 @@ def pack(
     transformer: int,
 ) -> None:
     """Transform ``(outputs, channels * taps)`` weights, block by block."""
-    for index in numba.prange(workers):
-        worker: Any = np.int64(index)
-        panel = memory + worker * space
-        for block in range(worker * blocks // workers, (worker + 1) * blocks // workers):
-            valid = min(rows, outputs - block * rows)
-            call(
-                transposer,
-                (
-                    valid, rows, channels * taps, weight + block * rows * channels * taps * 4,
-                    channels * taps * 4, panel, rows * 4,
-                ),
-            )  # fmt: skip
-            call(transformer, (panel, channels, rows, to + block * weight_block, weight_xi))
+    shared = (
+        weight, to, memory, space, rows, outputs, channels, taps, weight_block, weight_xi,
+        transposer, transformer,
+    )  # fmt: skip
+    fork_tasks(team, workers, blocks, _pack_block, shared)
 
 
-@kernel
+@device
+def _pack_block(
+    block: int, worker: int, weight: int, to: int, memory: int, space: int, rows: int,
+    outputs: int, channels: int, taps: int, weight_block: int, weight_xi: int, transposer: int,
+    transformer: int,
+) -> None:  # fmt: skip
+    panel = memory + worker * space
+    valid = min(rows, outputs - block * rows)
+    call(
+        transposer,
+        (
+            valid, rows, channels * taps, weight + block * rows * channels * taps * 4,
+            channels * taps * 4, panel, rows * 4,
+        ),
+    )  # fmt: skip
+    call(transformer, (panel, channels, rows, to + block * weight_block, weight_xi))
+
+
+@team_kernel
 def pack_flipped(
+    team: int,
     workers: int,
     weight: int,
     to: int,
@@ -301,20 +311,32 @@ def pack_flipped(
     tables: Table,
 ) -> None:
     """Transform ``(channels, outputs * taps)`` weights, taps flipped, block by block."""
-    for index in numba.prange(workers):
-        worker: Any = np.int64(index)
-        panel = memory + worker * space
+    for worker in range(workers):
         targets, steps = tables[worker, 0], tables[worker, 1]
         for tap in range(taps):
-            targets[tap] = panel + (taps - 1 - tap) * rows * 4
+            targets[tap] = memory + worker * space + (taps - 1 - tap) * rows * 4
             steps[tap] = taps * rows * 4
-        for block in range(worker * blocks // workers, (worker + 1) * blocks // workers):
-            first = block * rows
-            call(
-                packer,
-                (
-                    channels, taps, min(rows, outputs - first), weight + first * taps * 4,
-                    taps * 4, outputs * taps * 4, targets.ctypes.data, steps.ctypes.data,
-                ),
-            )  # fmt: skip
-            call(transformer, (panel, channels, rows, to + block * weight_block, weight_xi))
+    shared = (
+        weight, to, memory, space, rows, outputs, channels, taps, weight_block, weight_xi, packer,
+        transformer, tables,
+    )  # fmt: skip
+    fork_tasks(team, workers, blocks, _pack_flipped_block, shared)
+
+
+@device
+def _pack_flipped_block(
+    block: int, worker: int, weight: int, to: int, memory: int, space: int, rows: int,
+    outputs: int, channels: int, taps: int, weight_block: int, weight_xi: int, packer: int,
+    transformer: int, tables: Table,
+) -> None:  # fmt: skip
+    targets, steps = tables[worker, 0], tables[worker, 1]
+    first = block * rows
+    call(
+        packer,
+        (
+            channels, taps, min(rows, outputs - first), weight + first * taps * 4, taps * 4,
+            outputs * taps * 4, targets.ctypes.data, steps.ctypes.data,
+        ),
+    )  # fmt: skip
+    panel = memory + worker * space
+    call(transformer, (panel, channels, rows, to + block * weight_block, weight_xi))

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from numbaconv.kernels import held, recording, threads, workspace
-from numbaconv.kernels.jit import Kernel, native_available
+from numbaconv.kernels.jit import native_available
 from numbaconv.native import isa
 from numbaconv.native.rows import copier
 from numbaconv.native.tile import tile
@@ -35,6 +35,7 @@ from numbaconv.routes.direct import plan as direct
 from numbaconv.routes.winograd import loops
 from numbaconv.routes.winograd.stages import Shape
 from numbaconv.running.packed import Packed
+from numbaconv.teams import jobs
 
 #: What this route is (see `numbaconv.routes.Algorithm`).
 EXACT, READS, WRITES_ANY, OWN_PADDING = False, "rows", False, False
@@ -172,19 +173,19 @@ class Plan:
         return packed._replace(adapt=flip)
 
     def _pack(
-        self, kernel: Kernel, packer: int, weight: Array, bias: Array | None, parallel: bool,
-        keep: bool,
+        self, kernel: jobs.TeamKernel, packer: int, weight: Array, bias: Array | None,
+        parallel: bool, keep: bool,
     ) -> Packed:  # fmt: skip
         nbytes = self.packed_nbytes
         space = workspace.Workspace(nbytes) if keep else workspace.take(nbytes)
         taps = self.kernel[0] * self.kernel[1]
         panel = _aligned((self.channels * taps * self.rows + 64) * _ITEM)
-        workers = threads.worker_count(self.blocks, work=weight.size * 8, parallel=parallel)
+        workers = jobs.team_size(self.blocks, work=weight.size * 8, parallel=parallel)
         memory = workspace.take(workers * panel)
         flipped = kernel is loops.pack_flipped
         more = (threads.tables(workers, 2, taps + self.lanes),) if flipped else ()
-        threads.run(
-            kernel, workers, workers, address(weight), space.address, memory.address, panel,
+        jobs.run(
+            kernel, workers, address(weight), space.address, memory.address, panel,
             self.blocks, self.rows, self.outputs, self.channels, taps, self.weight_block,
             self.weight_xi, packer,
             weight_transform(self.m[0], self.kernel[0], self.m[1], self.kernel[1]), *more,
@@ -197,14 +198,14 @@ class Plan:
     def run(self, x: Array, packed: Packed, out: Array, parallel: bool) -> None:
         """Write the convolution to `out`; images whose result is not finite go the direct way."""
         images = len(x)
-        workers = threads.worker_count(1 << 30, work=images * self.work, parallel=parallel)
+        workers = jobs.team_size(1 << 30, work=images * self.work, parallel=parallel)
         plain = x.flags.c_contiguous
         strides = self.strides if plain else direct.byte_strides(x, self.geometry)
         nbytes, shared, kept, *tables, alive = self.schedule(images, workers, strides)
         space, scratch = workspace.take(nbytes * workers + shared), kept.take(workers)
         counter, *worker_tables = scratch
-        threads.run(
-            loops.convolve_shared if shared else loops.convolve, workers, workers, images,
+        jobs.run(
+            loops.convolve_shared if shared else loops.convolve, workers, images,
             address(x), packed.address,
             packed.bias_address, address(out), space.address,
             space.address + nbytes * workers, counter, *tables, *worker_tables,

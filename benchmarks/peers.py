@@ -14,7 +14,7 @@ import json
 from benchmarks import engines
 from benchmarks.layers import FAMILIES
 from numbaconv.bench import kinds
-from numbaconv.bench.compare import draw, run_layers, summary
+from numbaconv.bench.compare import by_kind, draw, run_layers, summary
 from numbaconv.bench.engine import ENGINES
 
 
@@ -50,7 +50,8 @@ def main():
     print(json.dumps(found, indent=1))
     if options.save:
         engines.save(options.save, {"summary": found, "least milliseconds": result}, quiet=True)
-        draw(result, engines.RESULTS / f"{options.save}.png")
+        shown = by_kind(result) if suites == ["kinds"] else result
+        draw(shown, engines.RESULTS / f"{options.save}.png")
 
 
 if __name__ == "__main__":

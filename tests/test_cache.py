@@ -18,7 +18,7 @@ import numpy as np, numbaconv as nbc
 x = np.arange(24.0).reshape(1, 2, 3, 4)
 print(nbc.max_pool2d(x, 2, 1, parallel=False).sum())
 from numbaconv.pooling import loops
-print(sum(loops.reduce.serial.stats.cache_hits.values()))
+print(sum(loops.reduce.entry.stats.cache_hits.values()))
 """
 SUM = "168.0"  # of the maxima of CALL
 RACER = "tests/cache_racer.py"

@@ -472,8 +472,10 @@ for dtype in ("f8", "i1", "i4"):
     for layout in ("channels_first", "channels_last"):
         nbc.conv2d(np.ones((1, 5, 5, 5), dtype), np.ones((5, 5, 5, 5), dtype), layout=layout,
                    algorithm="direct", parallel=False)
-for kernel in (tiles.outputs_by_positions, gather.im2col_columns, loops.convolve):
-    print(len(kernel.serial.signatures))
+for kernel in (
+    tiles.outputs_by_positions.serial, gather.im2col_columns.serial, loops.convolve.entry
+):
+    print(len(kernel.signatures))
 """
     assert code(source).split() == ["1", "1", "1"]
 

@@ -8,6 +8,7 @@ import numbaconv as nbc
 from numbaconv.filtering import planes
 from numbaconv.filtering.planes import PlaneWindow, Taps, filter_planes, sums_dtype
 from numbaconv.filtering.rounding import rounded, unwrapped
+from numbaconv.kernels import threads
 
 # How SciPy calls what lies beyond an edge.
 MODES = {
@@ -90,7 +91,7 @@ def test_windows_are_those_of_conv2d(stride, padding, dilation, parallel, rng):
 
 def test_bands_are_the_whole(rng, monkeypatch):
     monkeypatch.setattr(planes, "_LEAST_ROWS", 2)
-    monkeypatch.setattr(planes.threads, "_SERIAL_WORK", 0)
+    monkeypatch.setattr(threads, "_SERIAL_WORK", 0)
     x = rng.integers(0, 256, (1, 101, 15, 3)).astype("uint8")
     taps = taps_of(rng, True, False, (9, 5))
     for stride in (1, 2, 12):

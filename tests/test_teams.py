@@ -11,9 +11,8 @@ import pytest
 from children import code
 
 from numbaconv.kernels import cores, threads
-from numbaconv.kernels.jit import device
 from numbaconv.teams import jobs, pool
-from numbaconv.teams.jobs import fork_join, fork_tasks, team_kernel
+from numbaconv.teams.jobs import fork_join, fork_tasks, team_kernel, team_part
 
 two_threads = {"NUMBA_NUM_THREADS": "2"}
 can_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")
@@ -75,13 +74,13 @@ class TestEveryOrder:
             interleavings.explore(make)
 
 
-@device
+@team_part
 def _count(task, worker, done, seen):
     done[task] += 1
     seen[worker] = 1
 
 
-@device
+@team_part
 def _fail(worker, done):
     if worker == 1:
         raise ValueError("of one worker")
@@ -107,16 +106,15 @@ class TestJobs:
         np.testing.assert_array_equal(done, [1] * tasks if tasks else [0])
         assert seen.any() == (tasks > 0)  # of whichever worker: nobody waits for another
 
-    @pytest.mark.parametrize("workers", [1, 2])
-    def test_an_error_in_a_part_reaches_the_caller(self, workers):
+    def test_an_error_in_a_part_reaches_the_caller(self):
         done = np.zeros(4, np.int64)
-        if workers == 1:
-            jobs.run(_failing, 1, done)
-            assert done[0] == 1
-        else:
+        with pytest.raises(ValueError, match="of one worker"):
+            _failing.entry(0, 2, done)  # the caller's own, as it is
+        for _ in range(3):
             with pytest.raises(RuntimeError, match="failed in a thread of its team"):
                 jobs.run(_failing, 2, done)
-            jobs.run(_failing, 1, done)  # and the pool works on
+        jobs.run(_failing, 1, done)
+        assert done[0] == 1
 
     def test_sizes(self, threads_restored):
         assert jobs.team_size(100, work=10, parallel=True) == 1

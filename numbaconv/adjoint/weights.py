@@ -3,7 +3,6 @@
 import numpy as np
 
 from numbaconv.kernels import threads, workspace
-from numbaconv.kernels.jit import device
 from numbaconv.native import emit
 from numbaconv.native.link import call
 from numbaconv.native.transpose import kernel_packer, transposer
@@ -12,7 +11,7 @@ from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.routes.direct import plan as direct
 from numbaconv.running.packed import Packed
 from numbaconv.teams import jobs
-from numbaconv.teams.jobs import fork_tasks, team_kernel
+from numbaconv.teams.jobs import fork_tasks, team_kernel, team_part
 
 # Channels whose weights are read one after the other, so that whole lines are used.
 _BLOCK = 16
@@ -165,7 +164,7 @@ def _sweep(
     fork_tasks(team, workers, tasks, _sweep_block, shared)
 
 
-@device
+@team_part
 def _sweep_block(
     task: int, worker: int, blocks: int, rows: int, outputs: int, channels: int, taps: int,
     row: int, weight: int, plan_of: Table, begins: Table, steps: Table, panels: Table,
@@ -203,7 +202,7 @@ def _transpose(
     fork_tasks(team, workers, tasks, _transpose_matrix, shared)
 
 
-@device
+@team_part
 def _transpose_matrix(
     task: int, worker: int, groups: int, order: Table, weight: int, tap: int, group: int, row: int,
     to: int, to_tap: int, to_group: int, to_row: int, rows: int, columns: int, transposer: int,
@@ -225,7 +224,7 @@ def _flip(
     fork_tasks(team, workers, groups * blocks, _flip_block, shared)
 
 
-@device
+@team_part
 def _flip_block(
     task: int, worker: int, weight: Array, result: Array, outputs: int, channels: int, taps: int,
     order: Table, blocks: int,

@@ -147,6 +147,22 @@ def summary(result: Result) -> dict[str, Any]:
     return lines
 
 
+def by_kind(result: Result) -> Result:
+    """Return the geometric means of layers drawn at random, a row for each kind."""
+    found: Result = {}
+    for batch, layers in result.items():
+        times: dict[str, dict[str, list[float]]] = {}
+        for name, row in layers.items():
+            kind = times.setdefault(name.split(".")[0], {})
+            for engine, milliseconds in row.items():
+                kind.setdefault(engine, []).append(milliseconds)
+        found[batch] = {
+            kind: {e: math.exp(sum(map(math.log, t)) / len(t)) for e, t in row.items()}
+            for kind, row in times.items()
+        }
+    return found
+
+
 def draw(result: Result, path: Path) -> None:
     """Draw bars of the time of each engine over numbaconv's, a row a layer."""
     from matplotlib.figure import Figure

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-from numbaconv.bench.compare import draw, run_layers, summary
+from numbaconv.bench.compare import by_kind, draw, run_layers, summary
 from numbaconv.bench.kinds import Sample
 from numbaconv.bench.kinds import draw as draw_layers
 from numbaconv.bench.layers import FAMILIES
@@ -55,6 +55,6 @@ def run(
         click.echo(f"{name}: geomean {found['geomean']}, least {found['least']}")
     if picture is not None:
         try:
-            draw(result, picture)
+            draw(by_kind(result) if suites == ("kinds",) else result, picture)
         except ImportError:
             raise click.ClickException("--picture needs matplotlib") from None

@@ -11,7 +11,7 @@ import numpy as np
 
 from numbaconv.kernels.jit import device
 from numbaconv.problem.arrays import Array
-from numbaconv.teams.jobs import fork_tasks, team_kernel
+from numbaconv.teams.jobs import fork_tasks, team_kernel, team_part
 
 # Elements that are summed at a time, so that sums and a piece of each row stay in the L1 cache.
 _PIECE = 1024
@@ -76,7 +76,7 @@ def filter_rows(
     fork_tasks(team, workers, len(x) * bands, _band, shared)
 
 
-@device
+@team_part
 def _band(
     task: int, worker: int, planes: Array, results: Array, bands: int, sources: Array,
     columns: Array, vertical: Array, horizontal: Array, separable: bool, bias: float,

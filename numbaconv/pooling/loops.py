@@ -15,7 +15,7 @@ from numbaconv.kernels.jit import device
 from numbaconv.kernels.long_sums import LONGEST, whole_sums
 from numbaconv.native.link import call, fetch_add
 from numbaconv.problem.arrays import Array, Table
-from numbaconv.teams.jobs import fork_join, fork_tasks, team_kernel
+from numbaconv.teams.jobs import fork_join, fork_tasks, team_kernel, team_part
 
 #: Positions of a group, of which is known which elements it reaches.
 GROUP = 64
@@ -83,7 +83,7 @@ def reduce(
     fork_join(team, workers, _reduce_tasks, shared)
 
 
-@device
+@team_part
 def _reduce_tasks(
     worker: int,
     end: int,
@@ -188,7 +188,7 @@ def spread(
     fork_join(team, workers, _spread_tasks, shared)
 
 
-@device
+@team_part
 def _spread_tasks(
     worker: int,
     end: int,
@@ -317,7 +317,7 @@ def scatter(
     fork_tasks(team, workers, (end - begin + together - 1) // together, _scatter_some, shared)
 
 
-@device
+@team_part
 def _scatter_some(
     index: int,
     worker: int,
@@ -401,7 +401,7 @@ def scatter_many(
     fork_tasks(team, workers, end - begin, _scatter_plane, shared)
 
 
-@device
+@team_part
 def _scatter_plane(
     index: int,
     worker: int,

@@ -13,11 +13,12 @@ from typing import Any
 import numba
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.extending import intrinsic, overload
+from numba.core.imputils import lower_constant
+from numba.extending import intrinsic, models, overload, register_model, typeof_impl
 
 from numbaconv.kernels import recording, threads
 from numbaconv.kernels.cache import KernelCache
-from numbaconv.kernels.jit import OPTIONS
+from numbaconv.kernels.jit import OPTIONS, device
 from numbaconv.native.emit import I64
 from numbaconv.teams import pool
 
@@ -37,11 +38,52 @@ def team_kernel(function: Callable[..., None]) -> TeamKernel:
     return TeamKernel(dispatcher)
 
 
+class Part:
+    """A compiled function that threads of a team run, as kernels name it for `fork_join`.
+
+    A dispatcher itself would be a value of the process, and no kernel that holds one is cached.
+    """
+
+    def __init__(self, function: Callable[..., None]) -> None:
+        self.function = device(function)
+        self.name = f"{function.__module__}.{function.__qualname__}"
+
+    def __call__(self, *args: Any) -> None:
+        """Run it in Python."""
+        self.function(*args)
+
+
+def team_part(function: Callable[..., None]) -> Part:
+    """Compile what a team's threads run of a kernel; it is cached as a part of it."""
+    return Part(function)
+
+
+class _PartType(types.Opaque):
+    def __init__(self, value: Part) -> None:
+        self.dispatcher: Any = value.function
+        super().__init__(f"part({value.name})")
+
+
+register_model(_PartType)(models.OpaqueModel)
+
+
+@typeof_impl.register(Part)  # type: ignore[untyped-decorator]
+def _type_of(value: Part, context: Any) -> _PartType:
+    return _PartType(value)
+
+
+@lower_constant(_PartType)  # type: ignore[untyped-decorator]
+def _constant(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+    return context.get_dummy_value()
+
+
 def team_size(tasks: int, *, work: int, parallel: bool) -> int:
     """Return how many members a team for so many tasks may have.
 
     `work` counts the multiplications, or the elements moved.
     """
+    if numba.config.DISABLE_JIT:
+        return 1
     return threads.sharing(tasks, work=work, parallel=parallel)
 
 
@@ -58,7 +100,7 @@ def run(kernel: TeamKernel, workers: int, *args: Any) -> None:
         recording.launched(kernel.entry, (team, workers, *args))
 
 
-def fork_join(team: int, workers: int, work: Callable[..., None], args: tuple[Any, ...]) -> None:
+def fork_join(team: int, workers: int, work: Part, args: tuple[Any, ...]) -> None:
     """Call ``work(worker, *args)`` for each worker below `workers`; return when all are done.
 
     They are called by whoever is there, in any order and at any time, so one must not wait for
@@ -68,9 +110,7 @@ def fork_join(team: int, workers: int, work: Callable[..., None], args: tuple[An
         work(worker, *args)
 
 
-def fork_tasks(
-    team: int, workers: int, tasks: int, work: Callable[..., None], args: tuple[Any, ...]
-) -> None:
+def fork_tasks(team: int, workers: int, tasks: int, work: Part, args: tuple[Any, ...]) -> None:
     """Call ``work(task, worker, *args)`` for each task; no two at once have the same worker."""
     for task in range(tasks):
         work(task, 0, *args)
@@ -124,7 +164,12 @@ def _share(
         alone = b.icmp_signed("==", team, ir.Constant(I64, 0))
         with b.if_else(alone) as (by_itself, together):
             with by_itself, cgutils.for_range(b, indices) as loop:
-                b.call(part, [loop.index, ir.Constant(I64, 0), argument])
+                # An exception leaves the kernel as it is: bounds checks tell what they found.
+                passed = [loop.index, ir.Constant(I64, 0)] if takes_member else [loop.index]
+                passed += cgutils.unpack_tuple(b, args_value, len(args.types))
+                status, _ = context.call_conv.call_function(b, body, types.none, kinds, passed)
+                with b.if_then(status.is_error, likely=False):
+                    context.call_conv.return_status_propagate(b, status)
             with together:
                 kind = ir.FunctionType(ir.VoidType(), [I64] * 5)
                 run = b.load(b.inttoptr(team, I64.as_pointer()))

@@ -114,8 +114,10 @@ _making = threading.Lock()
 
 
 def _after_fork() -> None:
-    """Forget the parent's pool, whose workers a child does not have."""
+    """Forget the parent's pool, whose workers a child does not have, nor waits for at its end."""
     global _pool, _making
+    if _pool is not None:
+        _pool.words[protocol.LIVING // 8] = 0
     _pool, _making = None, threading.Lock()
 
 

@@ -11,7 +11,7 @@ from numbaconv.kernels.jit import device
 from numbaconv.native.link import call, fetch_add
 from numbaconv.native.rows import NOTHING
 from numbaconv.problem.arrays import Table
-from numbaconv.teams.jobs import fork_join, fork_tasks, team_kernel
+from numbaconv.teams.jobs import fork_join, fork_tasks, team_kernel, team_part
 
 
 class Shape(NamedTuple):
@@ -107,7 +107,7 @@ def accumulate(
     fork_join(team, workers, _work, shared)
 
 
-@device
+@team_part
 def _work(
     worker: int,
     x: int,
@@ -388,7 +388,7 @@ def finish(
     fork_tasks(team, workers, panels, _finish_panel, shared)
 
 
-@device
+@team_part
 def _finish_panel(
     panel: int, worker: int, sums: int, out: int, packed: Table, transposer: int, copier: int,
     rows: Table,

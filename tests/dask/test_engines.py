@@ -60,10 +60,11 @@ def test_the_threaded_scheduler(problem):
 def test_tasks_use_the_thread_they_run_in(problem, monkeypatch):
     """Dask's threads are all there are, whatever `parallel` says."""
     from numbaconv.kernels import threads
+    from numbaconv.teams import jobs
 
     counts = []
-    run = threads.run
-    monkeypatch.setattr(threads, "run", lambda k, workers, *a: counts.append(workers) or run(
+    run = jobs.run
+    monkeypatch.setattr(jobs, "run", lambda k, workers, *a: counts.append(workers) or run(
         k, workers, *a))  # fmt: skip
     monkeypatch.setattr(threads, "_SERIAL_WORK", 0)
     _, weight, _, lazy, _ = problem

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from numbaconv.kernels.jit import device, inlined
 from numbaconv.native.link import call, fetch_add
 from numbaconv.problem.arrays import Table
-from numbaconv.teams.jobs import fork_join, team_kernel
+from numbaconv.teams.jobs import fork_join, team_kernel, team_part
 
 
 class Shape(NamedTuple):
@@ -77,7 +77,7 @@ def planes(
     fork_join(team, workers, _planes, shared)
 
 
-@device
+@team_part
 def _planes(
     worker: int,
     images: int,
@@ -238,7 +238,7 @@ def pixels(
     fork_join(team, workers, _pixels, shared)
 
 
-@device
+@team_part
 def _pixels(
     worker: int,
     images: int,

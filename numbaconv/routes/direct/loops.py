@@ -6,7 +6,7 @@ from numbaconv.kernels.jit import device
 from numbaconv.native.link import call, copy_bytes, fetch_add
 from numbaconv.native.rows import NOTHING
 from numbaconv.problem.arrays import Table
-from numbaconv.teams.jobs import fork_join, fork_tasks, team_kernel
+from numbaconv.teams.jobs import fork_join, fork_tasks, team_kernel, team_part
 
 #: More vectors, or rows, than this are in no tile.
 MOST_VECTORS = 8
@@ -105,7 +105,7 @@ def convolve(
     fork_join(team, workers, _work, shared)
 
 
-@device
+@team_part
 def _work(
     worker: int,
     images: int,
@@ -382,7 +382,7 @@ def pack(
     fork_tasks(team, workers, panels, _pack_panel, shared)
 
 
-@device
+@team_part
 def _pack_panel(
     panel: int, worker: int, weight: int, to: int, blocks: int, rows: int, outputs: int, k: int,
     row_bytes: int, panel_bytes: int, size: int, transposer: int,
@@ -409,7 +409,7 @@ def pack_columns(
     fork_tasks(team, workers, panels, _pack_columns_panel, shared)
 
 
-@device
+@team_part
 def _pack_columns_panel(
     panel: int, worker: int, weight: int, to: int, blocks: int, rows: int, outputs: int, k: int,
     panel_bytes: int, size: int, copier: int, table: Table,

@@ -15,7 +15,7 @@ from numbaconv.routes.winograd.stages import (
     transform,
     unpack,
 )
-from numbaconv.teams.jobs import fork_join, fork_tasks, team_kernel
+from numbaconv.teams.jobs import fork_join, fork_tasks, team_kernel, team_part
 
 #: Below this, and 24 bits above the smallest number, transforms may round more than Winograd does.
 TINY = np.float32(2.0**-100)
@@ -135,7 +135,7 @@ def _largest(start: int, nbytes: int, least: Any) -> Any:
     return found
 
 
-@device
+@team_part
 def _fused(
     worker: int,
     blocks: int,
@@ -177,7 +177,7 @@ def _fused(
         )  # fmt: skip
 
 
-@device
+@team_part
 def _transform_shared(
     worker: int,
     first: int,
@@ -210,7 +210,7 @@ def _transform_shared(
         )  # fmt: skip
 
 
-@device
+@team_part
 def _multiply_shared(
     worker: int,
     first: int,
@@ -273,7 +273,7 @@ def pack(
     fork_tasks(team, workers, blocks, _pack_block, shared)
 
 
-@device
+@team_part
 def _pack_block(
     block: int, worker: int, weight: int, to: int, memory: int, space: int, rows: int,
     outputs: int, channels: int, taps: int, weight_block: int, weight_xi: int, transposer: int,
@@ -323,7 +323,7 @@ def pack_flipped(
     fork_tasks(team, workers, blocks, _pack_flipped_block, shared)
 
 
-@device
+@team_part
 def _pack_flipped_block(
     block: int, worker: int, weight: int, to: int, memory: int, space: int, rows: int,
     outputs: int, channels: int, taps: int, weight_block: int, weight_xi: int, packer: int,

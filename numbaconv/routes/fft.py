@@ -14,11 +14,10 @@ import itertools
 import math
 from typing import Any
 
-import numba
 import numpy as np
 
 from numbaconv import routes
-from numbaconv.kernels import held
+from numbaconv.kernels import held, threads
 from numbaconv.problem.arrays import Array
 from numbaconv.problem.formulas import dilated_size
 from numbaconv.problem.geometry import ConvGeometry, Ints
@@ -181,7 +180,7 @@ def _lengths(geometry: ConvGeometry) -> Ints:
 
 
 def _workers(parallel: bool) -> int:
-    return int(numba.get_num_threads()) if parallel else 1
+    return threads.sharing(1 << 30, work=1 << 62, parallel=parallel)
 
 
 def _fast_length(n: int) -> int:

@@ -14,14 +14,14 @@ import json
 from benchmarks import engines
 from benchmarks.layers import FAMILIES
 from numbaconv.bench import kinds
-from numbaconv.bench.compare import by_kind, draw, run_layers, summary
+from numbaconv.bench.compare import draw, run_layers, summary
 from numbaconv.bench.engine import ENGINES
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--python", required=True, help="an interpreter that has the peers")
-    parser.add_argument("--suite", action="append", choices=[*FAMILIES, "kinds"])
+    parser.add_argument("--suite", action="append", choices=kinds.SUITES)
     parser.add_argument("--seed", type=int, default=0, help="of the suite kinds")
     parser.add_argument("--per-kind", type=int, default=3)
     parser.add_argument("--layer", action="append", help="names that contain this")
@@ -33,10 +33,8 @@ def main():
     parser.add_argument("--save", help="name of the result to write")
     options = parser.parse_args()
     suites = options.suite or [name for name in FAMILIES if name != "others"]
-    drawn = kinds.draw(kinds.Sample(options.seed, options.per_kind))
-    names = [
-        layer.name for suite in suites for layer in (drawn if suite == "kinds" else FAMILIES[suite])
-    ]
+    sample = kinds.Sample(options.seed, options.per_kind)
+    names = [layer.name for suite in suites for layer in kinds.suite(suite, sample)]
     if options.layer:
         names = [n for n in names if any(part in n for part in options.layer)]
     chosen = options.engines.split(",")
@@ -50,8 +48,7 @@ def main():
     print(json.dumps(found, indent=1))
     if options.save:
         engines.save(options.save, {"summary": found, "least milliseconds": result}, quiet=True)
-        shown = by_kind(result) if suites == ["kinds"] else result
-        draw(shown, engines.RESULTS / f"{options.save}.png")
+        draw(result, engines.RESULTS / f"{options.save}.png")
 
 
 if __name__ == "__main__":

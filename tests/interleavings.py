@@ -19,6 +19,7 @@ from numbaconv.teams import protocol
 _STEPS = ("load", "store", "exchange", "add", "replace", "pause", "lock", "lock_free")
 _HELPERS = (
     "take_desk", "wake", "take_parts", "finish_part", "await_others", "join_any", "is_wanted",
+    "has_room",
 )  # fmt: skip
 POOL = 1 << 20
 #: Words that nobody changes while threads run.
@@ -69,7 +70,6 @@ def functions(constants, changed):
         tree.body[0].decorator_list = []
         tree = ast.fix_missing_locations(_Stepping().visit(tree))
         exec(compile(tree, "<protocol in steps>", "exec"), space)
-    space["is_open"] = protocol.is_open.py_func
     return space
 
 

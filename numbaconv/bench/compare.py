@@ -9,11 +9,12 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from statistics import geometric_mean
 from typing import Any
 
 from numbaconv.bench.engine import ENGINES
 from numbaconv.bench.kinds import find
-from numbaconv.bench.layers import FAMILIES
+from numbaconv.bench.layers import BY_NAME, FAMILIES
 
 #: The engines whose weights are prepared, or that are judged as if they were.
 PEERS = ("torch", "onnxruntime", "openvino", "ncnn")
@@ -139,9 +140,8 @@ def summary(result: Result) -> dict[str, Any]:
             for ratio in ("best peer", "plain", "im2col"):
                 values = [row[ratio] for row in table if ratio in row]
                 if values:
-                    mean = math.exp(sum(map(math.log, values)) / len(values))
                     lines[f"{batch}, {family}, {ratio}"] = {
-                        "geomean": round(mean, 2), "least": min(values),
+                        "geomean": round(geometric_mean(values), 2), "least": min(values),
                         "under 1": sum(v < 1 for v in values), "layers": len(values),
                     }  # fmt: skip
     return lines
@@ -157,16 +157,20 @@ def by_kind(result: Result) -> Result:
             for engine, milliseconds in row.items():
                 kind.setdefault(engine, []).append(milliseconds)
         found[batch] = {
-            kind: {e: math.exp(sum(map(math.log, t)) / len(t)) for e, t in row.items()}
-            for kind, row in times.items()
+            kind: {e: geometric_mean(t) for e, t in row.items()} for kind, row in times.items()
         }
     return found
 
 
 def draw(result: Result, path: Path) -> None:
-    """Draw bars of the time of each engine over numbaconv's, a row a layer."""
+    """Draw bars of the time of each engine over numbaconv's, a row a layer.
+
+    Where all layers are drawn at random, a row is a kind.
+    """
     from matplotlib.figure import Figure
 
+    if not any(name in BY_NAME for layers in result.values() for name in layers):
+        result = by_kind(result)
     batches = list(result)
     names = list(result[batches[0]])
     peers = [p for p in PEERS if any(p in t for t in result[batches[0]].values())]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numbaconv.bench.layers import BY_NAME, Ints, Layer
+from numbaconv.bench.layers import BY_NAME, FAMILIES, Ints, Layer
 
 # Multiplications of one image at most.
 _MOST = 2.5e9
@@ -158,6 +158,15 @@ class Sample(NamedTuple):
 
     seed: int = 0
     per_kind: int = 3
+
+
+#: The suites: layers of networks by name, and layers drawn at random.
+SUITES = (*FAMILIES, "kinds")
+
+
+def suite(name: str, sample: Sample) -> list[Layer]:
+    """Return the layers of a suite."""
+    return draw(sample) if name == "kinds" else FAMILIES[name]
 
 
 def draw(sample: Sample, kinds: Sequence[str] = KINDS) -> list[Layer]:

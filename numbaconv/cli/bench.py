@@ -6,13 +6,9 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-from numbaconv.bench.compare import by_kind, draw, run_layers, summary
-from numbaconv.bench.kinds import Sample
-from numbaconv.bench.kinds import draw as draw_layers
+from numbaconv.bench.compare import draw, run_layers, summary
+from numbaconv.bench.kinds import Sample, suite
 from numbaconv.bench.layers import FAMILIES
-
-#: The suites: layers of networks by name, and layers drawn at random.
-SUITES = (*FAMILIES, "kinds")
 
 
 def run(
@@ -28,8 +24,8 @@ def run(
     """Time the chosen layers, print a row each and the summary, and draw the picture."""
     names = [
         layer.name
-        for suite in suites or tuple(FAMILIES)
-        for layer in (draw_layers(sample) if suite == "kinds" else FAMILIES[suite])
+        for chosen in suites or tuple(FAMILIES)
+        for layer in suite(chosen, sample)
         if not layers or any(part in layer.name for part in layers)
     ]
     if not names:
@@ -55,6 +51,6 @@ def run(
         click.echo(f"{name}: geomean {found['geomean']}, least {found['least']}")
     if picture is not None:
         try:
-            draw(by_kind(result) if suites == ("kinds",) else result, picture)
+            draw(result, picture)
         except ImportError:
             raise click.ClickException("--picture needs matplotlib") from None

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 
 from numbaconv.bench.compare import PEERS
-from numbaconv.bench.kinds import Sample
+from numbaconv.bench.kinds import SUITES, Sample
 from numbaconv.cli import apply as apply_command
 from numbaconv.cli import bench as bench_command
 from numbaconv.cli import info as info_command
@@ -106,7 +106,7 @@ def warmup(
 @click.option(
     "--suite",
     multiple=True,
-    type=click.Choice(bench_command.SUITES),
+    type=click.Choice(SUITES),
     help="Layers of a network, or drawn at random by kind.  [default: all networks]",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Which kinds are drawn.")

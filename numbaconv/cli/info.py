@@ -51,8 +51,7 @@ def report() -> str:
 
 def _threads() -> str:
     most = int(numba.config.NUMBA_NUM_THREADS)
-    used = threads.sharing(1 << 30, work=1 << 62, parallel=True)
-    return f"{used} of {most}; this process may use {cores.allowed()} cores"
+    return f"{threads.thread_count()} of {most}; this process may use {cores.allowed()} cores"
 
 
 def _cache() -> str:

@@ -57,14 +57,17 @@ def sharing(tasks: int, *, work: int, parallel: bool) -> int:
     """Return how many threads may share `tasks`, whoever they are."""
     if not parallel or tasks <= 1 or work < _SERIAL_WORK:
         return 1
+    return min(tasks, thread_count())
+
+
+def thread_count() -> int:
+    """Return how many threads a call may use, without starting any."""
     most = int(numba.config.NUMBA_NUM_THREADS)
     # Asking Numba would start its threads; before it has any, nobody has set their number.
     count = int(numba.get_num_threads()) if numba_parallel._is_initialized else most
     if recording.active:
         recording.depends_on_threads(count)
-    if count == most:
-        count = min(count, cores.default_threads())
-    return min(tasks, count)
+    return min(count, cores.default_threads()) if count == most else count
 
 
 _warming = threading.local()

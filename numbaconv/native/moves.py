@@ -18,6 +18,11 @@ _LARGEST_SPREAD = 4
 _MOST_LANES = 16
 
 
+def bits_of(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the type under which elements are moved: one for each size, not for each dtype."""
+    return np.dtype(f"i{dtype.itemsize}") if dtype.itemsize <= 8 else dtype
+
+
 def mover(step: int, dtype: np.dtype[Any]) -> int:
     """Return the address of the function that copies every `step`-th element of rows.
 

@@ -16,7 +16,7 @@ from numba.core import cgutils, types
 from numbaconv.kernels import held, threads
 from numbaconv.kernels.jit import device
 from numbaconv.native import link
-from numbaconv.native.atomics import exchange, load, replace, store
+from numbaconv.native.atomics import exchange, load, replace
 from numbaconv.native.emit import I8, I64
 
 #: The words of the runtime block: two functions, one of Numba's (or 0), and the slots.
@@ -92,7 +92,7 @@ def _measure_function() -> Callable[..., None]:
             if found != 0:
                 total += load(found - 64)
                 _give_back(slots, found)
-        store(result, total)
+        _write(result, total)
 
     return measure
 
@@ -118,7 +118,7 @@ def _publish_function() -> Callable[..., None]:
 def _find_function() -> Callable[..., None]:
     def find(site: int, values: int, count: int, result: int) -> None:
         """Write the address of the program for these values to `result`, or 0."""
-        store(result, 0)
+        _write(result, 0)
         code = 0
         for i in range(count):
             code = (code ^ load(values + 8 * i)) * _PRIME
@@ -139,7 +139,7 @@ def _find_function() -> Callable[..., None]:
             if same:
                 workers = load(entry + 16)
                 if workers == 0 or workers == _threads(load(load(site) + 8 * COUNT_THREADS)):
-                    store(result, program)
+                    _write(result, program)
                     break
             at = (at + 1) & mask
 
@@ -156,7 +156,7 @@ def _run_function() -> Callable[..., None]:
         if nbytes > 0:
             memory = _take(slots, nbytes)
             if memory == 0:
-                store(result, 1)
+                _write(result, 1)
                 return
         clears = program + 8 * load(program + 24)
         for i in range(load(clears)):
@@ -177,9 +177,20 @@ def _run_function() -> Callable[..., None]:
                 failed = 1
         if nbytes > 0:
             _give_back(slots, memory)
-        store(result, failed)
+        _write(result, failed)
 
     return run
+
+
+@link.specialised
+def _write(context: Any, address: Any, value: Any) -> Any:
+    """``_write(address, value)`` stores an int64 that no other thread reads meanwhile."""
+
+    def codegen(context: Any, b: Any, signature: Any, values: Any) -> Any:
+        b.store(values[1], b.inttoptr(values[0], I64.as_pointer()))
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.int64), codegen
 
 
 @link.specialised
@@ -295,8 +306,8 @@ def _take(slots: int, nbytes: int) -> int:
     if start == 0:
         return 0
     memory: int = (start + 127) & ~63
-    store(memory - 64, size)
-    store(memory - 56, start)
+    _write(memory - 64, size)
+    _write(memory - 56, start)
     return memory
 
 

@@ -103,7 +103,7 @@ def reach(array: Array) -> tuple[int, int]:
     return low, high + array.itemsize
 
 
-class Layout(NamedTuple):
+class Extent(NamedTuple):
     """Where the elements of arrays of some shape and strides lie in memory.
 
     Attributes
@@ -121,8 +121,8 @@ class Layout(NamedTuple):
     place: Table
 
     @classmethod
-    def of(cls, array: Array, *, channels_last: bool) -> "Layout":
-        """Return the layout of a batched array that `is_direct`."""
+    def of(cls, array: Array, *, channels_last: bool) -> "Extent":
+        """Return the extent of a batched array that `is_direct`."""
         size = array.itemsize
         low, high = reach(array)
         batch, *rest = (s // size for s in array.strides)
@@ -135,14 +135,14 @@ class Layout(NamedTuple):
         return cls(low, (high - low) // size, place)
 
     def memory(self, array: Array) -> Array:
-        """Return the memory of an array of this layout, as `Flat.data`."""
+        """Return the memory of an array of this extent, as `Flat.data`."""
         return np.asarray(_Memory(array, array.ctypes.data + self.low, self.elements))
 
 
 def flatten(array: Array, *, channels_last: bool) -> Flat:
     """Return the `Flat` of a batched array that `is_direct`."""
-    layout = Layout.of(array, channels_last=channels_last)
-    return Flat(layout.memory(array), layout.place)
+    extent = Extent.of(array, channels_last=channels_last)
+    return Flat(extent.memory(array), extent.place)
 
 
 def spatial_walk(array: Array, *, channels_last: bool) -> Table:

@@ -15,7 +15,7 @@ import numpy as np
 from numbaconv.kernels import threads, workspace
 from numbaconv.kernels.long_sums import LONGEST
 from numbaconv.native import isa
-from numbaconv.problem.arrays import Array, Layout, Table, spatial_walk, writeable
+from numbaconv.problem.arrays import Array, Extent, Table, spatial_walk, writeable
 from numbaconv.problem.cuts import even_block
 from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.reference import blas, pointwise
@@ -110,8 +110,8 @@ class _Placed(NamedTuple):
     """Where arrays of some strides lie, as kernels get it, and how their input is read."""
 
     key: tuple[Any, ...]
-    x: Layout
-    out: Layout
+    x: Extent
+    out: Extent
     walk: Table
     reading: Reading
     reading_table: Table
@@ -183,12 +183,12 @@ class Plan:
         key, found = (x.shape, x.strides, out.strides), self._placed
         if found is None or found.key != key:
             channels_last = self.geometry.channels_last
-            layout = Layout.of(x, channels_last=channels_last)
+            extent = Extent.of(x, channels_last=channels_last)
             reading = Reading.of(
-                layout.place, self.geometry.window, self.dtype, blocks.positions
+                extent.place, self.geometry.window, self.dtype, blocks.positions
             )  # fmt: skip
             found = self._placed = _Placed(
-                key, layout, Layout.of(out, channels_last=channels_last),
+                key, extent, Extent.of(out, channels_last=channels_last),
                 spatial_walk(out, channels_last=channels_last), reading, np.array(reading),
             )  # fmt: skip
         return found

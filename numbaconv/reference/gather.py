@@ -16,7 +16,7 @@ import numpy as np
 from numbaconv.kernels import held, launches, recording, threads, workspace
 from numbaconv.kernels.jit import Kernel, native_available
 from numbaconv.native import emit
-from numbaconv.native.moves import LARGEST_STEP, mover, streamer
+from numbaconv.native.moves import LARGEST_STEP, bits_of, mover, streamer
 from numbaconv.native.transpose import transposer
 from numbaconv.problem.arrays import Array, Table, flatten
 from numbaconv.problem.cuts import even_block
@@ -64,8 +64,7 @@ def im2col(
     """
     if as_rows and not channels_last:
         x, cols, window = _widened(x, cols, window)
-    # Moving data needs one machine code for each size of an element, not for each dtype.
-    bits = x.dtype if x.itemsize > 8 else np.dtype(f"i{x.itemsize}")
+    bits = bits_of(x.dtype)
     source = flatten(x.view(bits), channels_last=channels_last)
     target = flatten(cols.view(bits), channels_last=False)
     key = ("im2col", window, x.shape, x.strides, cols.strides, bits, channels_last, as_rows)

@@ -20,7 +20,7 @@ from numbaconv.kernels.indexing import (
 from numbaconv.kernels.jit import device, native_available
 from numbaconv.kernels.runs import copy_run, fill_run
 from numbaconv.native import emit, link
-from numbaconv.native.moves import mover
+from numbaconv.native.moves import bits_of, mover
 from numbaconv.problem.arrays import Array, Table
 from numbaconv.problem.formulas import dilated_size
 from numbaconv.problem.geometry import Window, three_axes
@@ -47,8 +47,7 @@ class Reading(NamedTuple):
     ) -> "Reading":  # fmt: skip
         """Return how an image at `place` is read for tiles of so many positions."""
         stage = stage_elements(window, positions)
-        # Moving data needs one machine code for each size of an element, not for each dtype.
-        bits = np.dtype(f"i{dtype.itemsize}") if dtype.itemsize <= 8 else dtype
+        bits = bits_of(dtype)
         if not emit.supports(bits) or native_available() is not None:
             return cls(stage, 0, 0)
         stride = window.stride[-1]

@@ -180,7 +180,7 @@ def _lengths(geometry: ConvGeometry) -> Ints:
 
 
 def _workers(parallel: bool) -> int:
-    return threads.sharing(1 << 30, work=1 << 62, parallel=parallel)
+    return threads.thread_count() if parallel else 1
 
 
 def _fast_length(n: int) -> int:

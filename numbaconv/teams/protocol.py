@@ -220,15 +220,12 @@ def join_any(pool: int, worker: int) -> int:
     for i in range(DESK_COUNT):
         desk = pool + DESKS + i * DESK
         ticket = load(desk + TICKET)
-        if is_open(ticket) == 0:
-            continue
-        member = (ticket >> JOINED) & MEMBER_MASK
-        if member >= load(desk + MEMBERS):
+        if has_room(desk, ticket) == 0:
             continue
         if add(pool + BUSY, 1) < load(pool + LIMIT):
             if replace(desk + TICKET, ticket, ticket + (1 << JOINED)) != 0:
                 store(worker + STATE, WORKING)
-                take_parts(pool, desk, ticket >> NUMBER, member)
+                take_parts(pool, desk, ticket >> NUMBER, (ticket >> JOINED) & MEMBER_MASK)
                 store(worker + STATE, LOOKING)
             found = 1
         add(pool + BUSY, -1)
@@ -243,17 +240,17 @@ def is_wanted(pool: int) -> int:
     if load(pool + BUSY) < load(pool + LIMIT):
         for i in range(DESK_COUNT):
             desk = pool + DESKS + i * DESK
-            ticket = load(desk + TICKET)
-            member = (ticket >> JOINED) & MEMBER_MASK
-            if is_open(ticket) != 0 and member < load(desk + MEMBERS):
+            if has_room(desk, load(desk + TICKET)) != 0:
                 return 1
     return 0
 
 
 @device
-def is_open(ticket: int) -> int:
-    """Return 1 if a job has parts that nobody took."""
-    return 1 if (ticket >> NEXT) & PART_MASK < ticket & PART_MASK else 0
+def has_room(desk: int, ticket: int) -> int:
+    """Return 1 if a job has parts that nobody took, and may have one more member."""
+    if (ticket >> NEXT) & PART_MASK >= ticket & PART_MASK:
+        return 0
+    return 1 if (ticket >> JOINED) & MEMBER_MASK < load(desk + MEMBERS) else 0
 
 
 @link.specialised

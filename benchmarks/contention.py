@@ -10,6 +10,7 @@ and, with matplotlib, ``.png``.
 """
 
 import argparse
+import contextlib
 import json
 import multiprocessing
 import subprocess
@@ -59,6 +60,21 @@ def _count():
         n += 1
 
 
+@contextlib.contextmanager
+def beside(busy):
+    """Keep so many processes busy."""
+    others = [multiprocessing.Process(target=_count, daemon=True) for _ in range(busy)]
+    try:
+        for other in others:
+            other.start()
+        time.sleep(0.2)
+        yield
+    finally:
+        for other in others:
+            other.terminate()
+            other.join()
+
+
 def measure(engine, layer, busy, seconds, python):
     """Return the milliseconds of an engine's calls beside so many busy processes."""
     python = sys.executable if engine.startswith("numbaconv") else python
@@ -66,17 +82,9 @@ def measure(engine, layer, busy, seconds, python):
         [python, "-c", _SOURCE, engine, layer, str(seconds)], text=True, stdin=subprocess.PIPE,
         stdout=subprocess.PIPE, env=engines.environment(),
     )  # fmt: skip
-    others = [multiprocessing.Process(target=_count, daemon=True) for _ in range(busy)]
-    try:
-        child.stdout.readline()
-        for other in others:
-            other.start()
-        time.sleep(0.2)
+    child.stdout.readline()
+    with beside(busy):
         answer, _ = child.communicate("go\n")
-    finally:
-        for other in others:
-            other.terminate()
-            other.join()
     return {k: round(v, 4) for k, v in json.loads(answer).items()}
 
 

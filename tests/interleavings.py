@@ -1,26 +1,27 @@
 """Runs the protocol of teams in every order in which its threads may take turns.
 
-The functions of `numbaconv.teams.protocol` are taken as they stand, and made generators that stop
-before every access to shared memory. A state is that memory and where each thread stands, with its
-variables; from each state every thread that can go on does. It is an error if a part of a job is
+The functions of `numbaconv.teams.protocol` are taken as they stand, and made automata that stop
+before every access to shared memory (see `automata`). A state is that memory and where each thread
+stands; from each state every thread that can go on does. It is an error if a part of a job is
 done twice, or never, or after its caller has gone on; if two threads are the same member of a job;
 and if nobody can go on though not all have ended.
 """
 
-import ast
 import functools
-import inspect
-import textwrap
-from collections import Counter
+
+from automata import Automaton, stepping
 
 from numbaconv.teams import protocol
 
-#: What touches shared memory, or waits.
-_STEPS = ("load", "store", "exchange", "add", "replace", "pause", "lock", "lock_free")
-_HELPERS = (
+#: What touches shared memory, or waits; the last four are this checker's own.
+_STEPS = {
+    "load", "store", "exchange", "add", "replace", "pause", "lock", "lock_free",
+    "begin", "end", "open", "close",
+}  # fmt: skip
+_HELPERS = [
     "take_desk", "wake", "take_parts", "finish_part", "await_others", "join_any", "is_wanted",
     "has_room",
-)  # fmt: skip
+]  # fmt: skip
 POOL = 1 << 20
 #: Words that nobody changes while threads run.
 _FIXED = {
@@ -35,41 +36,18 @@ _FIXED = {
 }
 
 
-class _Stepping(ast.NodeTransformer):
-    """Makes steps of a function's calls."""
-
-    def visit_Call(self, node):
-        self.generic_visit(node)
-        name = node.func.id if isinstance(node.func, ast.Name) else ""
-        if name == "invoke":
-            inner = ast.Call(ast.Name("invoke_in_steps", ast.Load()), node.args, [])
-            return ast.YieldFrom(inner)
-        if name in _STEPS:
-            return ast.Yield(ast.Tuple([ast.Constant(name), *node.args], ast.Load()))
-        if name in _HELPERS:
-            return ast.YieldFrom(node)
-        return node
-
-
-def _invoke_in_steps(function, index, member, job):
-    yield "begin", job, index, member
+def _invoke(function, index, member, job):
+    yield "begin", job, member
     yield "end", job, index, member
 
 
 @functools.cache
 def functions(constants, changed):
     """Return the protocol's functions as generators, with constants and source replaced."""
-    space = vars(protocol) | dict(constants) | {"invoke_in_steps": _invoke_in_steps, "clock": int}
-    sources = [inspect.getsource(getattr(protocol, name).py_func) for name in _HELPERS]
-    made = [protocol.run_function(), protocol.live_function(), protocol.stop_function()]
-    sources += [textwrap.dedent(inspect.getsource(function)) for function in made]
-    for source in sources:
-        for old, new in changed:
-            source = source.replace(old, new)
-        tree = ast.parse(source)
-        tree.body[0].decorator_list = []
-        tree = ast.fix_missing_locations(_Stepping().visit(tree))
-        exec(compile(tree, "<protocol in steps>", "exec"), space)
+    space = vars(protocol) | dict(constants) | {"invoke": _invoke, "clock": int}
+    made = [getattr(protocol, name).py_func for name in _HELPERS]
+    made += [protocol.run_function(), protocol.live_function(), protocol.stop_function()]
+    stepping(made, _STEPS, {*_HELPERS, "invoke"}, space, changed)
     return space
 
 
@@ -78,7 +56,7 @@ class WrongTurnError(Exception):
 
 
 class Machine:
-    """Threads and their memory, from the beginning.
+    """Threads and their memory. A state is a tuple of words and a tuple of stands.
 
     Parameters
     ----------
@@ -99,175 +77,187 @@ class Machine:
         self, callers, workers, limit, patience=0, ending=True, changed=(), **constants
     ):  # fmt: skip
         self.ending, self.callers = ending, len(callers)
-        self.space = functions(tuple(constants.items()), changed)
-        self.memory = {
+        space = functions(tuple(constants.items()), changed)
+        memory = {
             POOL + protocol.PATIENCE: patience, POOL + protocol.LIMIT: limit,
             POOL + protocol.WORKERS: workers, POOL + protocol.LIVING: workers,
+            "callers left": len(callers),
         }  # fmt: skip
-        self.locks = Counter()
-        for desk in range(self.space["DESK_COUNT"]):
-            at = POOL + protocol.DESKS + desk * protocol.DESK + protocol.DESK_LOCK
-            self.memory[at] = at
-        self.threads = []
+        self.fixed = set(_FIXED)
+        if not ending:
+            self.fixed |= {POOL + protocol.STOP, POOL + protocol.LIMIT}
+        for desk in range(space["DESK_COUNT"]):
+            at = POOL + protocol.DESKS + desk * protocol.DESK
+            memory[at + protocol.DESK_LOCK] = at + protocol.DESK_LOCK
+            # These lie beside the job's argument, and are written and read together with it.
+            self.fixed |= {at + w for w in (protocol.FUNCTION, protocol.INDICES)}
         places = []
         for worker in range(workers):
             at = POOL + protocol.FIRST_WORKER + worker * protocol.WORKER
-            self.memory[at + protocol.WORKER_LOCK] = at + protocol.WORKER_LOCK
+            memory[at + protocol.WORKER_LOCK] = at + protocol.WORKER_LOCK
             places.append(at)
-        self.fixed = _FIXED | {at + protocol.WORKER_LOCK for at in places}
-        if not ending:
-            self.fixed |= {POOL + protocol.STOP, POOL + protocol.LIMIT}
-        # These lie beside the job's argument, and are written and read together with it.
-        for desk in range(self.space["DESK_COUNT"]):
-            at = POOL + protocol.DESKS + desk * protocol.DESK
-            self.fixed |= {at + w for w in (protocol.FUNCTION, protocol.INDICES)}
-        self.live, self.done, self.members = set(), Counter(), set()
-        self.left = len(callers)
-        for number, jobs in enumerate(callers):
-            self.threads.append(self._caller(number, jobs))
-        self.threads += [self.space["live"](POOL, at) for at in places]
-        self.waiting = [next(thread) for thread in self.threads]
-        self._skip_fixed()
+        self.fixed |= {at + protocol.WORKER_LOCK for at in places}
+        self.indices = {}
+        begins = [self._caller(space, number, jobs) for number, jobs in enumerate(callers)]
+        begins += [functools.partial(space["live"], POOL, at) for at in places]
+        self.threads = [Automaton(begin) for begin in begins]
+        self._slots = {name: slot for slot, name in enumerate(memory)}
+        stands = [0] * len(self.threads)
+        words = list(memory.values()) + [0] * (_MOST_WORDS - len(memory))
+        for thread in range(len(stands)):
+            self._skip_fixed(words, stands, thread)
+        #: The first state.
+        self.start = tuple(words), tuple(stands)
 
-    def _caller(self, number, jobs):
+    def _caller(self, space, number, jobs):
+        plan = []
         for count, (indices, members) in enumerate(jobs):
-            job = 1000 * (number + 1) + count
-            self.live.add(job)
-            yield from self.space["run"](POOL, 7, job, indices, members)
-            self.live.remove(job)
-            if [self.done[job, i] for i in range(indices)] != [1] * indices:
-                raise WrongTurnError(f"not every part of a job was done once: {self.done}")
-        self.left -= 1
-        if self.left == 0 and self.ending:
-            yield from self.space["stop"](POOL)
+            plan.append((1000 * (number + 1) + count, indices, members))
+            self.indices[plan[-1][0]] = indices
+        return functools.partial(_call, space, tuple(plan), self.ending)
 
-    def can_go_on(self, thread):
-        """Return whether a thread has not ended, and does not wait for a lock."""
-        step = self.waiting[thread]
-        return step is not None and (step[0] != "lock" or self.locks[step[2]] > 0)
-
-    @property
-    def is_over(self):
-        """Whether all have ended who must."""
-        waited_for = self.waiting if self.ending else self.waiting[: self.callers]
-        return all(step is None for step in waited_for)
-
-    def go_on(self, thread):
-        """Let a thread take its step, and stop before its next one."""
-        self._step(thread)
-        self._skip_fixed()
-
-    def _skip_fixed(self):
-        for thread, step in enumerate(self.waiting):
-            while step is not None and step[0] in ("load", "store") and step[1] in self.fixed:
-                self._step(thread)
-                step = self.waiting[thread]
-
-    def _step(self, thread):
-        name, *values = self.waiting[thread]
-        answer = getattr(self, f"_{name}")(*values)
-        try:
-            self.waiting[thread] = self.threads[thread].send(answer)
-        except StopIteration:
-            self.waiting[thread] = None
-
-    def _load(self, address):
-        return self.memory.get(address, 0)
-
-    def _store(self, address, value):
-        self.memory[address] = value
-
-    def _exchange(self, address, value):
-        found = self._load(address)
-        self.memory[address] = value
+    def able(self, state):
+        """Return the threads that can take a step."""
+        words, stands = state
+        found = []
+        for thread, stand in enumerate(stands):
+            if stand is None:
+                continue
+            step = self.threads[thread].steps[stand]
+            if step[0] != "lock" or words[self._slot(("lock", step[2]))] > 0:
+                found.append(thread)
         return found
 
-    def _add(self, address, value):
-        return self._exchange(address, self._load(address) + value)
+    def is_over(self, state):
+        """Return whether all have ended who must."""
+        stands = state[1] if self.ending else state[1][: self.callers]
+        return all(stand is None for stand in stands)
 
-    def _replace(self, address, old, new):
-        if self._load(address) != old:
+    def go_on(self, state, thread):
+        """Return the state after a thread's step."""
+        words, stands = list(state[0]), list(state[1])
+        self._step(words, stands, thread)
+        self._skip_fixed(words, stands, thread)
+        return tuple(words), tuple(stands)
+
+    def _skip_fixed(self, words, stands, thread):
+        while stands[thread] is not None:
+            step = self.threads[thread].steps[stands[thread]]
+            if step[0] not in ("load", "store") or step[1] not in self.fixed:
+                break
+            self._step(words, stands, thread)
+
+    def _step(self, words, stands, thread):
+        automaton = self.threads[thread]
+        name, *values = automaton.steps[stands[thread]]
+        answer = getattr(self, f"_{name}")(words, *values)
+        stands[thread] = automaton.after(stands[thread], answer)
+
+    def _slot(self, name):
+        return self._slots.setdefault(name, len(self._slots))
+
+    def _load(self, words, address):
+        return words[self._slot(address)]
+
+    def _store(self, words, address, value):
+        words[self._slot(address)] = value
+
+    def _exchange(self, words, address, value):
+        found = self._load(words, address)
+        self._store(words, address, value)
+        return found
+
+    def _add(self, words, address, value):
+        return self._exchange(words, address, self._load(words, address) + value)
+
+    def _replace(self, words, address, old, new):
+        if self._load(words, address) != old:
             return 0
-        self.memory[address] = new
+        self._store(words, address, new)
         return 1
 
-    def _pause(self):
+    def _pause(self, words):
         pass
 
-    def _lock(self, function, lock):
-        self.locks[lock] -= 1
+    def _lock(self, words, function, lock):
+        self._add(words, ("lock", lock), -1)
 
-    def _lock_free(self, function, lock):
-        self.locks[lock] += 1
-        if self.locks[lock] > 1:
+    def _lock_free(self, words, function, lock):
+        if self._add(words, ("lock", lock), 1) > 0:
             raise WrongTurnError("a lock is freed twice")
 
-    def _begin(self, job, index, member):
-        if job not in self.live:
+    def _open(self, words, job):
+        self._store(words, ("live", job), 1)
+
+    def _close(self, words, job, is_last):
+        self._store(words, ("live", job), 0)
+        done = [self._exchange(words, ("done", job, i), 0) for i in range(self.indices[job])]
+        if done != [1] * len(done):
+            raise WrongTurnError(f"not every part of a job was done once: {done}")
+        return self._add(words, "callers left", -is_last) - is_last
+
+    def _begin(self, words, job, member):
+        if not self._load(words, ("live", job)):
             raise WrongTurnError(f"a part of job {job} begins after its end")
-        if (job, member) in self.members:
+        if self._exchange(words, ("member", job, member), 1):
             raise WrongTurnError(f"two threads are member {member} of job {job}")
-        self.members.add((job, member))
 
-    def _end(self, job, index, member):
-        if job not in self.live:
+    def _end(self, words, job, index, member):
+        if not self._load(words, ("live", job)):
             raise WrongTurnError(f"a part of job {job} ends after the job")
-        self.members.remove((job, member))
-        self.done[job, index] += 1
-
-    @property
-    def state(self):
-        """All that what may happen from here on depends on."""
-        memory = tuple(sorted((a, v) for a, v in self.memory.items() if v))
-        locks = tuple(sorted(self.locks.items()))
-        parts = tuple(sorted(self.done.items())), tuple(sorted(self.members))
-        return memory, locks, parts, self.left, tuple(map(self._stand, range(len(self.threads))))
-
-    def _stand(self, thread):
-        if self.waiting[thread] is None:
-            return None
-        found, generator = [self.waiting[thread]], self.threads[thread]
-        while generator is not None:
-            frame = generator.gi_frame
-            names = {n: v for n, v in frame.f_locals.items() if isinstance(v, int)}
-            found.append((frame.f_lasti, tuple(sorted(names.items()))))
-            generator = generator.gi_yieldfrom
-        return tuple(found)
+        self._store(words, ("member", job, member), 0)
+        self._add(words, ("done", job, index), 1)
 
 
-def explore(make, most=10**9):
+_MOST_WORDS = 100
+
+
+def _call(space, jobs, ending):
+    for at, (job, indices, members) in enumerate(jobs):
+        yield "open", job
+        yield from space["run"](POOL, 7, job, indices, members)
+        is_last = int(at == len(jobs) - 1)
+        left = yield "close", job, is_last
+    if left == 0 and ending:
+        yield from space["stop"](POOL)
+
+
+def explore(machine, most=10**9):
     """Try every order of turns; return how many states there are."""
-    seen, orders = set(), [()]
-    while orders and len(seen) < most:
-        order = orders.pop()
-        machine = make()
-        try:
-            for thread in order:
-                machine.go_on(thread)
-            while True:
-                state = hash(machine.state)
-                if state in seen:
-                    break
-                seen.add(state)
-                if machine.is_over:
-                    break
-                able = [t for t in range(len(machine.threads)) if machine.can_go_on(t)]
-                if not able:
-                    raise WrongTurnError(f"nobody can go on: {machine.waiting}")
-                orders += [(*order, t) for t in able[1:]]
-                machine.go_on(able[0])
-                order = (*order, able[0])
-        except WrongTurnError as failure:
-            raise AssertionError(f"{failure}, after turns of {order}") from None
+    seen, ahead = {hash(machine.start)}, [(machine.start, ())]
+    while ahead and len(seen) < most:
+        state, order = ahead.pop()
+        if machine.is_over(state):
+            continue
+        able = machine.able(state)
+        if not able:
+            raise AssertionError(f"nobody can go on, after turns of {_turns(order)}")
+        for thread in able:
+            try:
+                after = machine.go_on(state, thread)
+            except WrongTurnError as failure:
+                raise AssertionError(f"{failure}, after turns of {_turns(order)}") from None
+            number = hash(after)
+            if number not in seen:
+                seen.add(number)
+                ahead.append((after, (thread, order)))
     return len(seen)
+
+
+def _turns(order):
+    found = []
+    while order:
+        thread, order = order
+        found.append(thread)
+    return found[::-1]
 
 
 def wander(machine, rng):
     """Take turns at random until all have ended: some threads often, others seldom."""
-    weights = rng.random(len(machine.threads)) ** 2 + 0.02
-    while not machine.is_over:
-        able = [t for t in range(len(machine.threads)) if machine.can_go_on(t)]
+    weights, state = rng.random(len(machine.threads)) ** 2 + 0.02, machine.start
+    while not machine.is_over(state):
+        able = machine.able(state)
         if not able:
-            raise AssertionError(f"nobody can go on: {machine.waiting}")
+            raise AssertionError("nobody can go on")
         chances = weights[able] / weights[able].sum()
-        machine.go_on(int(rng.choice(able, p=chances)))
+        state = machine.go_on(state, int(rng.choice(able, p=chances)))

@@ -23,6 +23,7 @@ from numbaconv.kernels import recording
 from numbaconv.problem.arrays import Array
 from numbaconv.problem.geometry import ConvGeometry, Window, three_axes
 from numbaconv.reference import adjoint
+from numbaconv.routes.direct import places
 from numbaconv.routes.direct import plan as direct
 from numbaconv.routes.winograd import plan as winograd
 from numbaconv.running import call, choice
@@ -127,7 +128,7 @@ class Plan:
         )  # fmt: skip
         spread = None
         if chosen == "direct" and max(geometry.window.stride) > 1:
-            spread = direct.plan(small, self.dtype, self.place)
+            spread = direct.spread_plan(small, self.dtype, self.place)
         flip = Flip(geometry, tuple(p.taps for p in parts))
         return Phase(inner, spread, flip, self._columns(), self._spatial(source), target)
 
@@ -227,14 +228,14 @@ class Plan:
         )  # fmt: skip
 
 
-def _place(geometry: ConvGeometry, size: int) -> direct.Place:
+def _place(geometry: ConvGeometry, size: int) -> places.Place:
     """Return the distances in bytes between the positions of a phase, in a contiguous result."""
-    image, channel, *axes = direct.contiguous_strides(geometry, size)
+    image, channel, *axes = places.contiguous_strides(geometry, size)
     depth, row, column = (
         step * stride
         for step, stride in zip(axes, three_axes(geometry.window.stride, 1), strict=True)
     )
-    return direct.Place(image, channel, depth, row, column)
+    return places.Place(image, channel, depth, row, column)
 
 
 def refusal(geometry: ConvGeometry) -> str | None:

@@ -19,7 +19,7 @@ from numbaconv.problem.pool_geometry import (
 from numbaconv.running.memo import remembered
 
 if TYPE_CHECKING:
-    from numbaconv.pooling.forward import Plan
+    from numbaconv.pooling.forward import AnyPlan
 
 # `numbaconv.pooling` is imported where it is needed, which importing the package is not.
 
@@ -37,7 +37,7 @@ def max_pool(options: PoolOptions, x: Any, return_indices: Any, out: Any, parall
     return (values, indices) if wanted else values
 
 
-def _resolve_maximum(options: PoolOptions, x: Form, indices: bool) -> "Plan":
+def _resolve_maximum(options: PoolOptions, x: Form, indices: bool) -> "AnyPlan":
     from numbaconv.pooling import forward
 
     shape, dtype = x
@@ -101,7 +101,7 @@ def avg_pool(options: PoolOptions, x: Any, out: Any, parallel: Any) -> Array:
     return forward.mean(pool, array, out, parallel)
 
 
-def _resolve_mean(options: PoolOptions, x: Form) -> "Plan":
+def _resolve_mean(options: PoolOptions, x: Form) -> "AnyPlan":
     from numbaconv.pooling import forward
 
     shape, dtype = x

@@ -8,6 +8,7 @@ from llvmlite import ir
 
 from numbaconv.native import isa, link
 from numbaconv.native.emit import I64, Emitter, dtype_code
+from numbaconv.native.row_ops import lowest, wins
 from numbaconv.native.rows import NOTHING, every_second, gather
 
 #: What `reducer` computes; a `LONG_MEAN` is one of more than `SHORT_SUM` taps.
@@ -325,7 +326,7 @@ class _Reduction:
             if self.compensated:
                 return [e.zero, e.zero]
             return [ir.Constant(self.double, None) if e.is_float else e.zero]
-        found = [_lowest(e, self.unsigned)]
+        found = [lowest(e, self.unsigned)]
         if self.kind == MAXIMUM_AND_INDEX:
             found.append(Emitter(e.b, dtype_code(np.dtype(np.int64)), e.lanes).broadcast(
                 e.i64(NOTHING)))  # fmt: skip
@@ -337,7 +338,7 @@ class _Reduction:
         if self.kind in (MEAN, LONG_MEAN):
             return [e.add(carried[0], value)]
         best = carried[0]
-        better = _greater(e, value, best, self.unsigned)
+        better = wins(e, best, value, self.unsigned)
         if self.kind == MAXIMUM_AND_INDEX:
             better = b.or_(
                 better, b.icmp_signed("==", carried[1], e.broadcast(e.i64(NOTHING)))
@@ -371,22 +372,6 @@ class _Reduction:
         if self.kind == LONG_MEAN and self.compensated:
             total = e.whole_sum(*carried)
         return _divided(e, total, divisors, factor, self.unsigned)
-
-
-def _lowest(e: Emitter, unsigned: int) -> Any:
-    if e.is_float:
-        return ir.Constant(e.vector, [float("-inf")] * e.lanes)
-    return ir.Constant(e.vector, [0 if unsigned else -(2 ** (8 * e.size - 1))] * e.lanes)
-
-
-def _greater(e: Emitter, value: Any, best: Any, unsigned: int) -> Any:
-    """Return where a value wins: it is greater, or the first NaN."""
-    b = e.b
-    if not e.is_float:
-        compare = b.icmp_unsigned if unsigned else b.icmp_signed
-        return compare(">", value, best)
-    first_nan = b.and_(b.fcmp_unordered("uno", value, value), b.fcmp_ordered("ord", best, best))
-    return b.or_(b.fcmp_ordered(">", value, best), first_nan)
 
 
 def _divided(e: Emitter, total: Any, counts: Any, factor: Any, unsigned: int) -> Any:

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
 
@@ -17,13 +17,15 @@ from numbaconv.native.pool import (
     SHORT_SUM,
     reducer,
 )
-from numbaconv.pooling import loops
+from numbaconv.pooling import loops, rows
 from numbaconv.problem.arrays import Array, address, is_direct, native
 from numbaconv.problem.geometry import three_axes
 from numbaconv.problem.pool_geometry import PoolGeometry
 from numbaconv.running import results
 from numbaconv.teams import jobs
 
+#: Window by window, or row by row.
+AnyPlan = Union["Plan", rows.Plan]
 # Elements that are reduced in about the time of a multiplication of a convolution.
 _WORK = 2
 # Bytes of the planes whose lines are reduced one after the other.
@@ -180,17 +182,30 @@ def cut_lines(
     return piece, min(lines, max(parts, outputs * taps // TASK_TAPS))
 
 
-def maximum_plan(geometry: PoolGeometry, dtype: np.dtype[Any], *, indices: bool) -> Plan:
+def planned(
+    geometry: PoolGeometry, dtype: np.dtype[Any], kind: int, include_pad: bool,
+    divisor: int | None,
+) -> AnyPlan:  # fmt: skip
+    """Return the plan of a problem: window by window, or row by row where windows are large."""
+    require_machine_code()
+    chosen: Any = rows.Plan if rows.pays(geometry, dtype, kind) else Plan
+    found: AnyPlan = chosen(geometry, dtype, kind, include_pad, divisor)
+    return found
+
+
+def maximum_plan(
+    geometry: PoolGeometry, dtype: np.dtype[Any], *, indices: bool
+) -> AnyPlan:  # fmt: skip
     """Return the plan of a maximum over an array of this dtype."""
     work = dtype.newbyteorder("=")
     if work == np.float16:
         work = np.dtype(np.float32)
-    return Plan(geometry, work, MAXIMUM_AND_INDEX if indices else MAXIMUM, True, None)
+    return planned(geometry, work, MAXIMUM_AND_INDEX if indices else MAXIMUM, True, None)
 
 
 def mean_plan(
     geometry: PoolGeometry, dtype: np.dtype[Any], include_pad: bool, divisor: int | None
-) -> Plan:
+) -> AnyPlan:
     """Return the plan of a mean over an array of this dtype; that of complex ones is of a part."""
     work = dtype.newbyteorder("=")
     if dtype.kind == "c":
@@ -199,11 +214,11 @@ def mean_plan(
         work = np.dtype(np.uint64 if work == np.uint64 else np.int64)
     elif work == np.float16:
         work = np.dtype(np.float32)
-    return Plan(geometry, work, MEAN, include_pad, divisor)
+    return planned(geometry, work, MEAN, include_pad, divisor)
 
 
 def maximum(
-    plan: Plan, x: Array, out: Any, parallel: bool, *, indices: bool
+    plan: AnyPlan, x: Array, out: Any, parallel: bool, *, indices: bool
 ) -> tuple[Array, Array | None]:
     """Return the maxima and, if wanted, where they are."""
     shape = plan.output_shape
@@ -216,7 +231,7 @@ def maximum(
     return results.into(out, shape, native(x.dtype), (x,), compute), places
 
 
-def mean(plan: Plan, x: Array, out: Any, parallel: bool) -> Array:
+def mean(plan: AnyPlan, x: Array, out: Any, parallel: bool) -> Array:
     """Return the means; integers are summed in 64 bits and truncated."""
     dtype = native(x.dtype)
 
@@ -238,23 +253,23 @@ def require_machine_code() -> None:
 
 
 def _run(
-    this: Plan, x: Array, out: Array, indices: Array | None, parallel: bool
+    this: AnyPlan, x: Array, out: Array, indices: Array | None, parallel: bool
 ) -> None:  # fmt: skip
     """Reduce all images at once, or one by one through suitable copies."""
     if not this.geometry.batched:
         x, out = x[None], out[None]
         indices = None if indices is None else indices[None]
-    rows = is_direct(x, this.dtype) and (
+    lies_well = is_direct(x, this.dtype) and (
         x.strides[-1] == x.itemsize or x.shape[-1] == 1
     )  # fmt: skip
-    if rows and is_direct(out, this.dtype) and out.flags.c_contiguous:
+    if lies_well and is_direct(out, this.dtype) and out.flags.c_contiguous:
         this.run(x, out, indices, parallel)
         if recording.active:
             recording.approve()
         return
     for n in range(len(x)):
         source, target = x[n : n + 1], out[n : n + 1]
-        if not rows:
+        if not lies_well:
             source = np.array(source, this.dtype, order="C")
         places = None if indices is None else indices[n : n + 1]
         if is_direct(target, this.dtype) and target.flags.c_contiguous:

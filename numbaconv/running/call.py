@@ -15,7 +15,8 @@ from numbaconv.running.packed import Packed
 
 # Multiplications and additions of one launch, in float32.
 _MOST_FLOPS = 40_000_000_000
-_NUMPY_MODES = {
+#: Padding modes as `numpy.pad` calls them.
+NUMPY_MODES = {
     "reflect": "reflect", "replicate": "edge", "circular": "wrap", "symmetric": "symmetric",
 }  # fmt: skip
 
@@ -216,7 +217,7 @@ def pad(geometry: ConvGeometry, image: Array, dtype: np.dtype[Any]) -> Array:
     """Return a batch of one image with its padding."""
     pairs = [*geometry.window.padding]
     pairs = [(0, 0), *pairs, (0, 0)] if geometry.channels_last else [(0, 0), (0, 0), *pairs]
-    mode: Any = _NUMPY_MODES[geometry.window.padding_mode]
+    mode: Any = NUMPY_MODES[geometry.window.padding_mode]
     return np.ascontiguousarray(np.pad(image.astype(dtype), pairs, mode))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numbaconv import routes
 from numbaconv.problem import arguments
 from numbaconv.problem.geometry import ConvGeometry
-from numbaconv.running import choice, strips
+from numbaconv.running import choice, framed, strips
 from numbaconv.running.call import Call, is_huge, strip_flops, without_mode, work_dtype
 
 
@@ -37,6 +37,11 @@ def choose(
     route = routes.load(chosen)
     inner = geometry if route.OWN_PADDING else without_mode(geometry)
     pads = inner is not geometry
+    if pads and not empty and not is_huge(geometry, work) and framed.pays(geometry):
+        frame = framed.Plan(geometry, lambda small: _as_the_whole(small, work, chosen))
+        return Call(
+            geometry, result, work, chosen, estimates, frame, shape, empty, reads=route.READS
+        )  # fmt: skip
     if cut and not empty and is_huge(geometry, work):
         pads, plan = geometry.window.padding_mode != "zeros", _in_boxes(geometry, result, chosen)
         return Call(
@@ -54,13 +59,17 @@ def _in_boxes(geometry: ConvGeometry, result: np.dtype[Any], algorithm: str) -> 
     work = work_dtype(result)
 
     def chosen(small: ConvGeometry) -> Call:
-        # As the whole, unless a box is too small for that.
-        try:
-            return choose(small, work, algorithm, cut=False)
-        except ValueError:
-            return choose(small, work, "exact", cut=False)
+        return _as_the_whole(small, work, algorithm)
 
     return strips.Plan(strips.forward(without_mode(geometry), strip_flops(work), chosen))
+
+
+def _as_the_whole(small: ConvGeometry, work: np.dtype[Any], algorithm: str) -> Call:
+    """Return how a part is computed: as the whole, unless it is too small for that."""
+    try:
+        return choose(small, work, algorithm, cut=False)
+    except ValueError:
+        return choose(small, work, "exact", cut=False)
 
 
 def _check_empty(algorithm: str, geometry: ConvGeometry, work: np.dtype[Any]) -> None:

@@ -24,7 +24,7 @@ from numbaconv.native.transpose import panel_packer, transposer
 from numbaconv.problem.arrays import Array, address
 from numbaconv.problem.formulas import end_inside, first_inside
 from numbaconv.problem.geometry import ConvGeometry, three_axes
-from numbaconv.routes.direct.plan import contiguous_strides
+from numbaconv.routes.direct.places import contiguous_strides
 from numbaconv.teams import jobs
 from numbaconv.weight_grad import loops
 

@@ -22,7 +22,7 @@ from numbaconv.problem.arrays import Array, address
 from numbaconv.problem.geometry import ConvGeometry, three_axes
 from numbaconv.routes import cycles
 from numbaconv.routes.depthwise import loops
-from numbaconv.routes.direct import plan as direct
+from numbaconv.routes.direct import places
 from numbaconv.running.packed import Packed
 from numbaconv.teams import jobs
 
@@ -173,7 +173,7 @@ class Plan:
         found = self.shapes.get(x.strides)
         if found is None:
             geometry = self.geometry
-            strides = direct.byte_strides(x, geometry)
+            strides = places.byte_strides(x, geometry)
             fields: list[int] = [
                 self.dtype.itemsize, self.channels, geometry.out_channels, self.multiplier,
                 *self.input, *self.output, *self.kernel, *self.stride, *self.dilation, *self.low,

@@ -160,8 +160,8 @@ def row_groups(taps: Array, stride: int, rows: int) -> tuple[list[tuple[int, int
     return groups, first
 
 
-def best_cut(plan: Tiled, images: int, workers: int) -> tuple[int, int]:
-    """Return (positions a chunk, shares of the output channels) of the least estimated time."""
+def best_cut(plan: Tiled, images: int, workers: int) -> tuple[int, int, float]:
+    """Return (positions a chunk, shares of the outputs, time) of the least estimated time."""
     width, lines = plan.output[2], plan.output[1]
     unit, total, depths = width, width * lines, plan.output[0]
     if plan.pointwise:
@@ -195,7 +195,7 @@ def best_cut(plan: Tiled, images: int, workers: int) -> tuple[int, int]:
                 rounds += _STRAGGLER
             if rounds * task < best[0] * 0.995:
                 best = (rounds * task, chunk, cuts)
-    return best[1], best[2]
+    return best[1], best[2], best[0]
 
 
 def _copied(plan: Tiled, rows: int, chunk: int) -> tuple[float, int]:
@@ -222,8 +222,13 @@ def _vectors(plan: Tiled, rows: int, chunk: int) -> float:
     return rows * -(-plan.output[2] // plan.lanes)
 
 
-def cost(geometry: ConvGeometry, dtype: np.dtype[Any], *, prepared: bool) -> float:
-    """Return the estimated cycles of one core; `prepared` leaves the packing of weights out."""
+def cost(
+    geometry: ConvGeometry, dtype: np.dtype[Any], *, prepared: bool, gain: float = 1.0
+) -> float:
+    """Return the estimated cycles of one core; `prepared` leaves the packing of weights out.
+
+    What is not packing is divided by a `gain`.
+    """
     lanes = isa.host().lanes(dtype)
     outputs = geometry.out_channels // geometry.groups
     channels = geometry.in_channels // geometry.groups
@@ -241,4 +246,5 @@ def cost(geometry: ConvGeometry, dtype: np.dtype[Any], *, prepared: bool) -> flo
     if geometry.channels_last:
         turned = geometry.in_channels * kernel[2] + geometry.out_channels
         total += positions * turned * cycles.TRANSPOSE
+    total /= gain
     return float(_CALL + (total if prepared else total + cycles.weights(geometry) * cycles.PACK))

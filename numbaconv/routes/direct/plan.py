@@ -14,7 +14,7 @@ its entries are rows of an image, not pixels.
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -27,8 +27,8 @@ from numbaconv.native.transpose import transposer
 from numbaconv.problem.arrays import Array, address
 from numbaconv.problem.formulas import end_inside, first_inside
 from numbaconv.problem.geometry import ConvGeometry, three_axes
-from numbaconv.routes.direct import cut, loops
-from numbaconv.routes.direct.cut import cost as cost
+from numbaconv.routes.direct import cut, loops, pixels, places
+from numbaconv.routes.direct.places import Place
 from numbaconv.running.packed import Packed
 from numbaconv.teams import jobs
 
@@ -37,6 +37,10 @@ EXACT, READS, WRITES_ANY, OWN_PADDING = True, "rows", False, False
 
 # Outputs from which on an image whose channels lie pages apart is copied before it is multiplied.
 _LEAST_OUTPUTS_OF_COPY = 64
+# Images and workers of the estimate that chooses a form of tile: results do not depend on either.
+_ESTIMATED = (1, 2)
+# How many times as fast tiles of pixels must be by that, for channels first and last.
+_LEAST_GAIN, _LEAST_GAIN_LAST = 1.05, 0.85
 # Numbers of images and workers, and strides, for which a plan keeps its tables.
 _MOST_SCHEDULES = 4
 
@@ -58,16 +62,6 @@ class Layout:
     offsets: Array  # byte offsets of the elements of a patch
     width: int
     plane: int
-
-
-class Place(NamedTuple):
-    """Where results go: the distances in bytes between neighbours along each axis."""
-
-    image: int
-    channel: int
-    depth: int
-    row: int
-    column: int
 
 
 class Plan:
@@ -97,7 +91,7 @@ class Plan:
         self.outputs = geometry.out_channels // geometry.groups
         self.k = geometry.patch_size
         self.work = geometry.out_channels * window.positions * self.k
-        self.strides = contiguous_strides(geometry, self.size)
+        self.strides = places.contiguous_strides(geometry, self.size)
         self.swapped, self.rows, self.vectors, self.pixels = cut.choose_tile(
             geometry, self.lanes, spread=self.spread
         )
@@ -110,7 +104,7 @@ class Plan:
         self.stride = three_axes(window.stride, 1)
         self.dilation = three_axes(window.dilation, 1)
         self.low = three_axes(tuple(low for low, _ in window.padding), 0)
-        self.place = self._contiguous_place() if place is None else place
+        self.place = places.of_result(geometry, self.size) if place is None else place
         #: The elements between neighbouring results of a row.
         self.step = 1 if geometry.channels_last else self.place.column // self.size
         padded = window.is_padded
@@ -135,19 +129,6 @@ class Plan:
         )
         self.no_bias = np.zeros(geometry.groups * self.blocks * self.rows, dtype)
         self.schedules: dict[tuple[int, int], Schedule] = {}
-
-    def _contiguous_place(self) -> Place:
-        """Return where the results of a contiguous array lie."""
-        size, channels = self.size, self.geometry.out_channels
-        depth, height, width = self.output
-        positions = depth * height * width
-        if self.geometry.channels_last:
-            pixel = channels * size
-            return Place(
-                positions * pixel, size, height * width * pixel, width * pixel, pixel
-            )  # fmt: skip
-        plane = positions * size
-        return Place(channels * plane, plane, height * width * size, width * size, size)
 
     @property
     def pack_key(self) -> tuple[int, int]:
@@ -196,21 +177,12 @@ class Plan:
         self, space: workspace.Workspace, weight: Array, bias: Array | None, *, keep: bool
     ) -> Packed:
         """Return the panels that are in a workspace, with the bias."""
-        padded = self.no_bias if bias is None else self._padded_bias(bias)
+        padded = self.no_bias
+        if bias is not None:
+            blocks = self.blocks * self.rows
+            padded = places.padded_bias(bias, self.geometry.groups, self.outputs, blocks)
         alive = (space, padded)
         return Packed(weight, bias, space.address, address(padded), alive, None if keep else space)
-
-    def _padded_bias(self, bias: Array) -> Array:
-        """Return a bias with zeros for the outputs that blocks have too many."""
-        # Behind every group and after the last: tiles read whole vectors.
-        padded = np.zeros((self.geometry.groups, self.blocks * self.rows), self.dtype)
-        if recording.active:
-            recording.borrowed_array(padded, cleared=True)
-        jobs.run(
-            loops.lay_bias, 1, address(bias), address(padded), self.geometry.groups,
-            self.outputs * self.size, padded.strides[0],
-        )  # fmt: skip
-        return padded
 
     def _rows_of_channels_last(self) -> Array:
         """Return where the weights of each patch element begin, in the order channel, tap."""
@@ -223,7 +195,7 @@ class Plan:
         images = len(x)
         workers = jobs.team_size(1 << 30, work=images * self.work, parallel=parallel)
         plain = x.flags.c_contiguous
-        strides = self.strides if plain else byte_strides(x, self.geometry)
+        strides = self.strides if plain else places.byte_strides(x, self.geometry)
         nbytes, kept, *tables = self.schedule(images, workers).tables(self, strides)
         space, scratch = workspace.take(nbytes * workers), kept.take(workers)
         jobs.run(
@@ -303,7 +275,7 @@ class Schedule:
 
     def __init__(self, plan: Plan, images: int, workers: int) -> None:
         self.images, self.workers = images, workers
-        self.chunk, self.cuts = cut.best_cut(plan, images, workers)
+        self.chunk, self.cuts, _ = cut.best_cut(plan, images, workers)
         self.shapes: dict[tuple[int, ...], tuple[Any, ...]] = {}
 
     def tables(self, plan: Plan, strides: tuple[int, ...]) -> tuple[Any, ...]:
@@ -405,37 +377,28 @@ def _padded(offsets: Array) -> Array:
 
 
 @held.shared
-def plan(geometry: ConvGeometry, dtype: np.dtype[Any], place: Place | None = None) -> Plan:
-    """Return the plan of a problem."""
+def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan | pixels.Plan:
+    """Return the plan of a problem: of either form of tile."""
+    own = Plan(geometry, dtype)
+    return pixels.Plan(geometry, dtype) if _gain(own) > 1 else own
+
+
+@held.shared
+def spread_plan(geometry: ConvGeometry, dtype: np.dtype[Any], place: Place) -> Plan:
+    """Return the plan of a problem whose results do not follow each other."""
     return Plan(geometry, dtype, place)
 
 
-def byte_strides(x: Array, geometry: ConvGeometry) -> tuple[int, ...]:
-    """Return the strides of image, channel, depth, row and column.
-
-    NumPy leaves the stride of an axis of size 1 open; here it is what a contiguous array has.
-    """
-    plain = contiguous_strides(geometry, x.itemsize)
-    if x.flags.c_contiguous:
-        return plain
-    batch, *rest = x.strides
-    if geometry.channels_last:
-        *spatial, channel = rest
-    else:
-        channel, *spatial = rest
-    sizes = (len(x), geometry.in_channels, *three_axes(geometry.window.size, 1))
-    found = (batch, channel, *three_axes(tuple(spatial), 0))
-    return tuple(p if n <= 1 else s for p, n, s in zip(plain, sizes, found, strict=True))
+def _gain(plan: Plan) -> float:
+    """Return how many times as fast tiles of pixels are estimated to be, with some reserve."""
+    estimate = cut.best_cut(plan, *_ESTIMATED)[2]
+    found = pixels.gain(plan.geometry, plan.dtype, estimate, _ESTIMATED)
+    return found / (_LEAST_GAIN_LAST if plan.geometry.channels_last else _LEAST_GAIN)
 
 
-def contiguous_strides(geometry: ConvGeometry, size: int) -> tuple[int, ...]:
-    """Return the `byte_strides` of a contiguous input."""
-    depth, height, width = three_axes(geometry.window.size, 1)
-    channels = geometry.in_channels
-    if geometry.channels_last:
-        steps = (depth * height * width * channels, 1, height * width * channels,
-                 width * channels, channels)  # fmt: skip
-    else:
-        plane = depth * height * width
-        steps = (channels * plane, plane, height * width, width, 1)
-    return tuple(step * size for step in steps)
+def cost(geometry: ConvGeometry, dtype: np.dtype[Any], *, prepared: bool) -> float:
+    """Return the estimated cycles of one core; `prepared` leaves the packing of weights out."""
+    gain = 1.0
+    if geometry.batch and dtype in emit.DTYPES:
+        gain = max(1.0, _gain(Plan(geometry, dtype)))
+    return cut.cost(geometry, dtype, prepared=prepared, gain=gain)

@@ -31,6 +31,7 @@ from numbaconv.native.winograd import input_transform, output_transform, weight_
 from numbaconv.problem.arrays import Array, address
 from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.routes import cycles
+from numbaconv.routes.direct import places
 from numbaconv.routes.direct import plan as direct
 from numbaconv.routes.winograd import loops
 from numbaconv.routes.winograd.stages import Shape
@@ -129,7 +130,7 @@ class Plan:
         self.elements = self.n[0] * self.n[1]
         self.channels, self.outputs = geometry.in_channels, geometry.out_channels
         self.work = self.outputs * self.output[0] * self.output[1] * self.channels
-        self.strides = direct.contiguous_strides(geometry, _ITEM)
+        self.strides = places.contiguous_strides(geometry, _ITEM)
         self.lanes = isa.host().lanes(np.dtype(np.float32))
         self.down = -(-self.output[0] // self.m[0])
         self.across = -(-self.output[1] // self.m[1])
@@ -200,7 +201,7 @@ class Plan:
         images = len(x)
         workers = jobs.team_size(1 << 30, work=images * self.work, parallel=parallel)
         plain = x.flags.c_contiguous
-        strides = self.strides if plain else direct.byte_strides(x, self.geometry)
+        strides = self.strides if plain else places.byte_strides(x, self.geometry)
         nbytes, shared, kept, *tables, alive = self.schedule(images, workers, strides)
         space, scratch = workspace.take(nbytes * workers + shared), kept.take(workers)
         counter, *worker_tables = scratch

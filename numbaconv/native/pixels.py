@@ -1,0 +1,150 @@
+"""A register tile of pixels by output channels, whose pixels lie anywhere at equal distances.
+
+Vectors lie along the output channels, and every element of a patch is broadcast from where it
+lies: so strides of the convolution cost nothing, and neighbouring pixels may be of a row or of a
+column. Patches are read in *runs*, elements at equal distances in the input and in the weights; a
+list says where runs begin, and what a tile does not need is not in its list.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from numbaconv.kernels.long_sums import LONGEST, PART
+from numbaconv.native import isa, link
+from numbaconv.native.emit import Emitter, dtype_code
+
+# Elements of a run ahead of which weights are fetched.
+_AHEAD = 12
+# Pixels that share a base address: x86 adds an index once or twice for nothing.
+_OF_BASE = 3
+
+
+def tile(pixels: int, vectors: int, dtype: np.dtype[Any], *, terms: int, run: int) -> int:
+    """Return the address of the tile of so many pixels and vectors of output channels.
+
+    It is called with (runs, length, x, x_step, pixel_step, weight, weight_step, list, out,
+    out_step, bias, channels). Run i reads ``x + list[2 * i]`` and ``weight + list[2 * i + 1]``,
+    `length` elements from there on at the steps, for each pixel `pixel_step` further; weights and
+    biases are whole vectors for each. Only `channels` of a pixel are written, and pixels of the
+    result are `out_step` apart. Distances are in bytes.
+
+    `terms` is the most that are summed, in runs of at most `run`.
+    """
+    lanes, code = isa.host().lanes(dtype), dtype_code(dtype)
+    long = terms > LONGEST and dtype.kind == "f"
+    return link.address(_tile, pixels, vectors, lanes, code, max(1, PART // run) if long else 0)
+
+
+def _tile(pixels: int, vectors: int, lanes: int, code: int, part: int) -> Callable[..., None]:
+    def tile(
+        runs: int, length: int, x: int, x_step: int, pixel_step: int, weight: int,
+        weight_step: int, places: int, out: int, out_step: int, bias: int, channels: int,
+    ) -> None:  # fmt: skip
+        _multiply(
+            pixels, vectors, lanes, code, part,
+            (runs, length, x, x_step, pixel_step, weight, weight_step, places, out, out_step,
+             bias, channels),
+        )  # fmt: skip
+
+    return tile
+
+
+@link.specialised
+def _multiply(
+    context: Any, pixels: Any, vectors: Any, lanes: Any, code: Any, part: Any, arguments: Any
+) -> Any:
+    return link.body(_emit, (pixels, vectors, lanes, code, part), arguments)
+
+
+def _emit(
+    b: Any, values: list[Any], pixels: int, vectors: int, lanes: int, code: int, part: int
+) -> None:
+    (runs, length, x, x_step, pixel_step, weight, weight_step, places, out, out_step, bias,
+     channels) = values  # fmt: skip
+    e = Emitter(b, code, lanes)
+    step = lanes * e.size
+    twice = b.mul(pixel_step, e.i64(2))
+    within = (e.i64(0), pixel_step, twice)
+    apart = b.mul(pixel_step, e.i64(_OF_BASE))
+    for m in range(pixels):
+        for v in range(vectors):
+            e.prefetch(e.at(e.at(out, b.mul(out_step, e.i64(m))), v * step), write=True)
+    biases = [e.load(e.at(bias, v * step)) for v in range(vectors)] * pixels
+
+    def advance(bases: list[Any], weights: Any, sums: list[Any]) -> list[Any]:
+        """Return the sums after one element of a run."""
+        row = [e.load(e.at(weights, v * step)) for v in range(vectors)]
+        ahead = b.add(weights, b.mul(weight_step, e.i64(_AHEAD)))
+        for v in range(vectors):
+            e.prefetch(e.at(ahead, v * step))
+        new = []
+        for m in range(pixels):
+            factor = e.splat(b.add(bases[m // _OF_BASE], within[m % _OF_BASE]))
+            new += [e.multiply_add(factor, row[v], sums[m * vectors + v]) for v in range(vectors)]
+        return new
+
+    def whole_run(bases: list[Any], weights: Any, sums: list[Any]) -> list[Any]:
+        """Return the sums after a run."""
+        with e.loop(length, [weights, *bases, *sums], "elements") as loop:
+            weights, *rest = loop.values
+            bases, sums = rest[: len(bases)], rest[len(bases) :]
+            sums = advance(bases, weights, sums)
+            bases = [b.add(base, x_step) for base in bases]
+            loop.next([b.add(weights, weight_step), *bases, *sums])
+        return list(loop.values[1 + len(bases) :])
+
+    def rounds(count: Any, places: Any, sums: list[Any]) -> list[Any]:
+        """Return (places, *sums) after so many runs."""
+        with e.loop(count, [places, *sums], "runs") as loop:
+            places, *sums = loop.values
+            bases = [e.at(x, e.load_int(places))]
+            while len(bases) * _OF_BASE < pixels:
+                bases.append(b.add(bases[-1], apart))
+            weights = e.at(weight, e.load_int(e.at(places, 8)))
+            loop.next([e.at(places, 16), *whole_run(bases, weights, sums)])
+        return list(loop.values)
+
+    if part:
+        sums = _in_parts(e, runs, part, rounds, places, biases)
+    else:
+        sums = rounds(runs, places, biases)[1:]
+
+    masks = [e.mask(0, b.sub(channels, e.i64(v * lanes))) for v in range(vectors)]
+    whole, edge, done = (b.append_basic_block(name) for name in ("whole", "edge", "done"))
+    b.cbranch(b.icmp_signed(">=", channels, e.i64(vectors * lanes)), whole, edge)
+    for block in (whole, edge):
+        b.position_at_end(block)
+        at = out
+        for m in range(pixels):
+            for v in range(vectors):
+                value = sums[m * vectors + v]
+                if block is whole:
+                    e.store(value, e.at(at, v * step))
+                else:
+                    e.store_masked(value, e.at(at, v * step), masks[v])
+            at = b.add(at, out_step)
+        b.branch(done)
+    b.position_at_end(done)
+
+
+def _in_parts(
+    e: Emitter, runs: Any, part: int, rounds: Callable[..., list[Any]], places: Any,
+    sums: list[Any],
+) -> list[Any]:  # fmt: skip
+    """Return the sums of all runs, `part` of them at a time: see `numbaconv.kernels.long_sums`."""
+    b, count = e.b, len(sums)
+    parts = b.sdiv(b.add(runs, e.i64(part - 1)), e.i64(part))
+    with e.loop(parts, [places, *sums, *[e.zero] * count], "parts") as loop:
+        places, *held = loop.values
+        left = b.sub(runs, b.mul(loop.index, e.i64(part)))
+        left = b.select(b.icmp_signed("<", left, e.i64(part)), left, e.i64(part))
+        places, *found = rounds(left, places, [e.zero] * count)
+        pairs = [
+            e.two_sum(high, low, value)
+            for high, low, value in zip(held[:count], held[count:], found, strict=True)
+        ]
+        loop.next([places, *(high for high, _ in pairs), *(low for _, low in pairs)])
+    held = list(loop.values[1:])
+    return [e.whole_sum(*pair) for pair in zip(held[:count], held[count:], strict=True)]

@@ -1,0 +1,235 @@
+"""Pools of large windows, row by row: the plan, and when it pays (see `row_loops`)."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from numbaconv.kernels import launches, recording, workspace
+from numbaconv.native import isa, row_ops
+from numbaconv.native.pool import MAXIMUM_AND_INDEX, MEAN
+from numbaconv.native.rows import NOTHING, copier
+from numbaconv.pooling import row_loops
+from numbaconv.problem.arrays import Array, address
+from numbaconv.problem.geometry import Window, three_axes
+from numbaconv.problem.pool_geometry import PoolGeometry
+from numbaconv.teams import jobs
+
+# Rows of a window from which on they are combined in blocks.
+_LEAST_BLOCKED = 4
+# Bytes of the planes of a task, and of a worker's memory at most.
+_BLOCK_BYTES, _MOST_MEMORY = 1 << 17, 1 << 26
+# In the time of a vector of one tap: what an operation on a row costs, a vector of it, and how much
+# longer places beside it take.
+_CALL, _VECTOR, _INDEXED = 12.0, 2.5, 4.0
+# Of a tap of outputs that are 1 or 2 positions apart, and of others, which are gathered.
+_TAP, _GATHERED = 1.3, 8.0
+_NOWHERE = 1 << 62
+_INDEX = np.dtype(np.int64)
+
+
+class Plan:
+    """Everything that follows from geometry and dtype; parameters as of `forward.Plan`."""
+
+    def __init__(
+        self, geometry: PoolGeometry, dtype: np.dtype[Any], kind: int, include_pad: bool,
+        divisor: int | None,
+    ) -> None:  # fmt: skip
+        self.output_shape = geometry.output_shape
+        counts = geometry.counts(include_pad)
+        self.is_flat = is_global(geometry)
+        if self.is_flat:
+            geometry = _flat(geometry)
+            counts = (*np.ones((2, 1), np.int64), np.array([math.prod(int(c[0]) for c in counts)]))
+        self.geometry, self.dtype, self.kind = geometry, dtype, kind
+        if divisor is not None:
+            ones = np.ones(1, np.int64)
+            counts = ones * divisor, ones, ones
+        window = geometry.window
+        signed = np.dtype(dtype.str.replace("u", "i")) if dtype.kind == "u" else dtype
+        mean, indexed = kind == MEAN, kind == MAXIMUM_AND_INDEX
+        self.mean, self.indexed = mean, indexed
+        self.work_dtype = dtype
+        if mean:
+            self.work_dtype = np.dtype(np.float64 if dtype.kind == "f" else dtype)
+        work = self.work_dtype.itemsize
+        self.cell = geometry.channels if geometry.channels_last else 1
+        self.planes = 1 if geometry.channels_last else geometry.channels
+        (_, tall, wide), (_, rows, across) = (
+            three_axes(v, 1) for v in (window.kernel, window.output)
+        )
+        step, apart = three_axes(window.stride, 1)[2], three_axes(window.dilation, 1)[2]
+        low, width = (
+            three_axes(tuple(p for p, _ in window.padding), 0)[2],
+            three_axes(window.size, 1)[2],
+        )
+        self.blocked = is_blocked(window)
+        padded = max((across - 1) * step + (wide - 1) * apart + 1, low + width) * self.cell
+        self.pitch = -(-(padded * (8 if indexed else work) + 64) // 64) * 64
+        held = row_loops.ROWS + (2 * tall if self.blocked else 0)
+        self.worker_bytes = held * self.pitch * (2 if indexed else 1)
+        self.places = held * self.pitch
+        self.whole = across == 1 and apart == 1 and not indexed
+        lowest = -np.inf if dtype.kind == "f" else 0 if dtype.kind == "u" else np.iinfo(dtype).min
+        self.nothing = np.full(padded, 0 if mean else lowest, self.work_dtype)
+        self.nowhere = np.full(padded if indexed else 1, _NOWHERE, np.int64)
+        self.columns = np.arange(width).repeat(self.cell) if indexed else np.zeros(1, np.int64)
+        self.counts = np.ones(across * self.cell, np.float64 if dtype.kind == "f" else np.int64)
+        self.axis_counts = counts[:2]
+        self.counts[:] = np.broadcast_to(counts[2], across).repeat(self.cell)
+        self.picked = _picked(across, step, self.work_dtype)
+        self.picked_places = _picked(across, step, _INDEX)
+        combine = row_ops.index_combiner(dtype) if indexed else row_ops.combiner(
+            row_ops.SUM if mean else row_ops.MAXIMUM, self.work_dtype)  # fmt: skip
+        picks = self.cell == 1 and step > 1 and across > 1
+        picked = self.work_dtype if mean else signed
+        picked = np.dtype(picked.str.replace("u", "i"))
+        self.natives = np.array(
+            row_loops.Natives(
+                combine=combine,
+                bring=row_ops.widener(dtype) if mean and dtype.kind == "f" else 0,
+                shift=row_ops.shifter() if indexed else 0,
+                fold=row_ops.folder(row_ops.SUM if mean else row_ops.MAXIMUM, self.work_dtype)
+                if self.whole and self.cell == 1 else 0,
+                pick=copier(step, picked, exact=True) if picks else 0,
+                pick_places=copier(step, _INDEX, exact=True) if picks and indexed else 0,
+                divide=row_ops.divider(dtype) if mean else 0,
+                nothing=address(self.nothing), nowhere=address(self.nowhere),
+                columns=address(self.columns), picked=address(self.picked),
+                picked_places=address(self.picked_places), counts=address(self.counts),
+            ), np.int64,
+        )  # fmt: skip
+        self.window = window.packed
+        self.elements = geometry.channels * math.prod(window.size)
+        self.rows = rows
+        self.shapes: dict[Any, tuple[Array, int]] = {}
+
+    def run(self, x: Array, out: Array, indices: Array | None, parallel: bool) -> None:
+        """Reduce a batched array, whose last axis is contiguous, to contiguous ones."""
+        images = len(x)
+        x = self._suitable(x)
+        workers = jobs.team_size(1 << 30, work=images * self.elements * 4, parallel=parallel)
+        key = x.strides, images, workers
+        found = self.shapes.get(key)
+        if found is None:
+            if len(self.shapes) > 16:
+                self.shapes.clear()
+            found = self.shapes[key] = self._shape(x, workers)
+        shape, tasks = found
+        space = workspace.take(self.worker_bytes * workers)
+        for begin, end in launches.ranges(tasks, 8 * images * self.elements, launches.MOST_TAPS):
+            jobs.run(
+                row_loops.reduce_rows, workers, begin, end, address(x), address(out),
+                0 if indices is None else address(indices), space.address, shape, self.natives,
+                self.window, *self.axis_counts,
+            )  # fmt: skip
+        workspace.give_back(space)
+        if recording.active:
+            recording.keep(self)
+
+    def _suitable(self, x: Array) -> Array:
+        """Return an input whose rows, or whole planes, are runs of cells."""
+        if self.is_flat:
+            return np.ascontiguousarray(x)
+        last = self.geometry.channels_last
+        if last and x.shape[-2] > 1 and x.strides[-2] != x.shape[-1] * x.itemsize:
+            return np.ascontiguousarray(x)
+        return x
+
+    def _shape(self, x: Array, workers: int) -> tuple[Array, int]:
+        """Return the packed `row_loops.Shape` for an input of these strides, and its tasks."""
+        geometry = self.geometry
+        batch, *rest = x.strides
+        channel, spatial = (0, rest[:-1]) if geometry.channels_last else (rest[0], rest[1:])
+        depth, row, _ = three_axes(tuple(spatial), 0)
+        if self.is_flat:
+            depth = row = 0
+        planes = len(x) * self.planes
+        depths, rows, _ = three_axes(geometry.window.output, 1)
+        nbytes = max(1, self.elements * x.itemsize // self.planes)
+        block = max(1, min(_BLOCK_BYTES // nbytes, -(-planes // (4 * workers))))
+        tasks = -(-planes // block) * depths
+        strips = 1
+        if tasks < 4 * workers:
+            # A strip begins with the rows of a whole window.
+            tall, stride = (
+                three_axes(v, 1)[1] for v in (geometry.window.kernel, geometry.window.stride)
+            )
+            halves = rows * stride // (2 * tall) if self.blocked else rows
+            strips = max(1, min(-(-4 * workers // tasks), max(workers, halves), rows))
+        shape = row_loops.Shape(
+            size=x.itemsize, work=self.work_dtype.itemsize, cell=self.cell, planes=planes,
+            channels=self.planes, block=block, strips=strips, blocked=int(self.blocked),
+            mean=int(self.mean), indexed=int(self.indexed), whole=int(self.whole), x_image=batch,
+            x_plane=channel, x_depth=depth, x_row=row, pitch=self.pitch,
+            worker_bytes=self.worker_bytes, places=self.places,
+        )  # fmt: skip
+        return np.array(shape, np.int64), tasks * strips
+
+
+def is_global(geometry: PoolGeometry) -> bool:
+    """Return whether the one window is the whole image, which lies in one run."""
+    window = geometry.window
+    return window.positions == 1 and not window.is_padded and window.kernel == window.size
+
+
+def _flat(geometry: PoolGeometry) -> PoolGeometry:
+    count = (math.prod(geometry.window.size),)
+    window = Window(count, count, (1,), (1,), ((0, 0),))
+    return replace(geometry, window=window, high=(0,))
+
+
+def is_blocked(window: Window) -> bool:
+    """Return whether the rows of windows are combined in blocks."""
+    tall, stride = three_axes(window.kernel, 1)[1], three_axes(window.stride, 1)[1]
+    apart = three_axes(window.dilation, 1)[1]
+    return apart == 1 and tall >= max(_LEAST_BLOCKED, 2 * stride + 2)
+
+
+def _picked(across: int, step: int, dtype: np.dtype[Any]) -> Array:
+    """Return what a copier needs: where its one row begins, and each element of that."""
+    places = np.full(1 + across + 2 * isa.host().lanes(dtype), NOTHING, np.int64)
+    places[0] = 0
+    places[1 : 1 + across] = np.arange(across) * step * dtype.itemsize
+    return places
+
+
+def pays(geometry: PoolGeometry, dtype: np.dtype[Any], kind: int) -> bool:
+    """Return whether whole rows are combined in less time than each window by itself."""
+    window = geometry.window
+    if geometry.batch == 0 or geometry.channels == 0 or dtype.kind == "c":
+        return False
+    if any(int(c.min()) < 1 for c in geometry.counts(False)) or not all_reach(geometry):
+        return False
+    if is_global(geometry):
+        return True
+    depth, tall, wide = three_axes(window.kernel, 1)
+    _, down, step = three_axes(window.stride, 1)
+    across, width = three_axes(window.output, 1)[2], three_axes(window.size, 1)[2]
+    cell = geometry.channels if geometry.channels_last else 1
+    work = 8 if kind == MEAN else dtype.itemsize
+    vectors = -(-width * cell * work // isa.host().nbytes)
+    blocked = is_blocked(window)
+    along = math.log2(wide) * (2 if kind == MEAN else 1) + 2
+    operations = depth * (2 * down + 2 if blocked else 2 * tall) + along
+    rows = operations * (_CALL + _VECTOR * vectors * (_INDEXED if kind == MAXIMUM_AND_INDEX else 1))
+    held = across * cell * dtype.itemsize
+    gathered = step > 2 and not geometry.channels_last
+    taps = window.taps * (_GATHERED if gathered else _TAP) * -(-held // isa.host().nbytes)
+    memory = (2 * tall if blocked else 0) + row_loops.ROWS
+    return rows < taps and memory * width * cell * 8 < _MOST_MEMORY
+
+
+def all_reach(geometry: PoolGeometry) -> bool:
+    """Return whether every window has a tap in the input."""
+    window = geometry.window
+    for n, k, s, d, (low, _), count in zip(
+        window.size, window.kernel, window.stride, window.dilation, window.padding, window.output,
+        strict=True,
+    ):  # fmt: skip
+        start = np.arange(count) * s - low
+        first = np.maximum(-(start // d), 0)
+        if np.any((first >= k) | (start + first * d >= n)):
+            return False
+    return True

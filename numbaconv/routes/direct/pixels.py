@@ -1,0 +1,221 @@
+"""Direct convolution by tiles of pixels: vectors along the output channels, and no tap in vain.
+
+The other form of the register tile (see `numbaconv.native.pixels`). Elements of patches are
+broadcast from where they lie: in the input, if it has no padding, else in a plain copy of the rows
+that a chunk needs, with zeros at their ends. So strides cost nothing, and channels that are last
+are read, and written, as they lie. Where channels are first a chunk's results are turned.
+
+A tile's pixels follow each other along a row or down a column, and it leaves out the taps that
+meet nothing but padding for all of them: on small maps, and where dilation is wide, that is most
+of them. Not so if a weight is not finite, because infinity times zero is not zero.
+
+Every output is the sum over its patch in one order, but for those zeros.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from numbaconv.kernels import held, recording, threads, workspace
+from numbaconv.kernels.long_sums import LONGEST, PART
+from numbaconv.native import isa
+from numbaconv.native.rows import copier
+from numbaconv.native.transpose import transposer
+from numbaconv.problem.arrays import Array, address
+from numbaconv.problem.geometry import ConvGeometry, three_axes
+from numbaconv.routes.direct import loops, pixel_cut, pixel_loops, places
+from numbaconv.routes.direct.pixel_tables import Tables
+from numbaconv.running.packed import Packed
+from numbaconv.teams import jobs
+
+# Words of the lists of runs of one problem.
+_MOST_WORDS = 1 << 15
+# Numbers of images and workers, and strides, for which a plan keeps its tables.
+_MOST_SCHEDULES = 4
+# Planes that are read where they lie: more of them lie on too many pages.
+_MOST_PLANES = 64
+
+
+def gain(
+    geometry: ConvGeometry, dtype: np.dtype[Any], other: float, batch: tuple[int, int]
+) -> float:
+    """Return how many times as long as these tiles something takes, by an estimate of `cut`.
+
+    `batch` says the images and the workers of the estimate.
+    """
+    plan = Plan(geometry, dtype)
+    if plan.longest_run > PART and plan.k > LONGEST and dtype.kind == "f":
+        return 0.0  # parts of long sums are whole runs
+    return other / pixel_cut.best_cut(plan, plan.form(True), *batch)[2]
+
+
+class Plan:
+    """Everything that follows from geometry and dtype.
+
+    Parameters
+    ----------
+    geometry : ConvGeometry
+        The problem; its batch does not matter.
+    dtype : dtype
+        One that `numbaconv.routes.direct.plan.refusal` accepts.
+    """
+
+    replayable = True
+
+    def __init__(self, geometry: ConvGeometry, dtype: np.dtype[Any]) -> None:
+        self.geometry, self.dtype, self.size = geometry, dtype, dtype.itemsize
+        window, host = geometry.window, isa.host()
+        self.lanes = host.lanes(dtype)
+        self.channels = geometry.in_channels // geometry.groups
+        self.outputs = geometry.out_channels // geometry.groups
+        self.k = geometry.patch_size
+        self.work = geometry.out_channels * window.positions * self.k
+        self.kernel = self.axes(window.kernel, 1)
+        self.input = self.axes(window.size, 1)
+        self.output = self.axes(window.output, 1)
+        self.stride = self.axes(window.stride, 1)
+        self.dilation = self.axes(window.dilation, 1)
+        self.low = self.axes(tuple(low for low, _ in window.padding), 0)
+        self.most, self.vectors = host.narrow if self.outputs <= self.lanes else host.tile
+        self.rows = self.vectors * self.lanes
+        self.blocks = -(-self.outputs // self.rows)
+        self.panel = -(-(self.rows * self.k + self.lanes) * self.size // 64) * 64
+        last = geometry.channels_last
+        self.in_place = not window.is_padded and (last or self.channels <= _MOST_PLANES)
+        #: Elements of a run, and how it lies: along the channels of a pixel, or along a row.
+        self.along_row = not last and self.channels < self.kernel[2]
+        # Neighbours in a row follow each other with all their channels.
+        follow = last and self.dilation[2] == 1 and geometry.groups == 1
+        self.merged = follow and self.kernel[2] * self.channels <= PART
+        self.longest_run = self._longest_run()
+        self.no_bias = np.zeros(geometry.groups * self.blocks * self.rows, dtype)
+        self.flags = threads.Scratch(1)
+        self.strides = self.turned(places.contiguous_strides(geometry, self.size))
+        self.place = places.of_result(geometry, self.size)
+        if self.is_column:
+            self.place = self.place._replace(row=self.place.column)
+        self.forms: dict[bool, pixel_cut.Form] = {}
+        self.schedules: dict[Any, tuple[Any, ...]] = {}
+
+    @property
+    def is_column(self) -> bool:
+        """Whether the one spatial axis is taken for a column, which can be cut into chunks."""
+        return self.geometry.channels_last and self.geometry.window.ndim == 1
+
+    def axes(self, values: tuple[int, ...], fill: int) -> tuple[int, int, int]:
+        """Return values along depth, rows and columns."""
+        return (fill, values[0], fill) if self.is_column else three_axes(values, fill)
+
+    def turned(self, strides: tuple[int, ...]) -> tuple[int, ...]:
+        """Return strides in the order of `axes`."""
+        return (*strides[:3], strides[4], strides[4]) if self.is_column else strides
+
+    def _longest_run(self) -> int:
+        if self.along_row:
+            return self.kernel[2]
+        return self.channels * (self.kernel[2] if self.merged else 1)
+
+    def form(self, skip: bool) -> pixel_cut.Form:
+        """Return how tiles go over the result."""
+        found = self.forms.get(skip)
+        if found is None:
+            found = self.forms[skip] = pixel_cut.best_form(self, skip)
+        return found
+
+    @property
+    def pack_key(self) -> tuple[Any, ...]:
+        """The output channels of a block, and the stride between panels."""
+        return "pixels", self.rows, self.panel
+
+    @property
+    def packed_nbytes(self) -> int:
+        """The size of packed weights."""
+        return self.geometry.groups * self.blocks * self.panel
+
+    def pack(self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool) -> Packed:
+        """Return weights as panels: for each block of output channels, its elements of each k."""
+        nbytes, panels = self.packed_nbytes, self.geometry.groups * self.blocks
+        space = workspace.Workspace(nbytes) if keep else workspace.take(nbytes)
+        workers = jobs.team_size(panels, work=weight.size, parallel=parallel)
+        if self.geometry.channels_last:
+            pitch = self.geometry.out_channels * self.size
+            jobs.run(
+                loops.pack_columns, workers, address(weight), space.address, panels, self.blocks,
+                self.rows, self.outputs, self.k, self.panel, self.size, copier(1, self.dtype),
+                np.arange(self.k, dtype=np.int64) * pitch,
+            )  # fmt: skip
+        else:
+            jobs.run(
+                loops.pack, workers, address(weight), space.address, panels, self.blocks,
+                self.rows, self.outputs, self.k, self.k * self.size, self.panel, self.size,
+                transposer(self.dtype),
+            )  # fmt: skip
+        padded = self.no_bias
+        if bias is not None:
+            padded = places.padded_bias(bias, self.geometry.groups, self.outputs,
+                                        self.blocks * self.rows)  # fmt: skip
+        alive = (space, padded, self._may_skip(weight, parallel))
+        return Packed(weight, bias, space.address, address(padded), alive, None if keep else space)
+
+    def _may_skip(self, weight: Array, parallel: bool) -> bool:
+        """Return whether taps over padding may be left out: whether all weights are finite."""
+        if not self.geometry.window.is_padded or weight.dtype.kind != "f":
+            return True
+        bits = weight.reshape(-1).view(np.dtype(f"i{self.size}"))
+        tasks = -(-bits.size // pixel_loops.CHECKED)
+        workers = jobs.team_size(tasks, work=bits.size // 4, parallel=parallel)
+        flags = self.flags.take(1)
+        exponent = bits.dtype.type(np.dtype(self.dtype).type(np.inf).view(bits.dtype))
+        jobs.run(pixel_loops.find_infinite, workers, bits, exponent, flags[0])
+        infinite = bool(flags[0][0])
+        if recording.active:
+            recording.keep(check=flags[0])
+        if infinite:
+            recording.refuse()
+        self.flags.give_back(flags)
+        return not infinite
+
+    def run(self, x: Array, packed: Packed, out: Array, parallel: bool) -> None:
+        """Write the convolution to `out`."""
+        images = len(x)
+        strides = self.strides
+        if not x.flags.c_contiguous:
+            strides = self.turned(places.byte_strides(x, self.geometry))
+            if self.geometry.channels_last and strides[4] != self.strides[4]:
+                x, strides = np.ascontiguousarray(x), self.strides
+        workers = jobs.team_size(1 << 30, work=images * self.work, parallel=parallel)
+        skip = bool(packed.alive[2])
+        nbytes, kept, *tables = self.schedule(images, workers, strides, skip)
+        space, scratch = workspace.take(nbytes * workers), kept.take(workers)
+        jobs.run(
+            pixel_loops.convolve, workers, images, address(x), packed.address,
+            packed.bias_address, address(out), space.address, scratch[0], *tables, scratch[1],
+        )  # fmt: skip
+        workspace.give_back(space)
+        kept.give_back(scratch)
+        if recording.active:
+            recording.keep(constants=(self.no_bias,))
+
+    def workspace_nbytes(self, images: int, workers: int) -> int:
+        """Return the memory that `run` borrows."""
+        return int(self.schedule(images, workers, self.strides, True)[0]) * workers
+
+    def schedule(
+        self, images: int, workers: int, strides: tuple[int, ...], skip: bool
+    ) -> tuple[Any, ...]:
+        """Return (bytes a worker, scratch, and the tables of `pixel_loops.convolve`)."""
+        key = images, workers, strides, skip
+        found = self.schedules.get(key)
+        if found is None:
+            if len(self.schedules) >= _MOST_SCHEDULES:
+                self.schedules.clear()
+            form = self.form(skip)
+            chunk, shares, _ = pixel_cut.best_cut(self, form, images, workers)
+            made = Tables(self, form, strides, chunk, shares)
+            found = made.arguments()
+            if len(made.runs) > _MOST_WORDS and skip:
+                # A list for each tile: what is left out does not pay for reading that.
+                return self.schedule(images, workers, strides, False)
+            self.schedules[key] = found
+            held.grew(found)
+        return found

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from test_pooling import AVG, CASES, LAYOUTS, MAX, back, in_layout, naive_avg, values
 
 import numbaconv as nbc
-from numbaconv.pooling import rows
+from numbaconv.pooling import planes, rows
 from numbaconv.problem.options import PoolOptions
 from numbaconv.problem.pool_geometry import PoolGeometry
 
@@ -133,10 +133,43 @@ def test_jitted(rng):
     [
         ((1, 1, 500, 500), 51, 1, True),
         ((1, 64, 56, 56), 3, 2, False),
-        ((8, 512, 7, 7), 7, 7, True),
+        ((8, 512, 7, 7), 7, 7, False),
         ((1, 64, 56, 56), 2, 2, False),
     ],
 )
 def test_where_it_pays(shape, kernel, stride, expected):
     geometry = PoolGeometry.parse(PoolOptions(2, kernel, stride), shape)
     assert rows.pays(geometry, np.dtype("f4"), rows.MEAN) == expected
+
+
+class TestWholePlanes:
+    """One window for each plane: sums of pieces, as many whatever the threads."""
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int16", "uint8"])
+    @pytest.mark.parametrize("shape", [(2, 3, 5, 7), (1, 1, 300, 301), (3, 2, 11)])
+    def test_values(self, shape, dtype, rng):
+        x = rng.integers(0, 9, shape).astype(dtype)
+        axes, pools = tuple(range(2, len(shape))), (MAX[len(shape) - 2], AVG[len(shape) - 2])
+        assert planes.takes(PoolGeometry.parse(PoolOptions(len(axes), shape[2:]), shape),
+                            np.dtype(dtype), rows.MEAN)  # fmt: skip
+        largest, mean = (pool(x, shape[2:]) for pool in pools)
+        np.testing.assert_array_equal(largest.squeeze(axes), x.max(axes))
+        exact = x.sum(axes, np.int64) / np.prod(shape[2:])
+        expected = np.trunc(exact) if x.dtype.kind in "iu" else exact
+        np.testing.assert_array_equal(mean.squeeze(axes), expected.astype(dtype))
+
+    @pytest.mark.usefixtures("threads_restored")
+    def test_threads_change_no_bit(self, rng):
+        x = rng.standard_normal((1, 2, 400, 500), dtype="f4")
+        found = []
+        for count in (1, numba.config.NUMBA_NUM_THREADS):
+            numba.set_num_threads(count)
+            found.append(nbc.avg_pool2d(x, (400, 500)))
+        np.testing.assert_array_equal(*found)
+
+    def test_a_nan_and_a_divisor(self, rng):
+        x = rng.standard_normal((1, 2, 30, 40), dtype="f4")
+        x[0, 1, 3, 4] = np.nan
+        assert np.isnan(nbc.max_pool2d(x, (30, 40))).ravel().tolist() == [False, True]
+        total = nbc.avg_pool2d(x[:, :1], (30, 40), divisor_override=1)
+        np.testing.assert_allclose(total.ravel(), x[0, 0].sum(dtype="f8"), rtol=1e-6)

@@ -1,8 +1,9 @@
 """Operations on whole rows, for pools of large windows: what wins, sums, and what becomes of them.
 
-Rows are runs of elements at addresses; nothing beside them is read or written. A row of maxima may
-have a row of int64 beside it: where its maxima are. Of equals the smaller place wins, and a NaN
-wins over numbers.
+Rows are runs of elements at addresses. Those of our own have room for a vector behind them, which
+is read and written with them: masked stores are not forwarded to the loads of the next operation.
+What `bringer` and `shifter` put there changes nothing. A row of maxima may have a row of int64
+beside it: where its maxima are. Of equals the smaller place wins, and a NaN wins over numbers.
 """
 
 from collections.abc import Callable
@@ -25,7 +26,8 @@ _CARRIED = 4
 def combiner(op: int, dtype: np.dtype[Any]) -> int:
     """Return the address of the function that combines two rows.
 
-    It is called with (to, x, y, count). `to` may be `x`, or `y` if that lies behind.
+    It is called with (to, x, y, count), all rows of our own. `to` may be `x`, or `y` if that lies
+    behind.
     """
     code, lanes = _element(dtype)
     return link.address(_combiner, op, lanes, code, int(dtype.kind == "u"))
@@ -51,11 +53,11 @@ def _emit_combine(
     to, x, y, count = values
     e = Emitter(b, code, lanes)
 
-    def step(at: Any, mask: Any) -> None:
-        held, new = (_load(e, b.add(row, at), mask) for row in (x, y))
-        _store(e, _better(e, op, held, new, unsigned), b.add(to, at), mask)
-
-    _over_row(e, count, step)
+    with e.loop(_vectors(e, count), [], "row") as loop:
+        at = b.mul(loop.index, e.i64(e.lanes * e.size))
+        held, new = (e.load(b.add(row, at)) for row in (x, y))
+        e.store(_better(e, op, held, new, unsigned), b.add(to, at))
+        loop.next([])
 
 
 def index_combiner(dtype: np.dtype[Any]) -> int:
@@ -89,17 +91,17 @@ def _emit_indices(b: Any, values: list[Any], lanes: int, code: int, unsigned: in
     to, to_places, x, x_places, y, y_places, count = values
     e, places = Emitter(b, code, lanes), Emitter(b, dtype_code(_INDEX), lanes)
 
-    def step(at: Any, mask: Any) -> None:
+    with e.loop(_vectors(e, count), [], "row") as loop:
+        at = b.mul(loop.index, e.i64(e.lanes * e.size))
         beside = b.mul(at, e.i64(8 // e.size))
-        held, new = (_load(e, b.add(row, at), mask) for row in (x, y))
-        held_at, new_at = (_load(places, b.add(row, beside), mask) for row in (x_places, y_places))
+        held, new = (e.load(b.add(row, at)) for row in (x, y))
+        held_at, new_at = (places.load(b.add(row, beside)) for row in (x_places, y_places))
         greater, loses = wins(e, held, new, unsigned), wins(e, new, held, unsigned)
         earlier = b.icmp_signed("<", new_at, held_at)
         better = b.or_(greater, b.and_(b.not_(loses), earlier))
-        _store(e, b.select(better, new, held), b.add(to, at), mask)
-        _store(places, b.select(better, new_at, held_at), b.add(to_places, beside), mask)
-
-    _over_row(e, count, step)
+        e.store(b.select(better, new, held), b.add(to, at))
+        places.store(b.select(better, new_at, held_at), b.add(to_places, beside))
+        loop.next([])
 
 
 def folder(op: int, dtype: np.dtype[Any]) -> int:
@@ -145,8 +147,7 @@ def _emit_fold(
         loop.next([e.at(at, lanes * _CARRIED * e.size), *new])
     at, *held = loop.values
     left = b.srem(count, e.i64(lanes * _CARRIED))
-    vectors = b.sdiv(b.add(left, e.i64(lanes - 1)), e.i64(lanes))
-    with e.loop(vectors, [held[0]], "rest") as loop:
+    with e.loop(_vectors(e, left), [held[0]], "rest") as loop:
         first = b.mul(loop.index, e.i64(lanes))
         mask = e.mask(0, b.sub(left, first))
         value = e.load_masked(e.at(at, b.mul(first, e.i64(e.size))), mask)
@@ -191,43 +192,49 @@ def _emit_shift(b: Any, values: list[Any], lanes: int) -> None:
     to, x, number, count = values
     e = Emitter(b, dtype_code(_INDEX), lanes)
     added = e.broadcast(number)
+    with e.loop(_vectors(e, count), [], "row") as loop:
+        at = b.mul(loop.index, e.i64(e.lanes * e.size))
+        e.store(b.add(e.load(b.add(x, at)), added), b.add(to, at))
+        loop.next([])
 
-    def step(at: Any, mask: Any) -> None:
-        _store(e, b.add(_load(e, b.add(x, at), mask), added), b.add(to, at), mask)
 
-    _over_row(e, count, step)
+def bringer(op: int, dtype: np.dtype[Any], *, widen: bool = False) -> int:
+    """Return the address of the function that copies a row, to one of our own.
 
-
-def widener(dtype: np.dtype[Any]) -> int:
-    """Return the address of the function that copies a row of floats as float64.
-
-    It is called with (to, x, count).
+    It is called with (to, x, count). With `widen` floats become float64.
     """
     code, lanes = _element(dtype)
-    return link.address(_widener, lanes, code)
+    return link.address(_bringer, op, lanes, code, int(dtype.kind == "u"), int(widen))
 
 
-def _widener(lanes: int, code: int) -> Callable[..., None]:
-    def widen(to: int, x: int, count: int) -> None:
-        _widen(lanes, code, (to, x, count))
+def _bringer(op: int, lanes: int, code: int, unsigned: int, widen: int) -> Callable[..., None]:
+    def bring(to: int, x: int, count: int) -> None:
+        _bring(op, lanes, code, unsigned, widen, (to, x, count))
 
-    return widen
+    return bring
 
 
 @link.specialised
-def _widen(context: Any, lanes: Any, code: Any, arguments: Any) -> Any:
-    return link.body(_emit_widen, (lanes, code), arguments)
+def _bring(
+    context: Any, op: Any, lanes: Any, code: Any, unsigned: Any, widen: Any, arguments: Any
+) -> Any:
+    return link.body(_emit_bring, (op, lanes, code, unsigned, widen), arguments)
 
 
-def _emit_widen(b: Any, values: list[Any], lanes: int, code: int) -> None:
+def _emit_bring(
+    b: Any, values: list[Any], op: int, lanes: int, code: int, unsigned: int, widen: int
+) -> None:
     to, x, count = values
-    e, double = Emitter(b, code, lanes), Emitter(b, dtype_code(_DOUBLE), lanes)
+    e = Emitter(b, code, lanes)
+    into = Emitter(b, dtype_code(_DOUBLE), lanes) if widen else e
 
     def step(at: Any, mask: Any) -> None:
         value = _load(e, b.add(x, at), mask)
-        if e.size < 8:
-            value = b.fpext(value, double.vector)
-        _store(double, value, b.add(to, b.mul(at, e.i64(8 // e.size))), mask)
+        if op == MAXIMUM and mask is not None:
+            value = b.select(mask, value, lowest(e, unsigned))
+        if into.size > e.size:
+            value = b.fpext(value, into.vector)
+        into.store(value, b.add(to, b.mul(at, e.i64(into.size // e.size))))
 
     _over_row(e, count, step)
 
@@ -290,6 +297,10 @@ def _element(dtype: np.dtype[Any]) -> tuple[int, int]:
     """Return the code of an element's bits, and the lanes of a vector of at most 64 bits each."""
     bits = np.dtype(f"i{dtype.itemsize}") if dtype.kind == "u" else dtype
     return dtype_code(bits), isa.host().lanes(bits)
+
+
+def _vectors(e: Emitter, count: Any) -> Any:
+    return e.b.sdiv(e.b.add(count, e.i64(e.lanes - 1)), e.i64(e.lanes))
 
 
 def _over_row(e: Emitter, count: Any, step: Callable[[Any, Any], None]) -> None:

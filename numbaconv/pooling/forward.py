@@ -17,15 +17,15 @@ from numbaconv.native.pool import (
     SHORT_SUM,
     reducer,
 )
-from numbaconv.pooling import loops, rows
+from numbaconv.pooling import loops, planes, rows
 from numbaconv.problem.arrays import Array, address, is_direct, native
 from numbaconv.problem.geometry import three_axes
 from numbaconv.problem.pool_geometry import PoolGeometry
 from numbaconv.running import results
 from numbaconv.teams import jobs
 
-#: Window by window, or row by row.
-AnyPlan = Union["Plan", rows.Plan]
+#: Window by window, row by row, or plane by plane.
+AnyPlan = Union["Plan", rows.Plan, planes.Plan]
 # Elements that are reduced in about the time of a multiplication of a convolution.
 _WORK = 2
 # Bytes of the planes whose lines are reduced one after the other.
@@ -186,9 +186,11 @@ def planned(
     geometry: PoolGeometry, dtype: np.dtype[Any], kind: int, include_pad: bool,
     divisor: int | None,
 ) -> AnyPlan:  # fmt: skip
-    """Return the plan of a problem: window by window, or row by row where windows are large."""
+    """Return the plan of a problem: what reads least of the input twice."""
     require_machine_code()
     chosen: Any = rows.Plan if rows.pays(geometry, dtype, kind) else Plan
+    if geometry.batch and geometry.channels and planes.takes(geometry, dtype, kind):
+        chosen = planes.Plan
     found: AnyPlan = chosen(geometry, dtype, kind, include_pad, divisor)
     return found
 

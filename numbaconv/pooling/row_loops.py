@@ -31,6 +31,7 @@ class Shape(NamedTuple):
     size: int  # bytes of an element of the input, and of the result
     work: int  # of what is combined
     cell: int  # elements
+    lanes: int  # elements of a vector
     planes: int
     channels: int  # planes of an image
     block: int  # planes of a task
@@ -53,6 +54,7 @@ class Natives(NamedTuple):
 
     combine: int
     bring: int
+    copy: int
     shift: int
     fold: int
     pick: int
@@ -70,14 +72,15 @@ class Natives(NamedTuple):
 def _unpack(p: Table) -> Shape:
     return Shape(
         p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13],
-        p[14], p[15], p[16], p[17],
+        p[14], p[15], p[16], p[17], p[18],
     )  # fmt: skip
 
 
 @device
 def _unpack_natives(p: Table) -> Natives:
     return Natives(
-        p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12]
+        p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12],
+        p[13],
     )  # fmt: skip
 
 
@@ -106,9 +109,7 @@ def _reduce_task(
     own = memory + worker * s.worker_bytes
     o0, o1 = strip * w.output[1] // s.strips, (strip + 1) * w.output[1] // s.strips
     padded = _padded_cells(w) * s.cell
-    copy_bytes(own, n.nothing, padded * s.work)
-    if s.indexed:
-        copy_bytes(own + s.places, n.nowhere, padded * 8)
+    _copy(s, n, own, own + s.places, n.nothing, n.nowhere, padded)
     results = w.output[2] * s.cell
     for plane in range(first, min(first + s.block, s.planes)):
         source = x + plane // s.channels * s.x_image + plane % s.channels * s.x_plane
@@ -167,14 +168,14 @@ def _in_blocks(
         r -= block * tall
         here = back + r * s.pitch
         if r == 0:
-            _copy(s, row, row_place, here, here + s.places, count)
+            _copy(s, n, row, row_place, here, here + s.places, count)
         else:
             while known < r:
                 at = ahead + known * s.pitch
                 h = (block + 1) * tall - w.low[1] + known
                 _bring(s, n, w, source, depth, h, own, at, at + s.places)
                 if known == 0:
-                    _copy(s, front, front + s.places, at, at + s.places, count)
+                    _copy(s, n, front, front + s.places, at, at + s.places, count)
                 else:
                     _combine(s, n, front, front + s.places, front, front + s.places, at,
                              at + s.places, count)  # fmt: skip
@@ -184,10 +185,13 @@ def _in_blocks(
 
 
 @device
-def _copy(s: Shape, to: int, to_places: int, x: int, x_places: int, count: int) -> None:
-    copy_bytes(to, x, count * s.work)
+def _copy(
+    s: Shape, n: Natives, to: int, to_places: int, x: int, x_places: int, count: int
+) -> None:  # fmt: skip
+    """Copy a row of our own."""
+    call(n.copy, (to, x, count))
     if s.indexed:
-        copy_bytes(to_places, x_places, count * 8)
+        call(n.shift, (to_places, x_places, 0, (count + s.lanes - 1) // s.lanes * s.lanes))
 
 
 @device
@@ -198,9 +202,7 @@ def _bring(
     """Bring a row of the input near: what its windows along the depth make of it."""
     count = w.size[2] * s.cell
     if h < 0 or h >= w.size[1]:
-        copy_bytes(to, n.nothing, count * s.work)
-        if s.indexed:
-            copy_bytes(places, n.nowhere, count * 8)
+        _copy(s, n, to, places, n.nothing, n.nowhere, count)
         return
     start = depth * w.stride[0] - w.low[0]
     a = first_inside(start, w.dilation[0], w.kernel[0])
@@ -212,14 +214,10 @@ def _bring(
         if tap > a:
             here = own + 2 * s.pitch
             here_places = here + s.places
-        if s.mean and s.work > s.size:
-            call(n.bring, (here, at, count))
-        elif tap == a or s.indexed:
-            copy_bytes(here, at, count * s.work)
-        else:
-            here = at
+        call(n.bring, (here, at, count))
         if s.indexed:
-            call(n.shift, (here_places, n.columns, (d * w.size[1] + h) * w.size[2], count))
+            whole = (count + s.lanes - 1) // s.lanes * s.lanes
+            call(n.shift, (here_places, n.columns, (d * w.size[1] + h) * w.size[2], whole))
         if tap > a:
             _combine(s, n, to, places, to, places, here, here_places, count)
 
@@ -258,7 +256,7 @@ def _finish(
         if s.cell == 1:
             call(n.fold, (found, row + a * s.work, b - a))
         else:
-            copy_bytes(found, row + a * s.cell * s.work, s.cell * s.work)
+            call(n.copy, (found, row + a * s.cell * s.work, s.cell))
             for c in range(a + 1, b):
                 at = row + c * s.cell * s.work
                 _combine(s, n, found, found, found, found, at, at, s.cell)
@@ -307,7 +305,7 @@ def _along(s: Shape, n: Natives, w: WindowAxes, own: int) -> int:
             if not started:
                 if wide == size:
                     return held
-                copy_bytes(total, at, positions * s.cell * s.work)
+                call(n.copy, (total, at, positions * s.cell))
                 started = True
             else:
                 call(n.combine, (total, total, at, positions * s.cell))

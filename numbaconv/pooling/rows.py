@@ -1,14 +1,13 @@
 """Pools of large windows, row by row: the plan, and when it pays (see `row_loops`)."""
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from numbaconv.kernels import launches, recording, workspace
 from numbaconv.native import isa, row_ops
-from numbaconv.native.pool import MAXIMUM_AND_INDEX, MEAN
+from numbaconv.native.pool import MAXIMUM, MAXIMUM_AND_INDEX, MEAN
 from numbaconv.native.rows import NOTHING, copier
 from numbaconv.pooling import row_loops
 from numbaconv.problem.arrays import Array, address
@@ -20,11 +19,13 @@ from numbaconv.teams import jobs
 _LEAST_BLOCKED = 4
 # Bytes of the planes of a task, and of a worker's memory at most.
 _BLOCK_BYTES, _MOST_MEMORY = 1 << 17, 1 << 26
-# In the time of a vector of one tap: what an operation on a row costs, a vector of it, and how much
-# longer places beside it take.
-_CALL, _VECTOR, _INDEXED = 12.0, 2.5, 4.0
-# Of a tap of outputs that are 1 or 2 positions apart, and of others, which are gathered.
-_TAP, _GATHERED = 1.3, 8.0
+# Nanoseconds, measured: of an operation on a row, and of each of its vectors, by kind.
+_CALL = {MAXIMUM: 14.0, MAXIMUM_AND_INDEX: 22.0, MEAN: 14.0}
+_VECTOR = {MAXIMUM: 1.2, MAXIMUM_AND_INDEX: 4.0, MEAN: 0.8}
+# Of a vector of one tap where each window is reduced by itself, by kind; that many times as long
+# where its elements are 2 apart, further apart, or pixels of all channels.
+_TAP = {MAXIMUM: 2.4, MAXIMUM_AND_INDEX: 4.0, MEAN: 1.45}
+_EVERY_SECOND, _GATHERED, _BY_CELL = 1.4, 2.4, 1.35
 _NOWHERE = 1 << 62
 _INDEX = np.dtype(np.int64)
 
@@ -38,10 +39,6 @@ class Plan:
     ) -> None:  # fmt: skip
         self.output_shape = geometry.output_shape
         counts = geometry.counts(include_pad)
-        self.is_flat = is_global(geometry)
-        if self.is_flat:
-            geometry = _flat(geometry)
-            counts = (*np.ones((2, 1), np.int64), np.array([math.prod(int(c[0]) for c in counts)]))
         self.geometry, self.dtype, self.kind = geometry, dtype, kind
         if divisor is not None:
             ones = np.ones(1, np.int64)
@@ -49,6 +46,7 @@ class Plan:
         window = geometry.window
         signed = np.dtype(dtype.str.replace("u", "i")) if dtype.kind == "u" else dtype
         mean, indexed = kind == MEAN, kind == MAXIMUM_AND_INDEX
+        op = row_ops.SUM if mean else row_ops.MAXIMUM
         self.mean, self.indexed = mean, indexed
         self.work_dtype = dtype
         if mean:
@@ -66,31 +64,36 @@ class Plan:
         )
         self.blocked = is_blocked(window)
         padded = max((across - 1) * step + (wide - 1) * apart + 1, low + width) * self.cell
-        self.pitch = -(-(padded * (8 if indexed else work) + 64) // 64) * 64
+        behind = 8 * isa.host().lanes(signed) + 64  # a vector, or one of places
+        self.pitch = -(-(padded * (8 if indexed else work) + behind) // 64) * 64
         held = row_loops.ROWS + (2 * tall if self.blocked else 0)
         self.worker_bytes = held * self.pitch * (2 if indexed else 1)
         self.places = held * self.pitch
         self.whole = across == 1 and apart == 1 and not indexed
         lowest = -np.inf if dtype.kind == "f" else 0 if dtype.kind == "u" else np.iinfo(dtype).min
-        self.nothing = np.full(padded, 0 if mean else lowest, self.work_dtype)
-        self.nowhere = np.full(padded if indexed else 1, _NOWHERE, np.int64)
-        self.columns = np.arange(width).repeat(self.cell) if indexed else np.zeros(1, np.int64)
+        slack = isa.host().nbytes
+        self.nothing = np.full(padded + slack, 0 if mean else lowest, self.work_dtype)
+        self.nowhere = np.full(padded + slack if indexed else 1, _NOWHERE, np.int64)
+        self.columns = np.full(width * self.cell + slack if indexed else 1, _NOWHERE, np.int64)
+        if indexed:
+            self.columns[:-slack] = np.arange(width).repeat(self.cell)
         self.counts = np.ones(across * self.cell, np.float64 if dtype.kind == "f" else np.int64)
         self.axis_counts = counts[:2]
         self.counts[:] = np.broadcast_to(counts[2], across).repeat(self.cell)
         self.picked = _picked(across, step, self.work_dtype)
         self.picked_places = _picked(across, step, _INDEX)
         combine = row_ops.index_combiner(dtype) if indexed else row_ops.combiner(
-            row_ops.SUM if mean else row_ops.MAXIMUM, self.work_dtype)  # fmt: skip
+            op, self.work_dtype)  # fmt: skip
         picks = self.cell == 1 and step > 1 and across > 1
         picked = self.work_dtype if mean else signed
         picked = np.dtype(picked.str.replace("u", "i"))
         self.natives = np.array(
             row_loops.Natives(
                 combine=combine,
-                bring=row_ops.widener(dtype) if mean and dtype.kind == "f" else 0,
+                bring=row_ops.bringer(op, dtype, widen=mean and dtype.kind == "f"),
+                copy=row_ops.bringer(op, self.work_dtype),
                 shift=row_ops.shifter() if indexed else 0,
-                fold=row_ops.folder(row_ops.SUM if mean else row_ops.MAXIMUM, self.work_dtype)
+                fold=row_ops.folder(op, self.work_dtype)
                 if self.whole and self.cell == 1 else 0,
                 pick=copier(step, picked, exact=True) if picks else 0,
                 pick_places=copier(step, _INDEX, exact=True) if picks and indexed else 0,
@@ -130,8 +133,6 @@ class Plan:
 
     def _suitable(self, x: Array) -> Array:
         """Return an input whose rows, or whole planes, are runs of cells."""
-        if self.is_flat:
-            return np.ascontiguousarray(x)
         last = self.geometry.channels_last
         if last and x.shape[-2] > 1 and x.strides[-2] != x.shape[-1] * x.itemsize:
             return np.ascontiguousarray(x)
@@ -143,8 +144,6 @@ class Plan:
         batch, *rest = x.strides
         channel, spatial = (0, rest[:-1]) if geometry.channels_last else (rest[0], rest[1:])
         depth, row, _ = three_axes(tuple(spatial), 0)
-        if self.is_flat:
-            depth = row = 0
         planes = len(x) * self.planes
         depths, rows, _ = three_axes(geometry.window.output, 1)
         nbytes = max(1, self.elements * x.itemsize // self.planes)
@@ -159,25 +158,14 @@ class Plan:
             halves = rows * stride // (2 * tall) if self.blocked else rows
             strips = max(1, min(-(-4 * workers // tasks), max(workers, halves), rows))
         shape = row_loops.Shape(
-            size=x.itemsize, work=self.work_dtype.itemsize, cell=self.cell, planes=planes,
+            size=x.itemsize, work=self.work_dtype.itemsize, cell=self.cell,
+            lanes=isa.host().nbytes // self.work_dtype.itemsize, planes=planes,
             channels=self.planes, block=block, strips=strips, blocked=int(self.blocked),
             mean=int(self.mean), indexed=int(self.indexed), whole=int(self.whole), x_image=batch,
             x_plane=channel, x_depth=depth, x_row=row, pitch=self.pitch,
             worker_bytes=self.worker_bytes, places=self.places,
         )  # fmt: skip
         return np.array(shape, np.int64), tasks * strips
-
-
-def is_global(geometry: PoolGeometry) -> bool:
-    """Return whether the one window is the whole image, which lies in one run."""
-    window = geometry.window
-    return window.positions == 1 and not window.is_padded and window.kernel == window.size
-
-
-def _flat(geometry: PoolGeometry) -> PoolGeometry:
-    count = (math.prod(geometry.window.size),)
-    window = Window(count, count, (1,), (1,), ((0, 0),))
-    return replace(geometry, window=window, high=(0,))
 
 
 def is_blocked(window: Window) -> bool:
@@ -202,23 +190,23 @@ def pays(geometry: PoolGeometry, dtype: np.dtype[Any], kind: int) -> bool:
         return False
     if any(int(c.min()) < 1 for c in geometry.counts(False)) or not all_reach(geometry):
         return False
-    if is_global(geometry):
-        return True
+    if window.positions == 1 and not geometry.channels_last:
+        return False  # vectors of planes take that
     depth, tall, wide = three_axes(window.kernel, 1)
     _, down, step = three_axes(window.stride, 1)
     across, width = three_axes(window.output, 1)[2], three_axes(window.size, 1)[2]
-    cell = geometry.channels if geometry.channels_last else 1
-    work = 8 if kind == MEAN else dtype.itemsize
-    vectors = -(-width * cell * work // isa.host().nbytes)
+    last = geometry.channels_last
+    cell = geometry.channels if last else 1
+    vectors = -(-width * cell * (8 if kind == MEAN else dtype.itemsize) // isa.host().nbytes)
     blocked = is_blocked(window)
     along = math.log2(wide) * (2 if kind == MEAN else 1) + 2
     operations = depth * (2 * down + 2 if blocked else 2 * tall) + along
-    rows = operations * (_CALL + _VECTOR * vectors * (_INDEXED if kind == MAXIMUM_AND_INDEX else 1))
-    held = across * cell * dtype.itemsize
-    gathered = step > 2 and not geometry.channels_last
-    taps = window.taps * (_GATHERED if gathered else _TAP) * -(-held // isa.host().nbytes)
+    rows = operations * (_CALL[kind] + _VECTOR[kind] * vectors)
+    apart = _BY_CELL if last else _EVERY_SECOND if step == 2 else _GATHERED if step > 2 else 1.0
+    taps = window.taps * _TAP[kind] * apart
+    each = taps * -(-across * cell * dtype.itemsize // isa.host().nbytes)
     memory = (2 * tall if blocked else 0) + row_loops.ROWS
-    return rows < taps and memory * width * cell * 8 < _MOST_MEMORY
+    return rows < each and memory * width * cell * 8 < _MOST_MEMORY
 
 
 def all_reach(geometry: PoolGeometry) -> bool:

@@ -50,15 +50,17 @@ class Plan:
         work = self.work_dtype.itemsize
         space = workspace.take(planes * self.pieces * work + 64)
         tasks = -(-planes // self.together) * self.pieces
+        finish = address(out), self.divide, address(self.ones), self.divisor
         for begin, end in launches.ranges(tasks, planes * self.count, launches.MOST_TAPS):
             jobs.run(
                 fold_pieces, workers, begin, end, address(x), space.address, planes, self.together,
-                self.count, self.pieces, x.itemsize, work, self.fold,
+                self.count, self.pieces, x.itemsize, work, self.fold, *finish,
             )  # fmt: skip
-        jobs.run(
-            finish_planes, 1, space.address, address(out), planes, self.pieces, x.itemsize, work,
-            self.fold_pieces, self.divide, address(self.ones), self.divisor,
-        )  # fmt: skip
+        if self.pieces > 1:
+            jobs.run(
+                finish_planes, 1, space.address, planes, self.pieces, x.itemsize, work,
+                self.fold_pieces, *finish,
+            )  # fmt: skip
         workspace.give_back(space)
         if recording.active:
             recording.keep(constants=(self.ones,))
@@ -79,17 +81,22 @@ def takes(geometry: PoolGeometry, dtype: np.dtype[Any], kind: int) -> bool:
 @team_kernel
 def fold_pieces(
     team: int, workers: int, begin: int, end: int, x: int, sums: int, planes: int, together: int,
-    count: int, pieces: int, size: int, work: int, fold: int,
+    count: int, pieces: int, size: int, work: int, fold: int, out: int, divide: int, ones: int,
+    divisor: int,
 ) -> None:  # fmt: skip
     """Reduce the pieces of some tasks: a piece of a plane, or some small planes."""
-    shared = begin, x, sums, planes, together, count, pieces, size, work, fold
+    shared = (
+        begin, x, sums, planes, together, count, pieces, size, work, fold, out, divide, ones,
+        divisor,
+    )  # fmt: skip
     fork_tasks(team, workers, end - begin, _fold_task, shared)
 
 
 @team_part
 def _fold_task(
     index: int, worker: int, begin: int, x: int, sums: int, planes: int, together: int,
-    count: int, pieces: int, size: int, work: int, fold: int,
+    count: int, pieces: int, size: int, work: int, fold: int, out: int, divide: int, ones: int,
+    divisor: int,
 ) -> None:  # fmt: skip
     task = begin + index
     piece = task % pieces
@@ -98,26 +105,26 @@ def _fold_task(
     length = min(_PIECE, count - start)
     for plane in range(first, min(first + together, planes)):
         source = x + (plane * count + start) * size
-        call(fold, (sums + (plane * pieces + piece) * work, source, length))
+        at = sums + (plane * pieces + piece) * work
+        call(fold, (at, source, length))
+        if pieces == 1:
+            _finish(at, out + plane * size, size, divide, ones, divisor)
 
 
 @team_kernel
 def finish_planes(
-    team: int, workers: int, sums: int, out: int, planes: int, pieces: int, size: int, work: int,
-    fold: int, divide: int, ones: int, divisor: int,
+    team: int, workers: int, sums: int, planes: int, pieces: int, size: int, work: int, fold: int,
+    out: int, divide: int, ones: int, divisor: int,
 ) -> None:  # fmt: skip
     """Reduce what the pieces of each plane came to, and write the results."""
     for plane in range(planes):
         at = sums + plane * pieces * work
-        _finish(at, out + plane * size, pieces, size, fold, divide, ones, divisor)
+        call(fold, (at, at, pieces))
+        _finish(at, out + plane * size, size, divide, ones, divisor)
 
 
 @device
-def _finish(
-    at: int, to: int, pieces: int, size: int, fold: int, divide: int, ones: int, divisor: int
-) -> None:
-    if pieces > 1:
-        call(fold, (at, at, pieces))
+def _finish(at: int, to: int, size: int, divide: int, ones: int, divisor: int) -> None:
     if divide != 0:
         call(divide, (to, at, ones, divisor, 1))
     else:

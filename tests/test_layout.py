@@ -16,7 +16,7 @@ FLOORS = {
     "pooling": ("problem", "kernels", "native", "teams", "running"),
     "routes": ("problem", "kernels", "native", "teams", "running"),
     "reference": ("problem", "kernels", "native", "running", "routes"),
-    "running": ("problem", "kernels", "native", "routes"),
+    "running": ("problem", "kernels", "native", "teams", "routes"),
     "adjoint": ("problem", "kernels", "native", "teams", "running", "routes", "reference"),
     "weight_grad": ("problem", "kernels", "native", "teams", "running", "routes", "reference"),
 }

@@ -10,7 +10,7 @@ from numba.core import cgutils
 #: Element types by the code that kernels are specialised with (an int can be a literal argument).
 DTYPES = tuple(np.dtype(name) for name in ("f4", "f8", "i1", "i2", "i4", "i8"))
 
-I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
+I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 
 
 def dtype_code(dtype: np.dtype[Any]) -> int:

@@ -11,10 +11,13 @@ from numbaconv.kernels import recording
 from numbaconv.problem.arrays import Array, is_direct, writeable
 from numbaconv.problem.geometry import ConvGeometry, Ints
 from numbaconv.running import results
+from numbaconv.running.halves import narrow, widened
 from numbaconv.running.packed import Packed
 
 # Multiplications and additions of one launch, in float32.
 _MOST_FLOPS = 40_000_000_000
+# Elements that are converted at once, unless an image has more.
+_CONVERTED = 1 << 19
 #: Padding modes as `numpy.pad` calls them.
 NUMPY_MODES = {
     "reflect": "reflect", "replicate": "edge", "circular": "wrap", "symmetric": "symmetric",
@@ -143,7 +146,7 @@ def run(
 def run_parts(call: Call, x: Array, packed: Packed, out: Array, parallel: bool) -> None:
     """Run arrays of any form: all at once, or image by image through suitable copies."""
     x, out = as_signed(x, call.work), as_signed(out, call.work)
-    for source, target in _suitable(call, x, out):
+    for source, target in _suitable(call, x, out, parallel):
         run_plan(call, source, packed, target, parallel)
 
 
@@ -175,27 +178,36 @@ def most_flops(work: np.dtype[Any]) -> int:
     return _MOST_FLOPS // max(slower, 1)
 
 
-def _suitable(call: Call, x: Array, out: Array) -> Iterator[tuple[Array, Array]]:
+def _suitable(
+    call: Call, x: Array, out: Array, parallel: bool
+) -> Iterator[tuple[Array, Array]]:  # fmt: skip
     """Yield input and output in parts that the plan can take.
 
-    What must be converted is converted image by image, so that the extra memory does not grow with
-    the batch.
+    What must be converted is converted a few images at a time, so that the extra memory does not
+    grow with the batch.
     """
     x_fits = not call.pads and _readable(call, x)
     out_fits = is_direct(out, call.work) and (call.writes_any or out.flags.c_contiguous)
     if x_fits and out_fits:
         yield x, out
         return
-    for n in range(len(x)):
-        source, result = x[n : n + 1], out[n : n + 1]
+    halves = call.dtype == np.float16
+    images = max(1, _CONVERTED * len(x) // max(x.size, out.size, 1))
+    for n in range(0, len(x), images):
+        source, result = x[n : n + images], out[n : n + images]
         if call.pads:
             source = pad(call.geometry, source, call.work)
+        elif not x_fits and halves:
+            source = widened(source, parallel)
         elif not x_fits:
             source = np.array(source, call.work, order="C")
         target = result if out_fits else np.empty(result.shape, call.work)
         yield source, target
         if target is not result:
-            result[...] = target
+            if halves:
+                narrow(result, target, parallel)
+            else:
+                result[...] = target
 
 
 def _readable(call: Call, array: Array) -> bool:

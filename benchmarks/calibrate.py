@@ -1,10 +1,11 @@
 """Does ``algorithm="auto"`` choose well? Times every algorithm on every layer.
 
-Run as ``python -m benchmarks.calibrate``. For each layer, batch 1 and 8, weights prepared or packed
-in the call, all algorithms whose estimate is within 6 times the least take turns; the figure is the
-least time of each. Prints the estimate over the time for each algorithm (a constant of
-`numbaconv.routes.cycles` is off where these differ between algorithms) and the regret: the time of
-the chosen algorithm over that of the fastest. Writes ``benchmarks/results/regret.json``.
+Run as ``python -m benchmarks.calibrate [--suite kinds --seed N --per-kind N] [--save NAME]``. For
+each layer, batch 1 and 8, weights prepared or packed in the call, all algorithms whose estimate is
+within 6 times the least take turns; the figure is the least time of each. Prints the estimate over
+the time for each algorithm (a constant of `numbaconv.routes.cycles` is off where these differ
+between algorithms) and the regret: the time of the chosen algorithm over that of the fastest.
+Writes ``benchmarks/results/regret.json``, or ``NAME.json``.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import numpy as np
 import numbaconv as nbc
 from benchmarks import engines
 from benchmarks.layers import BY_NAME
+from numbaconv.bench import kinds
 
 _FUNCTIONS = {1: nbc.conv1d, 2: nbc.conv2d, 3: nbc.conv3d}
 _LAYERS = {1: nbc.Conv1d, 2: nbc.Conv2d, 3: nbc.Conv3d}
@@ -60,11 +62,19 @@ def least_times(made, seconds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=0.25)
+    parser.add_argument("--suite", choices=("layers", "kinds"), default="layers")
+    parser.add_argument("--seed", type=int, default=0, help="of the suite kinds")
+    parser.add_argument("--per-kind", type=int, default=2)
+    parser.add_argument("--save", default="regret", help="name of the result to write")
     options = parser.parse_args()
+    layers = BY_NAME
+    if options.suite == "kinds":
+        drawn = kinds.draw(kinds.Sample(options.seed, options.per_kind))
+        layers = {layer.name: layer for layer in drawn}
     table, scales = {}, {}
     for prepared in (True, False):
         for batch in (1, 8):
-            for name, layer in BY_NAME.items():
+            for name, layer in layers.items():
                 if layer.name == "others.image 5x5" and batch > 1:
                     continue
                 plan, made = calls(layer, batch, prepared)
@@ -88,7 +98,7 @@ def main():
             n: round(statistics.median(v), 2) for n, v in scales.items()
         },
     }
-    engines.save("regret", {"summary": summary, "milliseconds": table}, quiet=True)
+    engines.save(options.save, {"summary": summary, "milliseconds": table}, quiet=True)
     print(summary)
 
 

@@ -66,10 +66,16 @@ CALLS = {
         "nbc.conv_transpose2d_weight_grad(big(1, 64, 1486, 1486), (64, 64, 15, 15),"
         " big(1, 64, 1500, 1500))",
     ),
-    "max_pool2d, a batch": ("", "nbc.max_pool2d(big(16, 16, 500, 500), 51, 1)"),
-    "max_pool2d, one image": ("", "nbc.max_pool2d(big(1, 1, 4000, 4000), 101, 1)"),
+    "max_pool2d, a batch": (
+        "x = big(16, 16, 500, 500)", "for _ in range(999): nbc.max_pool2d(x, 51, 1)",
+    ),
+    "max_pool2d, one image": (
+        "x = big(1, 1, 4000, 4000)", "for _ in range(999): nbc.max_pool2d(x, 101, 1)",
+    ),
     "max_pool1d": ("", "nbc.max_pool1d(big(1, 1, 20_000_000), 5_000, 1)"),
-    "avg_pool2d": ("", "nbc.avg_pool2d(big(1, 1, 4000, 4000), 101, 1)"),
+    "avg_pool2d": (
+        "x = big(1, 1, 4000, 4000)", "for _ in range(999): nbc.avg_pool2d(x, 101, 1)",
+    ),
     "avg_pool2d_backward": (
         "",
         "nbc.avg_pool2d_backward(big(16, 16, 450, 450), (16, 16, 500, 500), 51, 1)",

@@ -27,7 +27,7 @@ from numbaconv.native.transpose import transposer
 from numbaconv.problem.arrays import Array, address
 from numbaconv.problem.formulas import end_inside, first_inside
 from numbaconv.problem.geometry import ConvGeometry, three_axes
-from numbaconv.routes.direct import cut, loops, pixels, places
+from numbaconv.routes.direct import cut, loops, merged, pixels, places
 from numbaconv.routes.direct.places import Place
 from numbaconv.running.packed import Packed
 from numbaconv.teams import jobs
@@ -377,8 +377,11 @@ def _padded(offsets: Array) -> Array:
 
 
 @held.shared
-def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan | pixels.Plan:
-    """Return the plan of a problem: of either form of tile."""
+def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan | pixels.Plan | merged.Plan:
+    """Return the plan of a problem: of either form of tile, over as few axes as can be."""
+    fewer = merged.merged(geometry)
+    if fewer is not None:
+        return merged.Plan(fewer, dtype, plan)
     own = Plan(geometry, dtype)
     return pixels.Plan(geometry, dtype) if _gain(own) > 1 else own
 
@@ -399,6 +402,7 @@ def _gain(plan: Plan) -> float:
 def cost(geometry: ConvGeometry, dtype: np.dtype[Any], *, prepared: bool) -> float:
     """Return the estimated cycles of one core; `prepared` leaves the packing of weights out."""
     gain = 1.0
+    geometry = merged.merged(geometry) or geometry
     if geometry.batch and dtype in emit.DTYPES:
         gain = max(1.0, _gain(Plan(geometry, dtype)))
     return cut.cost(geometry, dtype, prepared=prepared, gain=gain)

@@ -32,6 +32,8 @@ EXACT, READS, WRITES_ANY, OWN_PADDING = True, "rows", False, False
 _CALL = 8_000.0
 # Of a tap of a vector that is summed, of a plane, of a byte of its input and output.
 _SUM = 0.8
+# How much longer the sums of one output row take, each of which waits for the one before.
+_ALONE = 3.2
 _PLANE = 100.0
 _BYTE = 0.08
 
@@ -235,6 +237,9 @@ def cost(geometry: ConvGeometry, dtype: np.dtype[Any], *, prepared: bool) -> flo
     else:
         vectors = rows * math.ceil(width / lanes) * geometry.out_channels
     sums = _SUM if geometry.window.taps <= 49 else 2 * _SUM
+    height = (1, *geometry.window.output)[-2]
+    if not geometry.channels_last:
+        sums *= max(1.0, _ALONE / height)
     nbytes = rows * width * geometry.out_channels * dtype.itemsize
     planes = geometry.batch * geometry.out_channels * _PLANE
     return float(

@@ -16,6 +16,8 @@ from numbaconv.routes.direct import loops
 
 # Cycles of any call.
 _CALL = 20_000.0
+# Vectors of a row from which on its end matters little.
+_LONG_ROW = 8
 # Bytes of a worker's copies that still leave room for weights in 2 MiB of L2.
 _SPACE_BYTES = 1 << 20
 # Elements that one thread copies in the time of one vector multiply-add of the tile.
@@ -241,7 +243,10 @@ def cost(
     kernel = three_axes(geometry.window.kernel, 1)
     positions = geometry.batch * geometry.window.positions
     if not geometry.window.is_pointwise:
-        total += positions * geometry.in_channels * kernel[0] * kernel[2] * cycles.COPY
+        # Rows are copied once for each column of the kernel, long ones of a line for each phase.
+        line = kernel[1] == 1 and geometry.window.output[-1] >= _LONG_ROW * lanes
+        copies = min(kernel[2], geometry.window.stride[-1]) if line else kernel[2]
+        total += positions * geometry.in_channels * kernel[0] * copies * cycles.COPY
         total += geometry.batch * geometry.groups * (400 + 30 * channels)
     if geometry.channels_last:
         turned = geometry.in_channels * kernel[2] + geometry.out_channels

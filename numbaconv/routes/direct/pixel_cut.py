@@ -21,6 +21,8 @@ _LEAST_PIXELS = 5
 _RUN, _TILE, _TASK = 2, 40, 400
 # Elements that one thread copies, or turns, in the time of one.
 _COPIED, _TURNED = 4.0, 0.6
+# Tiles of a chunk, which are listed.
+_MOST_TILES = 4096
 # Positions along an axis that are many: borders do not matter.
 _LONG = 1000
 # How much longer the pixels of a column take, whose channels are planes: each is a cache line.
@@ -203,7 +205,8 @@ def best_cut(plan: Tiled, form: Form, images: int, workers: int) -> tuple[int, i
     considered = {unit * -(-height // (n * unit)) for n in _CHUNKS} | {unit}
     for tall in sorted(considered, reverse=True):
         tall = min(tall, height)
-        if turned_bytes * tall > _SUMS_BYTES and tall > unit:
+        many = width * tall > _MOST_TILES * form.pixels
+        if (turned_bytes * tall > _SUMS_BYTES or many) and tall > unit:
             continue
         nbytes, copied = 0, 0.0
         if not plan.in_place:

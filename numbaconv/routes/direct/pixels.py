@@ -32,6 +32,8 @@ from numbaconv.teams import jobs
 _MOST_WORDS = 1 << 15
 # Numbers of images and workers, and strides, for which a plan keeps its tables.
 _MOST_SCHEDULES = 4
+# Output positions of a row.
+_LONGEST_ROW = 1 << 15
 # Planes that are read where they lie: more of them lie on too many pages.
 _MOST_PLANES = 64
 
@@ -46,6 +48,8 @@ def gain(
     plan = Plan(geometry, dtype)
     if plan.longest_run > PART and plan.k > LONGEST and dtype.kind == "f":
         return 0.0  # parts of long sums are whole runs
+    if plan.output[2] > _LONGEST_ROW:
+        return 0.0  # its tiles are listed
     return other / pixel_cut.best_cut(plan, plan.form(True), *batch)[2]
 
 

@@ -69,7 +69,7 @@ def main():
                     rows, tiles = direct.Plan(geometry, dtype), pixels.Plan(geometry, dtype)
                     slow, fast = least([rows, tiles], x, weight, geometry.output_shape)
                     estimate = cut.best_cut(rows, 1, 2)[2]
-                    estimate = pixels.gain(geometry, dtype, estimate, (1, 2))
+                    estimate = tiles.gain(estimate, (1, 2))
                     ratios.append(slow / fast)
                     chosen = isinstance(direct.plan(geometry, dtype), pixels.Plan)
                     loss = fast / slow if chosen else slow / fast

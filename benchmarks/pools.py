@@ -8,6 +8,7 @@ pool is also compared with a sum over the same bytes in memory that it reads. Wr
 """
 
 import argparse
+import json
 import math
 import sys
 
@@ -71,7 +72,7 @@ def main():
     table, ratios = {}, []
     for shape, k, s in PROBLEMS:
         for op in ("max", "mean"):
-            argument = engines.json.dumps([shape, k, s, op])
+            argument = json.dumps([shape, k, s, op])
             row = dict.fromkeys(sources, math.inf)
             for _ in range(3):
                 for name, (python, source) in sources.items():

@@ -10,7 +10,7 @@ ALL = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
 
 
 def test_every_half_becomes_its_float():
-    found = halves.widened(ALL, parallel=True)
+    found = halves.converted(ALL, np.dtype(np.float32), parallel=True)
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, ALL.astype(np.float32))
 
@@ -28,7 +28,7 @@ def test_floats_are_rounded_to_nearest_ties_to_even():
         ])  # fmt: skip
         expected = x.astype(np.float16)
     found = np.empty(x.shape, np.float16)
-    halves.narrow(found, x, parallel=True)
+    halves.assign(found, x, parallel=True)
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(np.signbit(found), np.signbit(expected))
 

@@ -150,8 +150,8 @@ class TestWholePlanes:
     def test_values(self, shape, dtype, rng):
         x = rng.integers(0, 9, shape).astype(dtype)
         axes, pools = tuple(range(2, len(shape))), (MAX[len(shape) - 2], AVG[len(shape) - 2])
-        assert planes.takes(PoolGeometry.parse(PoolOptions(len(axes), shape[2:]), shape),
-                            np.dtype(dtype), rows.MEAN)  # fmt: skip
+        geometry = PoolGeometry.parse(PoolOptions(len(axes), shape[2:]), shape)
+        assert planes.takes(geometry, rows.MEAN)
         largest, mean = (pool(x, shape[2:]) for pool in pools)
         np.testing.assert_array_equal(largest.squeeze(axes), x.max(axes))
         exact = x.sum(axes, np.int64) / np.prod(shape[2:])

@@ -3,14 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba.core.registry import cpu_target
 
 from numbaconv.native import isa, link
-from numbaconv.native.emit import I16, Emitter
+from numbaconv.native.emit import I16, Emitter, dtype_code
 
 _LANES = 16
-_FLOAT = 0  # the code of float32
+_FLOAT = dtype_code(np.dtype(np.float32))
 
 
 def available() -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 from numbaconv.kernels.long_sums import LONGEST, PART
 from numbaconv.native import isa, link
 from numbaconv.native.emit import Emitter, dtype_code
+from numbaconv.native.tile import in_parts
 
 # Elements of a run ahead of which weights are fetched.
 _AHEAD = 12
@@ -107,7 +108,7 @@ def _emit(
         return list(loop.values)
 
     if part:
-        sums = _in_parts(e, runs, part, rounds, places, biases)
+        sums = in_parts(e, runs, part, rounds, [places], biases)
     else:
         sums = rounds(runs, places, biases)[1:]
 
@@ -127,24 +128,3 @@ def _emit(
             at = b.add(at, out_step)
         b.branch(done)
     b.position_at_end(done)
-
-
-def _in_parts(
-    e: Emitter, runs: Any, part: int, rounds: Callable[..., list[Any]], places: Any,
-    sums: list[Any],
-) -> list[Any]:  # fmt: skip
-    """Return the sums of all runs, `part` of them at a time: see `numbaconv.kernels.long_sums`."""
-    b, count = e.b, len(sums)
-    parts = b.sdiv(b.add(runs, e.i64(part - 1)), e.i64(part))
-    with e.loop(parts, [places, *sums, *[e.zero] * count], "parts") as loop:
-        places, *held = loop.values
-        left = b.sub(runs, b.mul(loop.index, e.i64(part)))
-        left = b.select(b.icmp_signed("<", left, e.i64(part)), left, e.i64(part))
-        places, *found = rounds(left, places, [e.zero] * count)
-        pairs = [
-            e.two_sum(high, low, value)
-            for high, low, value in zip(held[:count], held[count:], found, strict=True)
-        ]
-        loop.next([places, *(high for high, _ in pairs), *(low for _, low in pairs)])
-    held = list(loop.values[1:])
-    return [e.whole_sum(*pair) for pair in zip(held[:count], held[count:], strict=True)]

@@ -8,7 +8,7 @@ from llvmlite import ir
 
 from numbaconv.native import isa, link
 from numbaconv.native.emit import I64, Emitter, dtype_code
-from numbaconv.native.row_ops import lowest, wins
+from numbaconv.native.row_ops import divided, lowest, wins
 from numbaconv.native.rows import NOTHING, every_second, gather
 
 #: What `reducer` computes; a `LONG_MEAN` is one of more than `SHORT_SUM` taps.
@@ -371,18 +371,4 @@ class _Reduction:
         total = carried[0]
         if self.kind == LONG_MEAN and self.compensated:
             total = e.whole_sum(*carried)
-        return _divided(e, total, divisors, factor, self.unsigned)
-
-
-def _divided(e: Emitter, total: Any, counts: Any, factor: Any, unsigned: int) -> Any:
-    b = e.b
-    if e.is_float:
-        return b.fdiv(total, b.fmul(counts, e.broadcast(b.sitofp(factor, e.element))))
-    narrow = factor if e.size == 8 else b.trunc(factor, e.element)
-    if not unsigned:
-        return b.sdiv(total, b.mul(counts, e.broadcast(narrow)))
-    zero = ir.Constant(e.element, 0)
-    negative = b.icmp_signed("<", narrow, zero)
-    positive = b.select(negative, b.sub(zero, narrow), narrow)
-    found = b.udiv(total, b.mul(counts, e.broadcast(positive)))
-    return b.select(negative, b.sub(e.zero, found), found)
+        return divided(e, total, divisors, factor, self.unsigned)

@@ -273,7 +273,7 @@ def _emit_divide(b: Any, values: list[Any], lanes: int, code: int, unsigned: int
         if mask is not None:
             ones = wide.constant(1.0) if e.is_float else wide.broadcast(e.i64(1))
             divisors = b.select(mask, divisors, ones)
-        value = _divided(wide, total, divisors, factor, unsigned)
+        value = divided(wide, total, divisors, factor, unsigned)
         if e.is_float and e.size < 8:
             value = b.fptrunc(value, e.vector)
         _store(e, value, b.add(to, at), mask)
@@ -281,15 +281,18 @@ def _emit_divide(b: Any, values: list[Any], lanes: int, code: int, unsigned: int
     _over_row(e, count, step)
 
 
-def _divided(e: Emitter, total: Any, divisors: Any, factor: Any, unsigned: int) -> Any:
+def divided(e: Emitter, total: Any, counts: Any, factor: Any, unsigned: int) -> Any:
+    """Return sums over counts times a factor; integers are truncated."""
     b = e.b
     if e.is_float:
-        return b.fdiv(total, b.fmul(divisors, e.broadcast(b.sitofp(factor, e.element))))
+        return b.fdiv(total, b.fmul(counts, e.broadcast(b.sitofp(factor, e.element))))
+    narrow = factor if e.size == 8 else b.trunc(factor, e.element)
     if not unsigned:
-        return b.sdiv(total, b.mul(divisors, e.broadcast(factor)))
-    negative = b.icmp_signed("<", factor, e.i64(0))
-    positive = b.select(negative, b.sub(e.i64(0), factor), factor)
-    found = b.udiv(total, b.mul(divisors, e.broadcast(positive)))
+        return b.sdiv(total, b.mul(counts, e.broadcast(narrow)))
+    zero = ir.Constant(e.element, 0)
+    negative = b.icmp_signed("<", narrow, zero)
+    positive = b.select(negative, b.sub(zero, narrow), narrow)
+    found = b.udiv(total, b.mul(counts, e.broadcast(positive)))
     return b.select(negative, b.sub(e.zero, found), found)
 
 

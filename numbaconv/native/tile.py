@@ -157,7 +157,7 @@ def _emit(
 
     operand = right if swapped else left
     if long:
-        sums = _in_parts(e, k, rounds, operand, offsets, sums)
+        sums = in_parts(e, k, PART, rounds, [operand, offsets], sums)
     else:
         sums = rounds(k, operand, offsets, sums)[2:]
 
@@ -179,24 +179,26 @@ def _emit(
     b.position_at_end(done)
 
 
-def _in_parts(
-    e: Emitter, k: Any, rounds: Callable[..., list[Any]], packed: Any, table: Any,
+def in_parts(
+    e: Emitter, k: Any, most: int, rounds: Callable[..., list[Any]], carried: list[Any],
     sums: list[Any],
 ) -> list[Any]:  # fmt: skip
-    """Return the sums after `k` rounds, `PART` at a time: see `numbaconv.kernels.long_sums`."""
-    b, count = e.b, len(sums)
-    most = e.i64(PART)
-    parts = b.sdiv(b.add(k, e.i64(PART - 1)), most)
+    """Return sums after `k` rounds, `most` at a time: see `numbaconv.kernels.long_sums`.
+
+    ``rounds(k, *carried, sums)`` returns what both lists are after so many.
+    """
+    b, count, first = e.b, len(sums), len(carried)
+    parts = b.sdiv(b.add(k, e.i64(most - 1)), e.i64(most))
     # What the compiler cannot keep in registers between the parts it puts on the stack.
-    with e.loop(parts, [packed, table, *sums, *[e.zero] * count], "parts") as loop:
-        packed, table, *held = loop.values
-        left = b.sub(k, b.mul(loop.index, most))
-        left = b.select(b.icmp_signed("<", left, most), left, most)
-        packed, table, *part = rounds(left, packed, table, [e.zero] * count)
+    with e.loop(parts, [*carried, *sums, *[e.zero] * count], "parts") as loop:
+        carried, held = list(loop.values[:first]), list(loop.values[first:])
+        left = b.sub(k, b.mul(loop.index, e.i64(most)))
+        left = b.select(b.icmp_signed("<", left, e.i64(most)), left, e.i64(most))
+        found = rounds(left, *carried, [e.zero] * count)
         pairs = [
             e.two_sum(high, low, value)
-            for high, low, value in zip(held[:count], held[count:], part, strict=True)
+            for high, low, value in zip(held[:count], held[count:], found[first:], strict=True)
         ]
-        loop.next([packed, table, *(high for high, _ in pairs), *(low for _, low in pairs)])
-    held = list(loop.values[2:])
+        loop.next([*found[:first], *(high for high, _ in pairs), *(low for _, low in pairs)])
+    held = list(loop.values[first:])
     return [e.whole_sum(*pair) for pair in zip(held[:count], held[count:], strict=True)]

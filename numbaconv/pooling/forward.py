@@ -22,6 +22,7 @@ from numbaconv.problem.arrays import Array, address, is_direct, native
 from numbaconv.problem.geometry import three_axes
 from numbaconv.problem.pool_geometry import PoolGeometry
 from numbaconv.running import results
+from numbaconv.running.halves import assign, converted
 from numbaconv.teams import jobs
 
 #: Window by window, row by row, or plane by plane.
@@ -188,9 +189,11 @@ def planned(
 ) -> AnyPlan:  # fmt: skip
     """Return the plan of a problem: what reads least of the input twice."""
     require_machine_code()
-    chosen: Any = rows.Plan if rows.pays(geometry, dtype, kind) else Plan
-    if geometry.batch and geometry.channels and planes.takes(geometry, dtype, kind):
+    chosen: Any = Plan
+    if geometry.batch and geometry.channels and planes.takes(geometry, kind):
         chosen = planes.Plan
+    elif rows.pays(geometry, dtype, kind):
+        chosen = rows.Plan
     found: AnyPlan = chosen(geometry, dtype, kind, include_pad, divisor)
     return found
 
@@ -272,11 +275,11 @@ def _run(
     for n in range(len(x)):
         source, target = x[n : n + 1], out[n : n + 1]
         if not lies_well:
-            source = np.array(source, this.dtype, order="C")
+            source = converted(source, this.dtype, parallel)
         places = None if indices is None else indices[n : n + 1]
         if is_direct(target, this.dtype) and target.flags.c_contiguous:
             this.run(source, target, places, parallel)
         else:
             fresh = np.empty(target.shape, this.dtype)
             this.run(source, fresh, places, parallel)
-            target[...] = fresh
+            assign(target, fresh, parallel)

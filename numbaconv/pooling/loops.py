@@ -118,14 +118,14 @@ def _reduce_tasks(
         for line in range(part * lines // s.parts, (part + 1) * lines // s.parts):
             row, q = line // across, line % across
             d, h = row // w.output[1], row % w.output[1]
-            a0, a1, i = _taps_inside(w, 0, d)
-            b0, b1, j = _taps_inside(w, 1, h)
-            divisor = _count(depth_counts, d) * _count(row_counts, h)
+            a0, a1, i = taps_inside(w, 0, d)
+            b0, b1, j = taps_inside(w, 1, h)
+            divisor = count_of(depth_counts, d) * count_of(row_counts, h)
             if s.channels_last:
-                e0, e1, column = _taps_inside(w, 2, q)
+                e0, e1, column = taps_inside(w, 2, q)
                 length, step_bytes, index_step = s.channels, s.x_channel, 0
                 to = (row * w.output[2] + q) * s.channels
-                divisor *= _count(column_counts, q)
+                divisor *= count_of(column_counts, q)
                 counted = counts
             else:
                 q *= s.piece
@@ -149,13 +149,13 @@ def _reduce_tasks(
 
 
 @device
-def _count(counts: Table, i: int) -> int:
+def count_of(counts: Table, i: int) -> int:
     """Return a window's count, of which there may be one for all."""
     return counts[i] if counts.size > 1 else counts[0]  # type: ignore[no-any-return]
 
 
 @device
-def _taps_inside(w: WindowAxes, axis: int, o: int) -> tuple[int, int, int]:
+def taps_inside(w: WindowAxes, axis: int, o: int) -> tuple[int, int, int]:
     """Return the first tap of output `o` inside the input, their end, and what the first reads."""
     start = o * w.stride[axis] - w.low[axis]
     first = first_inside(start, w.dilation[axis], w.kernel[axis])

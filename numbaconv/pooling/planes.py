@@ -66,7 +66,7 @@ class Plan:
             recording.keep(constants=(self.ones,))
 
 
-def takes(geometry: PoolGeometry, dtype: np.dtype[Any], kind: int) -> bool:
+def takes(geometry: PoolGeometry, kind: int) -> bool:
     """Return whether a problem is one window for each plane, all of it, without indices."""
     window = geometry.window
     return (

@@ -10,9 +10,10 @@ one, so nothing drifts.
 
 from typing import NamedTuple
 
-from numbaconv.kernels.indexing import WindowAxes, end_inside, first_inside, unpack_window
+from numbaconv.kernels.indexing import WindowAxes, unpack_window
 from numbaconv.kernels.jit import device
 from numbaconv.native.link import call, copy_bytes
+from numbaconv.pooling.loops import count_of, taps_inside
 from numbaconv.problem.arrays import Table
 from numbaconv.teams.jobs import fork_tasks, team_kernel, team_part
 
@@ -120,12 +121,10 @@ def _reduce_task(
             continue
         row = own + w.low[2] * s.cell * s.work
         for o in range(o0, o1):
-            h = o * w.stride[1] - w.low[1]
-            a = first_inside(h, w.dilation[1], w.kernel[1])
-            b = end_inside(h, w.dilation[1], w.size[1], w.kernel[1])
+            a, b, h = taps_inside(w, 1, o)
             place = own + s.places + w.low[2] * s.cell * 8
-            _bring(s, n, w, source, depth, h + a * w.dilation[1], own, row, place)
-            for tap in range(a + 1, b):
+            _bring(s, n, w, source, depth, h, own, row, place)
+            for tap in range(1, b - a):
                 other = own + s.pitch
                 at = h + tap * w.dilation[1]
                 _bring(s, n, w, source, depth, at, own, other, other + s.places)
@@ -204,21 +203,19 @@ def _bring(
     if h < 0 or h >= w.size[1]:
         _copy(s, n, to, places, n.nothing, n.nowhere, count)
         return
-    start = depth * w.stride[0] - w.low[0]
-    a = first_inside(start, w.dilation[0], w.kernel[0])
-    b = end_inside(start, w.dilation[0], w.size[0], w.kernel[0])
-    for tap in range(a, b):
+    a, b, start = taps_inside(w, 0, depth)
+    for tap in range(b - a):
         d = start + tap * w.dilation[0]
         at = source + d * s.x_depth + h * s.x_row
         here, here_places = to, places
-        if tap > a:
+        if tap > 0:
             here = own + 2 * s.pitch
             here_places = here + s.places
         call(n.bring, (here, at, count))
         if s.indexed:
             whole = (count + s.lanes - 1) // s.lanes * s.lanes
             call(n.shift, (here_places, n.columns, (d * w.size[1] + h) * w.size[2], whole))
-        if tap > a:
+        if tap > 0:
             _combine(s, n, to, places, to, places, here, here_places, count)
 
 
@@ -271,7 +268,7 @@ def _finish(
         free = own + 3 * s.pitch if found != own + 3 * s.pitch else own + 2 * s.pitch
         _pick(s, w, n.pick, n.picked, found, free, s.work)
         found = free
-    factor = _count(depth_counts, depth) * _count(row_counts, o)
+    factor = count_of(depth_counts, depth) * count_of(row_counts, o)
     call(n.divide, (out + to * s.size, found, n.counts, factor, count))
 
 
@@ -326,9 +323,3 @@ def _along(s: Shape, n: Natives, w: WindowAxes, own: int) -> int:
         _combine(s, n, to, to + s.places, held, held + s.places, at, beside, positions * s.cell)
         held = to
     return held
-
-
-@device
-def _count(counts: Table, i: int) -> int:
-    """Return a window's count, of which there may be one for all."""
-    return counts[i] if counts.size > 1 else counts[0]  # type: ignore[no-any-return]

@@ -54,9 +54,7 @@ class Plan:
         work = self.work_dtype.itemsize
         self.cell = geometry.channels if geometry.channels_last else 1
         self.planes = 1 if geometry.channels_last else geometry.channels
-        (_, tall, wide), (_, rows, across) = (
-            three_axes(v, 1) for v in (window.kernel, window.output)
-        )
+        (_, tall, wide), (*_, across) = (three_axes(v, 1) for v in (window.kernel, window.output))
         step, apart = three_axes(window.stride, 1)[2], three_axes(window.dilation, 1)[2]
         low, width = (
             three_axes(tuple(p for p, _ in window.padding), 0)[2],
@@ -77,9 +75,9 @@ class Plan:
         self.columns = np.full(width * self.cell + slack if indexed else 1, _NOWHERE, np.int64)
         if indexed:
             self.columns[:-slack] = np.arange(width).repeat(self.cell)
-        self.counts = np.ones(across * self.cell, np.float64 if dtype.kind == "f" else np.int64)
         self.axis_counts = counts[:2]
-        self.counts[:] = np.broadcast_to(counts[2], across).repeat(self.cell)
+        of_columns = np.broadcast_to(counts[2], across).repeat(self.cell)
+        self.counts = of_columns.astype(np.float64 if dtype.kind == "f" else np.int64)
         self.picked = _picked(across, step, self.work_dtype)
         self.picked_places = _picked(across, step, _INDEX)
         combine = row_ops.index_combiner(dtype) if indexed else row_ops.combiner(
@@ -105,7 +103,6 @@ class Plan:
         )  # fmt: skip
         self.window = window.packed
         self.elements = geometry.channels * math.prod(window.size)
-        self.rows = rows
         self.shapes: dict[Any, tuple[Array, int]] = {}
 
     def run(self, x: Array, out: Array, indices: Array | None, parallel: bool) -> None:
@@ -132,7 +129,7 @@ class Plan:
             recording.keep(self)
 
     def _suitable(self, x: Array) -> Array:
-        """Return an input whose rows, or whole planes, are runs of cells."""
+        """Return an input whose rows are runs of cells."""
         last = self.geometry.channels_last
         if last and x.shape[-2] > 1 and x.strides[-2] != x.shape[-1] * x.itemsize:
             return np.ascontiguousarray(x)
@@ -188,7 +185,7 @@ def pays(geometry: PoolGeometry, dtype: np.dtype[Any], kind: int) -> bool:
     window = geometry.window
     if geometry.batch == 0 or geometry.channels == 0 or dtype.kind == "c":
         return False
-    if any(int(c.min()) < 1 for c in geometry.counts(False)) or not all_reach(geometry):
+    if not all_reach(geometry):
         return False
     if window.positions == 1 and not geometry.channels_last:
         return False  # vectors of planes take that
@@ -210,14 +207,10 @@ def pays(geometry: PoolGeometry, dtype: np.dtype[Any], kind: int) -> bool:
 
 
 def all_reach(geometry: PoolGeometry) -> bool:
-    """Return whether every window has a tap in the input."""
+    """Return whether every window has a tap in the input, whatever its position.
+
+    Windows begin in the input, or before it by less than their span: then one of their taps is
+    among its first `dilation` elements.
+    """
     window = geometry.window
-    for n, k, s, d, (low, _), count in zip(
-        window.size, window.kernel, window.stride, window.dilation, window.padding, window.output,
-        strict=True,
-    ):  # fmt: skip
-        start = np.arange(count) * s - low
-        first = np.maximum(-(start // d), 0)
-        if np.any((first >= k) | (start + first * d >= n)):
-            return False
-    return True
+    return all(d <= n for d, n in zip(window.dilation, window.size, strict=True))

@@ -11,7 +11,7 @@ from numbaconv.kernels import recording
 from numbaconv.problem.arrays import Array, is_direct, writeable
 from numbaconv.problem.geometry import ConvGeometry, Ints
 from numbaconv.running import results
-from numbaconv.running.halves import narrow, widened
+from numbaconv.running.halves import assign, converted
 from numbaconv.running.packed import Packed
 
 # Multiplications and additions of one launch, in float32.
@@ -191,23 +191,17 @@ def _suitable(
     if x_fits and out_fits:
         yield x, out
         return
-    halves = call.dtype == np.float16
     images = max(1, _CONVERTED * len(x) // max(x.size, out.size, 1))
     for n in range(0, len(x), images):
         source, result = x[n : n + images], out[n : n + images]
         if call.pads:
             source = pad(call.geometry, source, call.work)
-        elif not x_fits and halves:
-            source = widened(source, parallel)
         elif not x_fits:
-            source = np.array(source, call.work, order="C")
+            source = converted(source, call.work, parallel)
         target = result if out_fits else np.empty(result.shape, call.work)
         yield source, target
         if target is not result:
-            if halves:
-                narrow(result, target, parallel)
-            else:
-                result[...] = target
+            assign(result, target, parallel)
 
 
 def _readable(call: Call, array: Array) -> bool:
@@ -226,7 +220,7 @@ def _readable(call: Call, array: Array) -> bool:
 
 
 def pad(geometry: ConvGeometry, image: Array, dtype: np.dtype[Any]) -> Array:
-    """Return a batch of one image with its padding."""
+    """Return a batch of images with its padding."""
     pairs = [*geometry.window.padding]
     pairs = [(0, 0), *pairs, (0, 0)] if geometry.channels_last else [(0, 0), (0, 0), *pairs]
     mode: Any = NUMPY_MODES[geometry.window.padding_mode]

@@ -5,18 +5,17 @@ those along each border again, from a padded strip: instead of from a padded cop
 """
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from numbaconv.problem.arrays import Array
-from numbaconv.problem.formulas import dilated_size
+from numbaconv.problem.formulas import dilated_size, end_inside, first_inside
 from numbaconv.problem.geometry import ConvGeometry, Ints, Window
-from numbaconv.running import call
+from numbaconv.running import call, strips
 from numbaconv.running.call import Call
-from numbaconv.running.packed import Packed
 
 # Outputs of an image from which on, and the share along its borders up to which, this is faster.
 _LEAST_POSITIONS = 1 << 13
@@ -24,29 +23,13 @@ _MOST_BORDER = 0.25
 
 
 @dataclass(frozen=True)
-class Strip:
-    """Outputs along a border: how they are computed, what they read, and where they go."""
+class Strip(strips.Box):
+    """Outputs along a border: what they read lies anywhere, by `indices` along each axis."""
 
-    call: Call
     indices: tuple[Array | slice, ...]
-    target: tuple[slice, ...]
 
 
-class PackedFrame(NamedTuple):
-    """The weights of the image, and of each strip; those that want one form share it."""
-
-    weight: Array
-    bias: Array | None
-    whole: Packed
-    strips: list[Packed]
-
-    def release(self) -> None:
-        """Give the memory back; the object is of no use after that."""
-        for packed in {id(p): p for p in (self.whole, *self.strips)}.values():
-            packed.release()
-
-
-class Plan:
+class Plan(strips.Plan):
     """A problem whose padding is not of zeros, as one whose is, and strips.
 
     Parameters
@@ -57,20 +40,20 @@ class Plan:
         Returns how a problem is computed.
     """
 
-    replayable = False
-
     def __init__(self, geometry: ConvGeometry, choose: Callable[[ConvGeometry], Call]) -> None:
         window = geometry.window
         self.first_axis = 1 if geometry.channels_last else 2
-        self.whole = choose(replace(geometry, window=replace(window, padding_mode="zeros")))
+        whole = choose(replace(geometry, window=replace(window, padding_mode="zeros")))
         inner = [_inner(window, axis) for axis in range(window.ndim)]
-        self.strips = []
+        borders = []
         for axis, (first, end) in enumerate(inner):
             for part in ((0, first), (end, window.output[axis])):
                 if part[0] < part[1]:
                     # Of earlier axes what is within; of later ones all.
                     outputs = [*inner[:axis], part, *((0, n) for n in window.output[axis + 1 :])]
-                    self.strips.append(self._strip(geometry, outputs, choose))
+                    borders.append(self._strip(geometry, outputs, choose))
+
+        super().__init__([strips.Box(whole, (), ()), *borders])
 
     def _strip(
         self, geometry: ConvGeometry, outputs: list[tuple[int, int]],
@@ -92,31 +75,14 @@ class Plan:
         none = ((0, 0),) * window.ndim
         small = Window(size, window.kernel, window.stride, window.dilation, none)
         target = (*(slice(None),) * self.first_axis, *(slice(*o) for o in outputs))
-        return Strip(choose(replace(geometry, window=small)), tuple(indices), target)
-
-    @property
-    def pack_key(self) -> tuple[Hashable, ...]:
-        """What the packed form of the weights depends on, beside the weights."""
-        return tuple((c.algorithm, c.plan.pack_key) for c in self._calls)
-
-    @property
-    def _calls(self) -> list[Call]:
-        return [self.whole, *(strip.call for strip in self.strips)]
-
-    def pack(self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool) -> Any:
-        """Return the weights in the forms of the image and of the strips."""
-        found: dict[Hashable, Packed] = {}
-        keys = self.pack_key
-        for one, key in zip(self._calls, keys, strict=True):
-            if key not in found:
-                found[key] = call.pack(one, weight, bias, parallel, keep=keep)
-        whole, *strips = (found[key] for key in keys)
-        return PackedFrame(weight, bias, whole, strips)
+        return Strip(choose(replace(geometry, window=small)), (), target, tuple(indices))
 
     def run(self, x: Array, packed: Any, out: Array, parallel: bool) -> None:
         """Write the convolution to `out`."""
-        self.whole.plan.run(x, packed.whole, out, parallel)
-        for strip, weights in zip(self.strips, packed.strips, strict=True):
+        (whole, first), *borders = zip(self.boxes, packed.boxes, strict=True)
+        whole.call.plan.run(x, first, out, parallel)
+        strip: Any
+        for strip, weights in borders:
             source = x
             for axis, index in enumerate(strip.indices, self.first_axis):
                 if isinstance(index, slice):
@@ -130,17 +96,15 @@ class Plan:
 
     def workspace_nbytes(self, images: int, workers: int) -> int:
         """Return the memory that `run` borrows."""
-        return max(one.plan.workspace_nbytes(images, workers) for one in self._calls)
+        return max(box.call.plan.workspace_nbytes(images, workers) for box in self.boxes)
 
 
 def _inner(window: Window, axis: int) -> tuple[int, int]:
     """Return the outputs along an axis that see no padding: the first, and their end."""
-    stride, (low, _) = window.stride[axis], window.padding[axis]
-    span = dilated_size(window.kernel[axis], window.dilation[axis])
-    count = window.output[axis]
-    first = min(-(-low // stride), count)
-    end = (window.size[axis] + low - span) // stride + 1
-    return first, max(first, min(end, count))
+    stride, (low, _), count = window.stride[axis], window.padding[axis], window.output[axis]
+    last_tap = dilated_size(window.kernel[axis], window.dilation[axis]) - 1 - low
+    first = first_inside(-low, stride, count)
+    return first, max(first, end_inside(last_tap, stride, window.size[axis], count))
 
 
 def pays(geometry: ConvGeometry) -> bool:

@@ -1,6 +1,7 @@
-"""Batches of float16, which are computed in float32: converted by all threads."""
+"""Arrays in the dtype of a computation and back: float16, as float32, by all threads."""
 
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -20,18 +21,20 @@ def _available() -> bool:
     return halves.available()
 
 
-def widened(x: Array, parallel: bool) -> Array:
-    """Return an array as a contiguous one of float32."""
-    if not (is_direct(x, _HALF) and x.flags.c_contiguous and _available()):
-        return np.array(x, _FLOAT, order="C")
+def converted(x: Array, dtype: np.dtype[Any], parallel: bool) -> Array:
+    """Return an array as a new contiguous one of a dtype."""
+    widen = dtype == _FLOAT and is_direct(x, _HALF) and x.flags.c_contiguous
+    if not (widen and _available()):
+        return np.array(x, dtype, order="C")
     found = np.empty(x.shape, _FLOAT)
     _convert(halves.widener(), found, x, parallel)
     return found
 
 
-def narrow(to: Array, x: Array, parallel: bool) -> None:
-    """Round an array of float32 to one of float16."""
-    if is_direct(to, _HALF) and to.flags.c_contiguous and x.flags.c_contiguous and _available():
+def assign(to: Array, x: Array, parallel: bool) -> None:
+    """Write the elements of an array to one of its shape and another dtype."""
+    narrow = is_direct(to, _HALF) and is_direct(x, _FLOAT)
+    if narrow and to.flags.c_contiguous and x.flags.c_contiguous and _available():
         _convert(halves.narrower(), to, x, parallel)
     else:
         to[...] = x

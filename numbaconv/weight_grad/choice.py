@@ -15,6 +15,7 @@ from numbaconv.problem import arguments
 from numbaconv.problem.arrays import Array, is_direct
 from numbaconv.problem.geometry import ConvGeometry, Ints
 from numbaconv.running import call, results
+from numbaconv.running.halves import converted
 from numbaconv.weight_grad import boxes
 from numbaconv.weight_grad.plan import Plan
 
@@ -137,9 +138,9 @@ def _add_converted(
         if found.pads:
             source = call.pad(found.geometry, source, found.work)
         elif not _readable(found, source):
-            source = np.array(source, found.work, order="C")
+            source = converted(source, found.work, parallel)
         if not _readable(found, other):
-            other = np.array(other, found.work, order="C")
+            other = converted(other, found.work, parallel)
         if found.work.kind == "c" and conjugate == "x":
             source = np.conj(source)
         elif found.work.kind == "c":

@@ -4,6 +4,7 @@ Estimates are in multiply-adds of a vector, but for `cost`. None of it changes a
 """
 
 import math
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,19 +19,19 @@ from numbaconv.routes.direct import loops
 _CALL = 20_000.0
 # Vectors of a row from which on its end matters little.
 _LONG_ROW = 8
-# Bytes of a worker's copies that still leave room for weights in 2 MiB of L2.
-_SPACE_BYTES = 1 << 20
-# Elements that one thread copies in the time of one vector multiply-add of the tile.
-_COPIED_PER_MULTIPLY = 4.0
+#: Bytes of a worker's copies that still leave room for weights in 2 MiB of L2.
+SPACE_BYTES = 1 << 20
+#: Elements that one thread copies in the time of one vector multiply-add of the tile.
+COPIED_PER_MULTIPLY = 4.0
 # The share of a task that a worker is expected to be late.
 _STRAGGLER = 0.3
 # What a tile costs beside its sums, in rounds of k, and a task in multiply-adds.
 _TILE_OVERHEAD = 24
-_TASK_OVERHEAD = 400
+TASK_OVERHEAD = 400
 # Chunks a depth, and shares of the output channels, that are considered.
 _CHUNKS = (*range(1, 17), 20, 24, 32, 48, 64, 96, 128, 256, 512)
-# Pixels of a swapped tile that keep the multipliers busy.
-_LEAST_PIXELS = 5
+#: Pixels of a swapped tile that keep the multipliers busy.
+LEAST_PIXELS = 5
 _CUTS = (1, 2, 3, 4, 6, 8, 16, 32)
 
 
@@ -97,7 +98,7 @@ def choose_tile(
             most, vectors = isa.host().narrow
             rows = -(-outputs // -(-outputs // most))
         # A tile of fewer pixels than that waits for its sums.
-        swapped *= max(1, _LEAST_PIXELS / width)
+        swapped *= max(1, LEAST_PIXELS / width)
     else:
         plain = min(plain, -(-positions // lanes) * 1.02)
     plain *= -(-outputs // rows) * rows * geometry.patch_size
@@ -118,20 +119,20 @@ def prefers_flat(plan: Tiled, rows: int) -> bool:
         return False  # the rows of the result do not follow each other
     width, lanes, taps = plan.output[2], plan.lanes, plan.kernel[2]
     outputs = plan.blocks * plan.rows
-    flat = -(-rows * width // lanes) * outputs + taps * rows * width / _COPIED_PER_MULTIPLY
+    flat = -(-rows * width // lanes) * outputs + taps * rows * width / COPIED_PER_MULTIPLY
     padded = width + (taps - 1) * plan.dilation[2] // plan.stride[2]
-    lines = rows * -(-width // lanes) * outputs + rows * padded / _COPIED_PER_MULTIPLY
+    lines = rows * -(-width // lanes) * outputs + rows * padded / COPIED_PER_MULTIPLY
     # A plane with its padding would hold far more than is read of it where dilation is wide.
     return flat < lines or padded > 2 * taps * width + 64
 
 
 def channel_block(plan: Tiled, plane: int) -> int:
     """Return how many channels are loaded at once: all, unless they outgrow the cache by far."""
-    if plan.in_place or plan.channels * plane <= 4 * _SPACE_BYTES:
+    if plan.in_place or plan.channels * plane <= 4 * SPACE_BYTES:
         return max(plan.channels, 1)
     if plan.spread and plan.swapped and not plan.geometry.channels_last:
         return plan.channels  # its results cannot be read back
-    blocks = -(-plan.channels * plane // (2 * _SPACE_BYTES))
+    blocks = -(-plan.channels * plane // (2 * SPACE_BYTES))
     return -(-plan.channels // blocks)
 
 
@@ -177,40 +178,48 @@ def best_cut(plan: Tiled, images: int, workers: int) -> tuple[int, int, float]:
         chunk = min(rows * unit, total)
         chunks = -(-total // chunk)
         copied, space = _copied(plan, rows, chunk)
-        if space > _SPACE_BYTES:
+        if space > SPACE_BYTES:
             copied *= 2
             if rows > 4:
                 continue
         vectors = _vectors(plan, rows, chunk)
-        for cuts in _CUTS:
-            if cuts > min(plan.blocks, 4 * workers):
-                break
-            share = -(-plan.blocks // cuts)
-            cuts = -(-plan.blocks // share)
+        for cuts, share in shares(plan.blocks, workers):
             outputs = share * plan.rows
             # Weights come from beyond the cache, at about as many elements a cycle.
-            moved = copied + outputs * plan.k / _COPIED_PER_MULTIPLY
-            task = outputs * vectors * (plan.k + _TILE_OVERHEAD) + moved + _TASK_OVERHEAD
-            rounds: float = -(-parts * chunks * cuts // workers)
-            if workers > 1:
-                # The last task of a slow worker is waited for, so many small tasks are better.
-                rounds += _STRAGGLER
-            if rounds * task < best[0] * 0.995:
-                best = (rounds * task, chunk, cuts)
+            moved = copied + outputs * plan.k / COPIED_PER_MULTIPLY
+            task = outputs * vectors * (plan.k + _TILE_OVERHEAD) + moved + TASK_OVERHEAD
+            time = rounds(parts * chunks * cuts, workers) * task
+            if time < best[0] * 0.995:
+                best = (time, chunk, cuts)
     return best[1], best[2], best[0]
+
+
+def shares(blocks: int, workers: int) -> Iterator[tuple[int, int]]:
+    """Yield in how many shares blocks of outputs may be cut, and how many blocks each has."""
+    for count in _CUTS:
+        if count > min(blocks, 4 * workers):
+            break
+        share = -(-blocks // count)
+        yield -(-blocks // share), share
+
+
+def rounds(tasks: int, workers: int) -> float:
+    """Return after how many tasks in a row all are done."""
+    # The last task of a slow worker is waited for, so many small tasks are better.
+    return -(-tasks // workers) + (_STRAGGLER if workers > 1 else 0.0)
 
 
 def _copied(plan: Tiled, rows: int, chunk: int) -> tuple[float, int]:
     """Return the cost of bringing a chunk's input near, and its bytes there."""
     if plan.in_place:
         elements = plan.channels * chunk
-        return elements / _COPIED_PER_MULTIPLY, elements * plan.size
+        return elements / COPIED_PER_MULTIPLY, elements * plan.size
     flat = prefers_flat(plan, rows)
     spread = plan.kernel[2] if flat else min(plan.stride[2], plan.kernel[2])
     taps = np.arange(plan.kernel[1]) * plan.dilation[1]
     heights = sum(span for _, span in row_groups(taps, plan.stride[1], rows)[0])
     elements = plan.channels * plan.kernel[0] * heights * spread * plan.output[2]
-    return elements / _COPIED_PER_MULTIPLY + 10 * plan.channels, elements * plan.size
+    return elements / COPIED_PER_MULTIPLY + 10 * plan.channels, elements * plan.size
 
 
 def _vectors(plan: Tiled, rows: int, chunk: int) -> float:

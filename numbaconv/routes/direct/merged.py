@@ -68,6 +68,7 @@ class Plan:
             replace(geometry, batched=False).output_shape,
         )
         self.replayable = self.inner.replayable
+        self.chosen_gain = self.inner.chosen_gain
 
     @property
     def pack_key(self) -> Any:

@@ -10,28 +10,24 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from numbaconv.problem.formulas import end_inside, first_inside
 from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.routes.direct import cut
 
-# Bytes of a worker's copies, and of the results that it turns, that leave room for weights.
-_SPACE_BYTES, _SUMS_BYTES = 1 << 20, 1 << 17
-# Pixels of a tile that keep the multipliers busy.
-_LEAST_PIXELS = 5
-# In multiply-adds of a vector, beside the sums: a run, a tile, and a task.
-_RUN, _TILE, _TASK = 2, 40, 400
-# Elements that one thread copies, or turns, in the time of one.
-_COPIED, _TURNED = 4.0, 0.6
+# Bytes of the results that a worker turns that leave room for weights.
+_SUMS_BYTES = 1 << 17
+# In multiply-adds of a vector, beside the sums: a run, and a tile.
+_RUN, _TILE = 2, 40
+# Elements that one thread turns in the time of one.
+_TURNED = 0.6
 # Tiles of a chunk, which are listed.
 _MOST_TILES = 4096
 # Positions along an axis that are many: borders do not matter.
 _LONG = 1000
 # How much longer the pixels of a column take, whose channels are planes: each is a cache line.
 _COLUMN = 1.25
-# The share of a task that a worker is expected to be late.
-_STRAGGLER = 0.3
-# Chunks of a depth, and shares of the blocks, that are considered.
+# Chunks of a depth that are considered.
 _CHUNKS = (*range(1, 17), 20, 24, 32, 48, 64, 96, 128, 256, 512, 1024, 4096, 16384)
-_CUTS = (1, 2, 3, 4, 6, 8, 16, 32)
 
 
 class Tiled(Protocol):
@@ -92,11 +88,13 @@ class Needed:
             size, kernel, stride, dilation, low
         )  # fmt: skip
         self.outputs, self.skip = outputs, skip
-        first, last = -(-low // stride), (size - 1 - (kernel - 1) * dilation + low) // stride
         #: The positions that need all.
         self.inside = Span(0, outputs)
         if skip:
-            self.inside = Span(min(first, outputs), max(first, min(last + 1, outputs)))
+            last_tap = (kernel - 1) * dilation - low
+            self.inside = Span(
+                first_inside(-low, stride, outputs), end_inside(last_tap, stride, size, outputs)
+            )
         self.count = outputs * kernel
         if skip and outputs <= _LONG:
             self.count = sum(self.by(Span(o, o + 1)).length for o in range(outputs))
@@ -107,9 +105,8 @@ class Needed:
             return Span(0, self.kernel)
         # Later positions need earlier taps.
         start, last = (o * self.stride - self.low for o in (positions.first, positions.end - 1))
-        first = max(0, -(last // self.dilation))
-        end = min(self.kernel, (self.size - 1 - start) // self.dilation + 1)
-        return Span(first, max(first, end))
+        first = first_inside(last, self.dilation, self.kernel)
+        return Span(first, max(first, end_inside(start, self.dilation, self.size, self.kernel)))
 
 
 @dataclass(frozen=True)
@@ -171,7 +168,7 @@ def best_form(plan: Tiled, skip: bool) -> Form:
     best = (float("inf"), Form(False, plan.most, needed, 0.0))
     for down, along, across in ((False, columns, rows), (True, rows, columns)):
         length = along.outputs
-        counts = {-(-length // n) for n in range(1, min(length, _LONG) // _LEAST_PIXELS + 2)}
+        counts = {-(-length // n) for n in range(1, min(length, _LONG) // cut.LEAST_PIXELS + 2)}
         if length > _LONG:
             counts = {plan.most}
         lines = depths.count * across.count / (depths.outputs * across.outputs)
@@ -181,7 +178,7 @@ def best_form(plan: Tiled, skip: bool) -> Form:
             taps = float(along.kernel)
             if length <= _LONG:
                 spans = parts(Span(0, length), count) if down else cuts(length, count)
-                full = (max(s.length, _LEAST_PIXELS) * along.by(s).length for s in spans)
+                full = (max(s.length, cut.LEAST_PIXELS) * along.by(s).length for s in spans)
                 taps = sum(full) / length
             terms = taps * lines * plan.channels
             if down and not plan.geometry.channels_last:
@@ -213,22 +210,18 @@ def best_cut(plan: Tiled, form: Form, images: int, workers: int) -> tuple[int, i
             taps_down = np.arange(plan.kernel[1]) * plan.dilation[1]
             groups, _ = cut.row_groups(taps_down, plan.stride[1], tall)
             nbytes = space(plan, sum(span for _, span in groups) * plan.kernel[0])[0]
-            copied = nbytes / plan.size / _COPIED
-            if nbytes > _SPACE_BYTES and tall > unit:
+            copied = nbytes / plan.size / cut.COPIED_PER_MULTIPLY
+            if nbytes > cut.SPACE_BYTES and tall > unit:
                 continue
         turned = 0.0 if geometry.channels_last else width * tall * plan.rows / _TURNED
         tiles = width * tall * vectors / form.pixels
         runs = form.terms / plan.longest_run * _RUN
         work = width * tall * form.terms * vectors + tiles * (_TILE + runs) + turned
-        work += plan.rows * plan.k / _COPIED  # weights come from beyond the cache
-        for shares in _CUTS:
-            if shares > min(blocks, 4 * workers):
-                break
-            share = -(-blocks // shares)
-            shares = -(-blocks // share)
-            task = share * work + copied + _TASK
-            rounds: float = -(-images * loads * depths * -(-height // tall) * shares // workers)
-            rounds += _STRAGGLER if workers > 1 else 0
-            if rounds * task < best[0] * 0.995:
-                best = (rounds * task, tall, shares)
+        work += plan.rows * plan.k / cut.COPIED_PER_MULTIPLY  # weights come from beyond the cache
+        chunks = images * loads * depths * -(-height // tall)
+        for shares, share in cut.shares(blocks, workers):
+            task = share * work + copied + cut.TASK_OVERHEAD
+            time = cut.rounds(chunks * shares, workers) * task
+            if time < best[0] * 0.995:
+                best = (time, tall, shares)
     return best[1], best[2], best[0]

@@ -12,6 +12,7 @@ of them. Not so if a weight is not finite, because infinity times zero is not ze
 Every output is the sum over its patch in one order, but for those zeros.
 """
 
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,10 @@ import numpy as np
 from numbaconv.kernels import held, recording, threads, workspace
 from numbaconv.kernels.long_sums import LONGEST, PART
 from numbaconv.native import isa
-from numbaconv.native.rows import copier
-from numbaconv.native.transpose import transposer
 from numbaconv.problem.arrays import Array, address
 from numbaconv.problem.geometry import ConvGeometry, three_axes
-from numbaconv.routes.direct import loops, pixel_cut, pixel_loops, places
+from numbaconv.routes.direct import pixel_cut, pixel_loops, places
+from numbaconv.routes.direct.panels import Panelled
 from numbaconv.routes.direct.pixel_tables import Tables
 from numbaconv.running.packed import Packed
 from numbaconv.teams import jobs
@@ -38,22 +38,7 @@ _LONGEST_ROW = 1 << 15
 _MOST_PLANES = 64
 
 
-def gain(
-    geometry: ConvGeometry, dtype: np.dtype[Any], other: float, batch: tuple[int, int]
-) -> float:
-    """Return how many times as long as these tiles something takes, by an estimate of `cut`.
-
-    `batch` says the images and the workers of the estimate.
-    """
-    plan = Plan(geometry, dtype)
-    if plan.longest_run > PART and plan.k > LONGEST and dtype.kind == "f":
-        return 0.0  # parts of long sums are whole runs
-    if plan.output[2] > _LONGEST_ROW:
-        return 0.0  # its tiles are listed
-    return other / pixel_cut.best_cut(plan, plan.form(True), *batch)[2]
-
-
-class Plan:
+class Plan(Panelled):
     """Everything that follows from geometry and dtype.
 
     Parameters
@@ -65,6 +50,8 @@ class Plan:
     """
 
     replayable = True
+    #: How many times as fast as the other form this was estimated to be, if it was chosen for that.
+    chosen_gain = 1.0
 
     def __init__(self, geometry: ConvGeometry, dtype: np.dtype[Any]) -> None:
         self.geometry, self.dtype, self.size = geometry, dtype, dtype.itemsize
@@ -82,8 +69,7 @@ class Plan:
         self.low = self.axes(tuple(low for low, _ in window.padding), 0)
         self.most, self.vectors = host.narrow if self.outputs <= self.lanes else host.tile
         self.rows = self.vectors * self.lanes
-        self.blocks = -(-self.outputs // self.rows)
-        self.panel = -(-(self.rows * self.k + self.lanes) * self.size // 64) * 64
+        self.lay_panels()
         last = geometry.channels_last
         self.in_place = not window.is_padded and (last or self.channels <= _MOST_PLANES)
         #: Elements of a run, and how it lies: along the channels of a pixel, or along a row.
@@ -92,7 +78,6 @@ class Plan:
         follow = last and self.dilation[2] == 1 and geometry.groups == 1
         self.merged = follow and self.kernel[2] * self.channels <= PART
         self.longest_run = self._longest_run()
-        self.no_bias = np.zeros(geometry.groups * self.blocks * self.rows, dtype)
         self.flags = threads.Scratch(1)
         self.strides = self.turned(places.contiguous_strides(geometry, self.size))
         self.place = places.of_result(geometry, self.size)
@@ -119,6 +104,17 @@ class Plan:
             return self.kernel[2]
         return self.channels * (self.kernel[2] if self.merged else 1)
 
+    def gain(self, other: float, batch: tuple[int, int]) -> float:
+        """Return how many times as long as these tiles something takes, by an estimate of `cut`.
+
+        `batch` says the images and the workers of the estimate.
+        """
+        if self.longest_run > PART and self.k > LONGEST and self.dtype.kind == "f":
+            return 0.0  # parts of long sums are whole runs
+        if self.output[2] > _LONGEST_ROW:
+            return 0.0  # its tiles are listed
+        return other / pixel_cut.best_cut(self, self.form(True), *batch)[2]
+
     def form(self, skip: bool) -> pixel_cut.Form:
         """Return how tiles go over the result."""
         found = self.forms.get(skip)
@@ -127,39 +123,18 @@ class Plan:
         return found
 
     @property
-    def pack_key(self) -> tuple[Any, ...]:
-        """The output channels of a block, and the stride between panels."""
-        return "pixels", self.rows, self.panel
-
-    @property
-    def packed_nbytes(self) -> int:
-        """The size of packed weights."""
-        return self.geometry.groups * self.blocks * self.panel
+    def pack_key(self) -> Hashable:
+        """What the packed form depends on: elements lie in another order than for other tiles."""
+        return "pixels", super().pack_key
 
     def pack(self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool) -> Packed:
-        """Return weights as panels: for each block of output channels, its elements of each k."""
-        nbytes, panels = self.packed_nbytes, self.geometry.groups * self.blocks
-        space = workspace.Workspace(nbytes) if keep else workspace.take(nbytes)
-        workers = jobs.team_size(panels, work=weight.size, parallel=parallel)
-        if self.geometry.channels_last:
-            pitch = self.geometry.out_channels * self.size
-            jobs.run(
-                loops.pack_columns, workers, address(weight), space.address, panels, self.blocks,
-                self.rows, self.outputs, self.k, self.panel, self.size, copier(1, self.dtype),
-                np.arange(self.k, dtype=np.int64) * pitch,
-            )  # fmt: skip
-        else:
-            jobs.run(
-                loops.pack, workers, address(weight), space.address, panels, self.blocks,
-                self.rows, self.outputs, self.k, self.k * self.size, self.panel, self.size,
-                transposer(self.dtype),
-            )  # fmt: skip
-        padded = self.no_bias
-        if bias is not None:
-            padded = places.padded_bias(bias, self.geometry.groups, self.outputs,
-                                        self.blocks * self.rows)  # fmt: skip
-        alive = (space, padded, self._may_skip(weight, parallel))
-        return Packed(weight, bias, space.address, address(padded), alive, None if keep else space)
+        """Return weights as panels, and whether taps may be left out."""
+        packed = super().pack(weight, bias, parallel, keep=keep)
+        return packed._replace(alive=(*packed.alive, self._may_skip(weight, parallel)))
+
+    def columns_of_channels_last(self) -> Array:
+        """Return where the weights of each patch element begin, in the order tap, channel."""
+        return np.arange(self.k, dtype=np.int64) * self.geometry.out_channels * self.size
 
     def _may_skip(self, weight: Array, parallel: bool) -> bool:
         """Return whether taps over padding may be left out: whether all weights are finite."""

@@ -28,6 +28,7 @@ from numbaconv.problem.arrays import Array, address
 from numbaconv.problem.formulas import end_inside, first_inside
 from numbaconv.problem.geometry import ConvGeometry, three_axes
 from numbaconv.routes.direct import cut, loops, merged, pixels, places
+from numbaconv.routes.direct.panels import Panelled
 from numbaconv.routes.direct.places import Place
 from numbaconv.running.packed import Packed
 from numbaconv.teams import jobs
@@ -64,7 +65,7 @@ class Layout:
     plane: int
 
 
-class Plan:
+class Plan(Panelled):
     """Everything that follows from geometry and dtype.
 
     Parameters
@@ -78,6 +79,8 @@ class Plan:
     """
 
     replayable = True
+    #: Of `pixels.Plan`: 1 where that form was not chosen.
+    chosen_gain = 1.0
 
     def __init__(
         self, geometry: ConvGeometry, dtype: np.dtype[Any], place: Place | None = None
@@ -95,9 +98,7 @@ class Plan:
         self.swapped, self.rows, self.vectors, self.pixels = cut.choose_tile(
             geometry, self.lanes, spread=self.spread
         )
-        self.blocks = -(-self.outputs // self.rows)
-        # A vector of slack: what copies rows may write behind the last.
-        self.panel = -(-(self.rows * self.k + self.lanes) * self.size // 64) * 64
+        self.lay_panels()
         self.kernel = three_axes(window.kernel, 1)
         self.input = three_axes(window.size, 1)
         self.output = three_axes(window.output, 1)
@@ -127,64 +128,9 @@ class Plan:
             and self.output[2] >= least
             and not (self.spread and scattered)
         )
-        self.no_bias = np.zeros(geometry.groups * self.blocks * self.rows, dtype)
         self.schedules: dict[tuple[int, int], Schedule] = {}
 
-    @property
-    def pack_key(self) -> tuple[int, int]:
-        """The output channels of a block, and the stride between panels."""
-        return self.rows, self.panel
-
-    @property
-    def packed_nbytes(self) -> int:
-        """The size of packed weights."""
-        return self.geometry.groups * self.blocks * self.panel
-
-    def pack(self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool) -> Packed:
-        """Return weights as panels: for each block of output channels, its elements of each k."""
-        if self.geometry.channels_last:
-            table = self._rows_of_channels_last()
-            return self.pack_columns(weight, table, bias, parallel, keep=keep)
-        space = self._space(keep)
-        panels = self.geometry.groups * self.blocks
-        workers = jobs.team_size(panels, work=weight.size, parallel=parallel)
-        jobs.run(
-            loops.pack, workers, address(weight), space.address, panels, self.blocks,
-            self.rows, self.outputs, self.k, self.k * self.size, self.panel, self.size,
-            transposer(self.dtype),
-        )  # fmt: skip
-        return self.packed(space, weight, bias, keep=keep)
-
-    def pack_columns(
-        self, weight: Array, rows: Array, bias: Array | None, parallel: bool, *, keep: bool
-    ) -> Packed:
-        """Do the same where kernels are columns: `rows` says where each patch element's begin."""
-        space = self._space(keep)
-        panels = self.geometry.groups * self.blocks
-        workers = jobs.team_size(panels, work=weight.size, parallel=parallel)
-        jobs.run(
-            loops.pack_columns, workers, address(weight), space.address, panels,
-            self.blocks, self.rows, self.outputs, self.k, self.panel, self.size,
-            copier(1, self.dtype), rows,
-        )  # fmt: skip
-        return self.packed(space, weight, bias, keep=keep)
-
-    def _space(self, keep: bool) -> workspace.Workspace:
-        nbytes = self.packed_nbytes
-        return workspace.Workspace(nbytes) if keep else workspace.take(nbytes)
-
-    def packed(
-        self, space: workspace.Workspace, weight: Array, bias: Array | None, *, keep: bool
-    ) -> Packed:
-        """Return the panels that are in a workspace, with the bias."""
-        padded = self.no_bias
-        if bias is not None:
-            blocks = self.blocks * self.rows
-            padded = places.padded_bias(bias, self.geometry.groups, self.outputs, blocks)
-        alive = (space, padded)
-        return Packed(weight, bias, space.address, address(padded), alive, None if keep else space)
-
-    def _rows_of_channels_last(self) -> Array:
+    def columns_of_channels_last(self) -> Array:
         """Return where the weights of each patch element begin, in the order channel, tap."""
         taps, channels = self.geometry.window.taps, self.channels
         order = np.arange(taps * channels).reshape(taps, channels).T.ravel()
@@ -382,8 +328,13 @@ def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan | pixels.Plan | m
     fewer = merged.merged(geometry)
     if fewer is not None:
         return merged.Plan(fewer, dtype, plan)
-    own = Plan(geometry, dtype)
-    return pixels.Plan(geometry, dtype) if _gain(own) > 1 else own
+    rows, tiles = Plan(geometry, dtype), pixels.Plan(geometry, dtype)
+    reserve = _LEAST_GAIN_LAST if geometry.channels_last else _LEAST_GAIN
+    gain = tiles.gain(cut.best_cut(rows, *_ESTIMATED)[2], _ESTIMATED) / reserve
+    if gain <= 1:
+        return rows
+    tiles.chosen_gain = gain
+    return tiles
 
 
 @held.shared
@@ -392,17 +343,10 @@ def spread_plan(geometry: ConvGeometry, dtype: np.dtype[Any], place: Place) -> P
     return Plan(geometry, dtype, place)
 
 
-def _gain(plan: Plan) -> float:
-    """Return how many times as fast tiles of pixels are estimated to be, with some reserve."""
-    estimate = cut.best_cut(plan, *_ESTIMATED)[2]
-    found = pixels.gain(plan.geometry, plan.dtype, estimate, _ESTIMATED)
-    return found / (_LEAST_GAIN_LAST if plan.geometry.channels_last else _LEAST_GAIN)
-
-
 def cost(geometry: ConvGeometry, dtype: np.dtype[Any], *, prepared: bool) -> float:
     """Return the estimated cycles of one core; `prepared` leaves the packing of weights out."""
+    fewer = merged.merged(geometry) or geometry
     gain = 1.0
-    geometry = merged.merged(geometry) or geometry
-    if geometry.batch and dtype in emit.DTYPES:
-        gain = max(1.0, _gain(Plan(geometry, dtype)))
-    return cut.cost(geometry, dtype, prepared=prepared, gain=gain)
+    if geometry.batch and emit.supports(dtype):
+        gain = plan(fewer, dtype).chosen_gain
+    return cut.cost(fewer, dtype, prepared=prepared, gain=gain)

@@ -302,7 +302,7 @@ def test_padding_modes(mode, algorithm, rng):
 
 
 def test_channels_that_do_not_fit_the_workspace_are_summed_in_parts(monkeypatch, parallel, rng):
-    monkeypatch.setattr(cut, "_SPACE_BYTES", 1 << 10)
+    monkeypatch.setattr(cut, "SPACE_BYTES", 1 << 10)
     for case in (
         Case(2, 40, 35, 1, (9, 11), (3, 3), (1, 1), ONE, (1, 1)),
         Case(2, 40, 35, 1, (7, 7), (3, 3), (2, 2), ONE, (1, 1)),

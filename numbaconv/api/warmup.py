@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from numbaconv import routes
 from numbaconv.kernels import threads
+from numbaconv.kernels.jit import native_available
+from numbaconv.native import emit, pixels
 from numbaconv.problem import arguments
 from numbaconv.problem.arrays import Array
 from numbaconv.teams import pool
@@ -106,6 +108,8 @@ def _convolutions(name: str, ndim: int, dtype: np.dtype[Any]) -> Iterator[Step]:
     """Yield convolutions by one algorithm, those that it can run."""
     import numbaconv as nbc
 
+    if name == "direct" and emit.supports(dtype) and native_available() is None:
+        yield f"conv{ndim}d {dtype} {name} tiles of pixels", partial(pixels.compile_tiles, dtype)
     width = _WIDTH[ndim]
     conv: Any = getattr(nbc, f"conv{ndim}d")
     kernels = (9,) if name == "fft" else (1, 3, 5, 7)

@@ -38,6 +38,14 @@ def tile(pixels: int, vectors: int, dtype: np.dtype[Any], *, terms: int, run: in
     return link.address(_tile, pixels, vectors, lanes, code, max(1, PART // run) if long else 0)
 
 
+def compile_tiles(dtype: np.dtype[Any]) -> None:
+    """Compile the tiles of all sizes: which ones a problem takes depends on the width it gives."""
+    host = isa.host()
+    for most, vectors in (host.tile, (host.tile[0], 1), host.narrow):
+        for pixels in range(1, most + 1):
+            tile(pixels, vectors, dtype, terms=1, run=1)
+
+
 def _tile(pixels: int, vectors: int, lanes: int, code: int, part: int) -> Callable[..., None]:
     def tile(
         runs: int, length: int, x: int, x_step: int, pixel_step: int, weight: int,

@@ -25,7 +25,7 @@ from numbaconv.problem.geometry import ConvGeometry, Window, three_axes
 from numbaconv.reference import adjoint
 from numbaconv.routes.direct import places
 from numbaconv.routes.direct import plan as direct
-from numbaconv.routes.winograd import plan as winograd
+from numbaconv.routes.winograd import first as winograd
 from numbaconv.running import call, choice
 from numbaconv.running.packed import Packed
 

@@ -104,7 +104,7 @@ def _combine(e: Emitter, factors: Any, vectors: list[Any]) -> Any:
     return total
 
 
-def _apply(e: Emitter, matrix: toomcook.Matrix, vectors: list[Any]) -> list[Any]:
+def apply(e: Emitter, matrix: toomcook.Matrix, vectors: list[Any]) -> list[Any]:
     """Return the matrix times the vectors.
 
     Points come in pairs +p, -p, whose rows differ in the signs of odd columns only: their even and
@@ -134,7 +134,7 @@ def _apply(e: Emitter, matrix: toomcook.Matrix, vectors: list[Any]) -> list[Any]
     return results
 
 
-def _apply_transposed(e: Emitter, matrix: toomcook.Matrix, vectors: list[Any]) -> list[Any]:
+def apply_transposed(e: Emitter, matrix: toomcook.Matrix, vectors: list[Any]) -> list[Any]:
     """Return the matrix times the vectors where *columns* come in pairs +p, -p (that is, A.T)."""
     m, n = matrix.shape
     if n == 1:
@@ -197,20 +197,20 @@ def _lane_addresses(e: Emitter, base: Any, tiles: Any) -> list[Any]:
 def _input(b: Any, values: list[Any], tall: int, wide: int, lanes: int) -> None:
     buffer, tiles, pitch, to, stride = values
     e = Emitter(b, dtype_code(_FLOAT), lanes)
-    down, across = _transform_of(tall), _transform_of(wide)
+    down, across = transform_of(tall), transform_of(wide)
     starts = _lane_addresses(e, buffer, tiles)
     rows = []
     for i in range(tall):
         offset = b.mul(pitch, e.i64(i))
         columns = _load_columns(e, [e.at(start, offset) for start in starts], wide)
-        rows.append(_apply(e, across, columns))
+        rows.append(apply(e, across, columns))
     for j in range(wide):
-        column = _apply(e, down, [rows[i][j] for i in range(tall)])
+        column = apply(e, down, [rows[i][j] for i in range(tall)])
         for i in range(tall):
             e.store(column[i], e.at(to, b.mul(stride, e.i64(i * wide + j))))
 
 
-def _transform_of(n: int) -> toomcook.Matrix:
+def transform_of(n: int) -> toomcook.Matrix:
     """Return B.T, which depends on n alone."""
     return toomcook.matrices(n, 1)[2] if n == 1 else toomcook.matrices(n - 2, 3)[2]
 
@@ -223,20 +223,26 @@ def _output(b: Any, values: list[Any], mt: int, rt: int, mw: int, rw: int, lanes
     columns = []
     for j in range(wide):
         taken = [e.load(e.at(products, b.mul(stride, e.i64(i * wide + j)))) for i in range(tall)]
-        columns.append(_apply_transposed(e, down, taken))
+        columns.append(apply_transposed(e, down, taken))
     starts = _lane_addresses(e, to, tiles)
     offset = e.splat(bias)
     check = e.zero
     for i in range(mt):
-        row = _apply_transposed(e, across, [columns[j][i] for j in range(wide)])
+        row = apply_transposed(e, across, [columns[j][i] for j in range(wide)])
         row = [e.add(vector, offset) for vector in row]
         for vector in row:
             # 0 for what is finite, else NaN.
             check = e.add(check, e.sub(vector, vector))
         step = b.mul(pitch, e.i64(i))
         _store_columns(e, row, [e.at(start, step) for start in starts])
+    note_infinite(e, check, flag)
+
+
+def note_infinite(e: Emitter, check: Any, flag: Any) -> None:
+    """Set the int64 at `flag` to 1 if a lane of `check` is NaN."""
+    b = e.b
     bad = b.fcmp_unordered("!=", check, e.zero)
-    bits = b.bitcast(bad, _integer(lanes))
+    bits = b.bitcast(bad, _integer(e.lanes))
     found, clean = b.append_basic_block("found"), b.append_basic_block("clean")
     b.cbranch(b.icmp_unsigned("!=", bits, bits.type(0)), found, clean)
     b.position_at_end(found)
@@ -267,9 +273,9 @@ def _weight(b: Any, values: list[Any], mt: int, rt: int, mw: int, rw: int, lanes
                 e.load_masked(e.at(source, b.mul(row_bytes, e.i64(t))), inside)
                 for t in range(rt * rw)
             ]
-            columns = [_apply(e, down, [taps[i * rw + j] for i in range(rt)]) for j in range(rw)]
+            columns = [apply(e, down, [taps[i * rw + j] for i in range(rt)]) for j in range(rw)]
             for i in range(tall):
-                row = _apply(e, across, [columns[j][i] for j in range(rw)])
+                row = apply(e, across, [columns[j][i] for j in range(rw)])
                 for j in range(wide):
                     at = e.at(target, b.mul(stride, e.i64(i * wide + j)))
                     e.store_masked(row[j], at, inside)

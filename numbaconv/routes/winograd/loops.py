@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from numbaconv.kernels.jit import device
-from numbaconv.native.link import call, fetch_add, load_float
+from numbaconv.native.link import call, fetch_add
 from numbaconv.problem.arrays import Table
 from numbaconv.routes.winograd.stages import (
     Shape,
@@ -15,10 +15,8 @@ from numbaconv.routes.winograd.stages import (
     transform,
     unpack,
 )
+from numbaconv.routes.winograd.tiny import TINY, largest, weights_are_tiny
 from numbaconv.teams.jobs import fork_join, fork_tasks, team_kernel, team_part
-
-#: Below this, and 24 bits above the smallest number, transforms may round more than Winograd does.
-TINY = np.float32(2.0**-100)
 
 
 @team_kernel
@@ -100,39 +98,23 @@ def _has_tiny(s: Shape, images: int, x: int, weight: int) -> int:
     """Return 1 if an image, or the kernels, hold nothing but tiny numbers; usually a glance."""
     row = s.width * 4
     for image in range(images):
-        largest = np.float32(0.0)
+        found = np.float32(0.0)
         for c in range(s.channels):
             for h in range(s.height):
                 start = x + image * s.x_image + c * s.x_channel + h * s.x_row
-                largest = _largest(start, row, largest)
-                if largest >= TINY:
+                found = largest(start, row, found)
+                if found >= TINY:
                     break
-            if largest >= TINY:
-                break
-        if np.float32(0.0) < largest < TINY:
-            return 1
-    # Transformed kernels, whose lines are followed by gaps.
-    largest = np.float32(0.0)
-    for block in range(s.out_blocks):
-        for element in range(s.n_tall * s.n_wide):
-            start = weight + block * s.weight_block + element * s.weight_xi
-            largest = _largest(start, s.channels * s.tile_rows * 4, largest)
-            if largest >= TINY:
-                return 0
-    return int(largest > np.float32(0.0))
-
-
-@device
-def _largest(start: int, nbytes: int, least: Any) -> Any:
-    """Return the largest magnitude of float32s, of which one was `least`, or one not tiny."""
-    found = np.float32(least)
-    for at in range(start, start + nbytes, 4):
-        value = abs(load_float(at))
-        if value > found:
-            found = value
             if found >= TINY:
-                return found
-    return found
+                break
+        if np.float32(0.0) < found < TINY:
+            return 1
+    return int(
+        weights_are_tiny(
+            weight, s.out_blocks, s.weight_block, s.n_tall * s.n_wide, s.weight_xi,
+            s.channels * s.tile_rows * 4,
+        )
+    )  # fmt: skip
 
 
 @team_part

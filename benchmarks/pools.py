@@ -22,6 +22,15 @@ PROBLEMS = [
     ((1, 1, 4000, 4000), 4000, 4000),
     ((1, 16, 1000, 1000), 100, 100),
 ]
+#: (shape, output) of adaptive pools.
+ADAPTIVE = [
+    ((1, 512, 14, 14), 7),
+    ((8, 512, 13, 13), 6),
+    ((1, 64, 56, 56), 7),
+    ((4, 2048, 7, 7), 2),
+    ((1, 64, 33, 33), 45),
+    ((1, 3, 1000, 1500), 70),
+]
 # Beyond that PyTorch takes seconds, and hundreds of times SciPy's time.
 _MOST_TORCH = 21
 _OURS = """
@@ -42,6 +51,32 @@ F = torch.nn.functional
 pool = F.max_pool2d if op == "max" else F.avg_pool2d
 with torch.no_grad():
     print(json.dumps(least(lambda: pool(x, k, s, pad))))
+"""
+_OURS_ADAPTIVE = """
+import numpy as np, numbaconv as nbc
+shape, m, op = json.loads(sys.argv[1])
+x = np.random.default_rng(0).random(shape, dtype="f4")
+y = nbc.adaptive_avg_pool2d(x, m)
+calls = {
+    "max": lambda: nbc.adaptive_max_pool2d(x, m), "mean": lambda: nbc.adaptive_avg_pool2d(x, m),
+    "max with indices": lambda: nbc.adaptive_max_pool2d(x, m, True),
+    "mean, backward": lambda: nbc.adaptive_avg_pool2d_backward(y, shape),
+}
+print(json.dumps(least(calls[op])))
+"""
+_TORCH_ADAPTIVE = """
+import torch
+torch.set_num_threads(2)
+shape, m, op = json.loads(sys.argv[1])
+F, x = torch.nn.functional, torch.rand(shape)
+y = F.adaptive_avg_pool2d(x, m)
+calls = {
+    "max": lambda: F.adaptive_max_pool2d(x, m), "mean": lambda: F.adaptive_avg_pool2d(x, m),
+    "max with indices": lambda: F.adaptive_max_pool2d(x, m, True),
+    "mean, backward": lambda: torch.ops.aten._adaptive_avg_pool2d_backward(y, x),
+}
+with torch.no_grad():
+    print(json.dumps(least(calls[op])))
 """
 _SCIPY = """
 import numpy as np
@@ -66,33 +101,60 @@ def main():
     parser.add_argument("--python", help="an interpreter that has PyTorch")
     parser.add_argument("--save", action="store_true")
     options = parser.parse_args()
+    result = {
+        "pools": pools(options.python),
+        "adaptive pools": adaptive_pools(options.python) if options.python else None,
+    }
+    if options.save:
+        engines.save("pools", result, quiet=True)
+
+
+def pools(torch):
+    """Measure pools of all windows; `torch` is an interpreter that has PyTorch, or None."""
     sources = {"numbaconv": (sys.executable, _OURS), "scipy, numpy": (sys.executable, _SCIPY)}
-    if options.python:
-        sources["torch"] = options.python, _TORCH
-    table, ratios = {}, []
+    if torch:
+        sources["torch"] = torch, _TORCH
+    problems = {}
     for shape, k, s in PROBLEMS:
         for op in ("max", "mean"):
-            argument = json.dumps([shape, k, s, op])
-            row = dict.fromkeys(sources, math.inf)
-            for _ in range(3):
-                for name, (python, source) in sources.items():
-                    if name == "torch" and s == 1 and k > _MOST_TORCH:
-                        continue
-                    row[name] = min(row[name], engines.run(python, source, argument))
             name = f"{op} {k}x{k} stride {s} of {'x'.join(map(str, shape))}"
-            peer = min(v for key, v in row.items() if key != "numbaconv")
-            ratios.append(peer / row["numbaconv"])
-            table[name] = {key: round(1e3 * v, 4) for key, v in row.items() if v < math.inf}
-            nbytes = 4 * math.prod(shape) / row["numbaconv"] / 1e9
-            print(f"{name:44} {ratios[-1]:6.2f}  {nbytes:5.1f} GB/s  {table[name]}", flush=True)
+            skipped = {"torch"} if s == 1 and k > _MOST_TORCH else set()
+            problems[name] = [shape, k, s, op], skipped, math.prod(shape)
+    return compare(sources, problems)
+
+
+def adaptive_pools(torch):
+    """Measure adaptive pools beside PyTorch's."""
+    sources = {"numbaconv": (sys.executable, _OURS_ADAPTIVE), "torch": (torch, _TORCH_ADAPTIVE)}
+    problems = {}
+    for shape, m in ADAPTIVE:
+        for op in ("max", "max with indices", "mean", "mean, backward"):
+            name = f"{op} {m}x{m} of {'x'.join(map(str, shape))}"
+            problems[name] = [shape, m, op], set(), math.prod(shape)
+    return compare(sources, problems)
+
+
+def compare(sources, problems):
+    """Time each problem in each engine, in turns; print a line each, and return a summary."""
+    table, ratios = {}, []
+    for name, (argument, skipped, elements) in problems.items():
+        row = dict.fromkeys(sources, math.inf)
+        for _ in range(3):
+            for engine, (python, source) in sources.items():
+                if engine not in skipped:
+                    found = engines.run(python, source, json.dumps(argument))
+                    row[engine] = min(row[engine], found)
+        peer = min(v for key, v in row.items() if key != "numbaconv")
+        ratios.append(peer / row["numbaconv"])
+        table[name] = {key: round(1e3 * v, 4) for key, v in row.items() if v < math.inf}
+        speed = 4 * elements / row["numbaconv"] / 1e9
+        print(f"{name:44} {ratios[-1]:6.2f}  {speed:5.1f} GB/s  {table[name]}", flush=True)
     summary = {
         "geomean": round(math.exp(sum(map(math.log, ratios)) / len(ratios)), 2),
         "least": round(min(ratios), 2),
     }
     print(summary)
-    if options.save:
-        result = {"best peer's time over ours": summary, "least milliseconds": table}
-        engines.save("pools", result, quiet=True)
+    return {"best peer's time over ours": summary, "least milliseconds": table}
 
 
 if __name__ == "__main__":

@@ -5,6 +5,19 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from numbaconv import nopython
+from numbaconv.api.adaptive_avg_pool import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool1d_backward,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_backward,
+    adaptive_avg_pool3d,
+    adaptive_avg_pool3d_backward,
+)
+from numbaconv.api.adaptive_max_pool import (
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+)
 from numbaconv.api.avg_pool import (
     avg_pool1d,
     avg_pool1d_backward,
@@ -71,6 +84,15 @@ __all__ = [
     "PaddingMode",
     "Patches",
     "Plan",
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool1d_backward",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_backward",
+    "adaptive_avg_pool3d",
+    "adaptive_avg_pool3d_backward",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
     "algorithms",
     "avg_pool1d",
     "avg_pool1d_backward",

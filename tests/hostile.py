@@ -64,6 +64,10 @@ def bases():
                 "grad_output": values, "indices": where, "input_shape": x.shape},
             f"avg_pool{n}d_backward": {
                 "grad_output": values, "input_shape": x.shape, "kernel_size": 2},
+            f"adaptive_max_pool{n}d": {"x": x, "output_size": 2},
+            f"adaptive_avg_pool{n}d": {"x": x, "output_size": 2},
+            f"adaptive_avg_pool{n}d_backward": {
+                "grad_output": values, "input_shape": x.shape},
             f"max_unpool{n}d": {
                 "x": values, "indices": where, "kernel_size": 2, "output_size": size},
         }  # fmt: skip

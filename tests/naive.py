@@ -5,6 +5,7 @@ padding is (low, high) pairs. `channels_first` and friends bring other layouts i
 """
 
 import itertools
+import math
 
 import numpy as np
 
@@ -212,3 +213,13 @@ def avg_shares(size, kernel, stride, padding, dilation, ceil, include_pad, divis
         found = [tap for tap in taps if inside(tap, size)]
         counted = [tap for tap in taps if padded_inside(tap, size, padding)]
         yield position, found, divisor or max(len(counted if include_pad else found), 1)
+
+
+def adaptive_windows(size, output):
+    """Yield (output position, the coordinates of its window's taps) as PyTorch defines them."""
+    for position in itertools.product(*map(range, output)):
+        taps = [
+            range(math.floor(i * n / m), math.ceil((i + 1) * n / m))
+            for i, n, m in zip(position, size, output, strict=True)
+        ]
+        yield position, list(itertools.product(*taps))

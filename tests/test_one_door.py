@@ -68,6 +68,11 @@ CALLS = {
     "avg_pool2d_backward": (
         {"grad_output": ones(1, 2, 3, 3)}, {"input_shape": (1, 2, 6, 7), "kernel_size": 2},
     ),
+    "adaptive_max_pool2d": ({"x": _FORWARD["x"]}, {"output_size": 4, "return_indices": True}),
+    "adaptive_avg_pool2d": ({"x": _FORWARD["x"]}, {"output_size": (4, 5)}),
+    "adaptive_avg_pool2d_backward": (
+        {"grad_output": ones(1, 2, 4, 5)}, {"input_shape": (1, 2, 6, 7)},
+    ),
 }  # fmt: skip
 #: Arguments of which every task of Dask's gets all: they may be NumPy's.
 SHARED = ("weight", "bias")

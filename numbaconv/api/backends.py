@@ -12,6 +12,7 @@ from numbaconv.host import backend as host
 from numbaconv.problem.arrays import Array
 from numbaconv.problem.kinds import kind
 from numbaconv.problem.options import (
+    AdaptiveOptions,
     ConvOptions,
     PatchOptions,
     PoolOptions,
@@ -84,6 +85,19 @@ class Backend(Protocol):
         self, options: PoolOptions, grad_output: Any, input_shape: Any, out: Any, parallel: Any
     ) -> Array:
         """Return the gradient of means."""
+
+    def adaptive_max_pool(
+        self, options: AdaptiveOptions, x: Any, return_indices: Any, out: Any, parallel: Any
+    ) -> Array | tuple[Array, Array]:
+        """Return as many maxima as are wanted, with their indices where wanted."""
+
+    def adaptive_avg_pool(self, options: AdaptiveOptions, x: Any, out: Any, parallel: Any) -> Array:
+        """Return as many means as are wanted."""
+
+    def adaptive_avg_pool_backward(
+        self, options: AdaptiveOptions, grad_output: Any, input_shape: Any, out: Any, parallel: Any
+    ) -> Array:
+        """Return the gradient of those means."""
 
 
 _HOST = cast(Backend, host)

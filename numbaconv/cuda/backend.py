@@ -199,6 +199,7 @@ def _no_pools(*_: Any) -> Any:
 
 
 max_pool = max_pool_backward = max_unpool = avg_pool = avg_pool_backward = _no_pools
+adaptive_max_pool = adaptive_avg_pool = adaptive_avg_pool_backward = _no_pools
 
 
 def _as_convolution(patches: PatchGeometry) -> ConvGeometry:

@@ -50,6 +50,15 @@ def _lazy(door: Callable[P, R]) -> Callable[P, R]:
     return narrowed(door, __name__, "dask", arrays.lazy)
 
 
+adaptive_avg_pool1d = _lazy(doors.adaptive_avg_pool1d)
+adaptive_avg_pool1d_backward = _lazy(doors.adaptive_avg_pool1d_backward)
+adaptive_avg_pool2d = _lazy(doors.adaptive_avg_pool2d)
+adaptive_avg_pool2d_backward = _lazy(doors.adaptive_avg_pool2d_backward)
+adaptive_avg_pool3d = _lazy(doors.adaptive_avg_pool3d)
+adaptive_avg_pool3d_backward = _lazy(doors.adaptive_avg_pool3d_backward)
+adaptive_max_pool1d = _lazy(doors.adaptive_max_pool1d)
+adaptive_max_pool2d = _lazy(doors.adaptive_max_pool2d)
+adaptive_max_pool3d = _lazy(doors.adaptive_max_pool3d)
 avg_pool1d = _lazy(doors.avg_pool1d)
 avg_pool1d_backward = _lazy(doors.avg_pool1d_backward)
 avg_pool2d = _lazy(doors.avg_pool2d)
@@ -91,6 +100,15 @@ max_unpool2d = _lazy(doors.max_unpool2d)
 max_unpool3d = _lazy(doors.max_unpool3d)
 
 __all__ = [
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool1d_backward",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_backward",
+    "adaptive_avg_pool3d",
+    "adaptive_avg_pool3d_backward",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
     "avg_pool1d",
     "avg_pool1d_backward",
     "avg_pool2d",

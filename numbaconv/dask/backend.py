@@ -14,8 +14,10 @@ from numbaconv.dask import convolve as convolutions
 from numbaconv.dask.arrays import shared as take
 from numbaconv.host.pools import check_divisible, check_ordered
 from numbaconv.problem import arguments, parsing
+from numbaconv.problem.adaptive_geometry import AdaptiveGeometry
 from numbaconv.problem.geometry import split_shape
 from numbaconv.problem.options import (
+    AdaptiveOptions,
     ConvOptions,
     PatchOptions,
     PoolOptions,
@@ -178,6 +180,50 @@ def avg_pool_backward(
     arguments.check_grad(grad.shape, geometry.output_shape)
     y = pools.average_pool_backward(geometry, arrays.batched(grad, geometry.batched), counted)
     return arrays.unbatched(y, geometry.batched)
+
+
+def adaptive_max_pool(
+    options: AdaptiveOptions, x: Any, return_indices: Any, out: Any, parallel: Any
+) -> Any:
+    """Return maxima, and where they are in the whole channel; spatial axes become one chunk."""
+    _check(out, parallel)
+    source = arrays.lazy(x, "x")
+    check_ordered(source.dtype)
+    wanted = arguments.flag(return_indices, "return_indices")
+    geometry = AdaptiveGeometry.parse(options, source.shape)
+    images = arrays.batched(source, geometry.batched)
+    values = pools.adapt(pools.adaptive_max_block, images, geometry.output, options)
+    made = arrays.unbatched(values, geometry.batched)
+    if not wanted:
+        return made
+    index = np.dtype(np.int64)
+    where = pools.adapt(pools.adaptive_index_block, images, geometry.output, options, index)
+    return made, arrays.unbatched(where, geometry.batched)
+
+
+def adaptive_avg_pool(options: AdaptiveOptions, x: Any, out: Any, parallel: Any) -> da.Array:
+    """Return means; spatial axes become one chunk."""
+    _check(out, parallel)
+    source = arrays.lazy(x, "x")
+    arguments.supported(source.dtype, "the dtype of x")
+    geometry = AdaptiveGeometry.parse(options, source.shape)
+    images = arrays.batched(source, geometry.batched)
+    made = pools.adapt(pools.adaptive_average_block, images, geometry.output, options)
+    return arrays.unbatched(made, geometry.batched)
+
+
+def adaptive_avg_pool_backward(
+    options: AdaptiveOptions, grad_output: Any, input_shape: Any, out: Any, parallel: Any
+) -> da.Array:
+    """Return the gradient of those means; spatial axes become one chunk."""
+    _check(out, parallel)
+    grad = arrays.lazy(grad_output, "grad_output")
+    check_divisible(grad.dtype)
+    shape = arguments.shape(input_shape, "input_shape")
+    geometry = AdaptiveGeometry.of_gradient(options, shape, grad.shape)
+    images = arrays.batched(grad, geometry.batched)
+    made = pools.adapt(pools.adaptive_back_block, images, geometry.size, options)
+    return arrays.unbatched(made, geometry.batched)
 
 
 def im2col(options: PatchOptions, x: Any, out: Any, parallel: Any) -> da.Array:

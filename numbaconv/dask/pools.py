@@ -6,12 +6,13 @@ import dask.array as da
 import numpy as np
 
 from numbaconv.dask import arrays, blocks
+from numbaconv.host import adaptive
 from numbaconv.host import pools as host
 from numbaconv.problem import cuts
 from numbaconv.problem.arrays import Array
 from numbaconv.problem.cuts import Cut, Sliding
 from numbaconv.problem.geometry import join_shape
-from numbaconv.problem.options import PoolOptions, ScatterOptions, UnpoolOptions
+from numbaconv.problem.options import AdaptiveOptions, PoolOptions, ScatterOptions, UnpoolOptions
 from numbaconv.problem.pool_geometry import PoolGeometry
 
 #: Whether padding counts, and what a mean is divided by instead.
@@ -82,6 +83,54 @@ def scatter(
         operation, values, indices, size=size, asked=asked, dtype=native,
         meta=np.empty((0,) * values.ndim, native), chunks=tuple(chunks),
     )  # fmt: skip
+
+
+def adapt(
+    operation: Any,
+    x: da.Array,
+    size: tuple[int, ...],
+    asked: AdaptiveOptions,
+    dtype: np.dtype[Any] | None = None,
+) -> da.Array:
+    """Map whole channels of a batched array to blocks of a spatial size, of its dtype or another.
+
+    Windows of an adaptive pool depend on the size of the whole, so spatial axes become one chunk.
+    """
+    axes = arrays.spatial_axes(len(size), asked.layout == "channels_last")
+    x = x.rechunk(dict.fromkeys(axes, -1))
+    chunks = list(x.chunks)
+    for axis, n in zip(axes, size, strict=True):
+        chunks[axis] = (n,)
+    native = x.dtype.newbyteorder("=") if dtype is None else dtype
+    return da.map_blocks(
+        operation, x, size=size, asked=asked, dtype=native,
+        meta=np.empty((0,) * x.ndim, native), chunks=tuple(chunks),
+    )  # fmt: skip
+
+
+def adaptive_max_block(x: Array, *, size: tuple[int, ...], asked: AdaptiveOptions) -> Array:
+    """Return the maxima of a block of whole channels."""
+    options = asked._replace(output_size=size)
+    made: Array = adaptive.adaptive_max_pool(options, x, False, None, False)
+    return made
+
+
+def adaptive_index_block(x: Array, *, size: tuple[int, ...], asked: AdaptiveOptions) -> Array:
+    """Return where the maxima of a block of whole channels are."""
+    options = asked._replace(output_size=size)
+    made: Array = adaptive.adaptive_max_pool(options, x, True, None, False)[1]
+    return made
+
+
+def adaptive_average_block(x: Array, *, size: tuple[int, ...], asked: AdaptiveOptions) -> Array:
+    """Return the means of a block of whole channels."""
+    return adaptive.adaptive_avg_pool(asked._replace(output_size=size), x, None, False)
+
+
+def adaptive_back_block(grad: Array, *, size: tuple[int, ...], asked: AdaptiveOptions) -> Array:
+    """Return the gradient of a block of whole channels."""
+    shape = _image_shape(grad, size, asked.layout)
+    return adaptive.adaptive_avg_pool_backward(asked, grad, shape, None, False)
 
 
 def scatter_block(

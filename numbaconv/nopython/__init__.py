@@ -47,6 +47,9 @@ _FAMILIES = {
     "max_unpool": "pool",
     "avg_pool": "pool",
     "avg_pool_backward": "pool",
+    "adaptive_max_pool": "max_pool",
+    "adaptive_avg_pool": "pool",
+    "adaptive_avg_pool_backward": "pool",
 }
 
 # Ints on which the type of a result may depend.

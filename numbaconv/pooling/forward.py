@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from typing import Any, Union
+from typing import Any, Protocol, Union
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from numbaconv.native.pool import (
 )
 from numbaconv.pooling import loops, planes, rows
 from numbaconv.problem.arrays import Array, address, is_direct, native
-from numbaconv.problem.geometry import three_axes
+from numbaconv.problem.geometry import Ints, three_axes
 from numbaconv.problem.pool_geometry import PoolGeometry
 from numbaconv.running import results
 from numbaconv.running.halves import assign, converted
@@ -27,6 +27,30 @@ from numbaconv.teams import jobs
 
 #: Window by window, row by row, or plane by plane.
 AnyPlan = Union["Plan", rows.Plan, planes.Plan]
+
+
+class Batched(Protocol):
+    """A problem that knows whether its arrays have a batch axis."""
+
+    @property
+    def batched(self) -> bool:
+        """Whether they have."""
+
+
+class Reduction(Protocol):
+    """A plan of any kind of pool."""
+
+    output_shape: Ints
+    dtype: np.dtype[Any]
+
+    @property
+    def geometry(self) -> Batched:
+        """The problem."""
+
+    def run(self, x: Array, out: Array, indices: Array | None, parallel: bool) -> None:
+        """Reduce a batched array, whose last axis is contiguous, to contiguous ones."""
+
+
 # Elements that are reduced in about the time of a multiplication of a convolution.
 _WORK = 2
 # Bytes of the planes whose lines are reduced one after the other.
@@ -198,13 +222,27 @@ def planned(
     return found
 
 
+def maximum_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype in which maxima of a dtype are found."""
+    work = dtype.newbyteorder("=")
+    return np.dtype(np.float32) if work == np.float16 else work
+
+
+def mean_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype in which means of a dtype are computed, or the parts of complex ones."""
+    work = dtype.newbyteorder("=")
+    if dtype.kind == "c":
+        return np.dtype(f"f{dtype.itemsize // 2}")
+    if dtype.kind in "iu":
+        return np.dtype(np.uint64 if work == np.uint64 else np.int64)
+    return np.dtype(np.float32) if work == np.float16 else work
+
+
 def maximum_plan(
     geometry: PoolGeometry, dtype: np.dtype[Any], *, indices: bool
 ) -> AnyPlan:  # fmt: skip
     """Return the plan of a maximum over an array of this dtype."""
-    work = dtype.newbyteorder("=")
-    if work == np.float16:
-        work = np.dtype(np.float32)
+    work = maximum_dtype(dtype)
     return planned(geometry, work, MAXIMUM_AND_INDEX if indices else MAXIMUM, True, None)
 
 
@@ -212,18 +250,11 @@ def mean_plan(
     geometry: PoolGeometry, dtype: np.dtype[Any], include_pad: bool, divisor: int | None
 ) -> AnyPlan:
     """Return the plan of a mean over an array of this dtype; that of complex ones is of a part."""
-    work = dtype.newbyteorder("=")
-    if dtype.kind == "c":
-        work = np.dtype(f"f{dtype.itemsize // 2}")
-    elif dtype.kind in "iu":
-        work = np.dtype(np.uint64 if work == np.uint64 else np.int64)
-    elif work == np.float16:
-        work = np.dtype(np.float32)
-    return planned(geometry, work, MEAN, include_pad, divisor)
+    return planned(geometry, mean_dtype(dtype), MEAN, include_pad, divisor)
 
 
 def maximum(
-    plan: AnyPlan, x: Array, out: Any, parallel: bool, *, indices: bool
+    plan: Reduction, x: Array, out: Any, parallel: bool, *, indices: bool
 ) -> tuple[Array, Array | None]:
     """Return the maxima and, if wanted, where they are."""
     shape = plan.output_shape
@@ -236,7 +267,7 @@ def maximum(
     return results.into(out, shape, native(x.dtype), (x,), compute), places
 
 
-def mean(plan: AnyPlan, x: Array, out: Any, parallel: bool) -> Array:
+def mean(plan: Reduction, x: Array, out: Any, parallel: bool) -> Array:
     """Return the means; integers are summed in 64 bits and truncated."""
     dtype = native(x.dtype)
 
@@ -258,7 +289,7 @@ def require_machine_code() -> None:
 
 
 def _run(
-    this: AnyPlan, x: Array, out: Array, indices: Array | None, parallel: bool
+    this: Reduction, x: Array, out: Array, indices: Array | None, parallel: bool
 ) -> None:  # fmt: skip
     """Reduce all images at once, or one by one through suitable copies."""
     if not this.geometry.batched:

@@ -70,7 +70,8 @@ class Natives(NamedTuple):
 
 
 @device
-def _unpack(p: Table) -> Shape:
+def unpack(p: Table) -> Shape:
+    """Return the fields from an array of them."""
     return Shape(
         p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13],
         p[14], p[15], p[16], p[17], p[18],
@@ -78,7 +79,8 @@ def _unpack(p: Table) -> Shape:
 
 
 @device
-def _unpack_natives(p: Table) -> Natives:
+def unpack_natives(p: Table) -> Natives:
+    """Return the addresses from an array of them."""
     return Natives(
         p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12],
         p[13],
@@ -102,7 +104,7 @@ def _reduce_task(
     index: int, worker: int, begin: int, x: int, out: int, indices: int, memory: int,
     packed: Table, natives: Table, window: Table, depth_counts: Table, row_counts: Table,
 ) -> None:  # fmt: skip
-    s, n, w = _unpack(packed), _unpack_natives(natives), unpack_window(window)
+    s, n, w = unpack(packed), unpack_natives(natives), unpack_window(window)
     task = begin + index
     strip = task % s.strips
     depth = task // s.strips % w.output[0]
@@ -110,7 +112,7 @@ def _reduce_task(
     own = memory + worker * s.worker_bytes
     o0, o1 = strip * w.output[1] // s.strips, (strip + 1) * w.output[1] // s.strips
     padded = _padded_cells(w) * s.cell
-    _copy(s, n, own, own + s.places, n.nothing, n.nowhere, padded)
+    copy(s, n, own, own + s.places, n.nothing, n.nowhere, padded)
     results = w.output[2] * s.cell
     for plane in range(first, min(first + s.block, s.planes)):
         source = x + plane // s.channels * s.x_image + plane % s.channels * s.x_plane
@@ -128,7 +130,7 @@ def _reduce_task(
                 other = own + s.pitch
                 at = h + tap * w.dilation[1]
                 _bring(s, n, w, source, depth, at, own, other, other + s.places)
-                _combine(s, n, row, place, row, place, other, other + s.places,
+                combine(s, n, row, place, row, place, other, other + s.places,
                          w.size[2] * s.cell)  # fmt: skip
             _finish(s, n, w, own, depth, o, out, indices, to + o * results, depth_counts,
                     row_counts)  # fmt: skip
@@ -160,31 +162,31 @@ def _in_blocks(
             back, ahead = ahead, back
             for i in range(tall - 2, needed - 1, -1):
                 at, behind = back + i * s.pitch, back + (i + 1) * s.pitch
-                _combine(s, n, at, at + s.places, at, at + s.places, behind, behind + s.places,
+                combine(s, n, at, at + s.places, at, at + s.places, behind, behind + s.places,
                          count)  # fmt: skip
             block += 1
             known = needed = 0
         r -= block * tall
         here = back + r * s.pitch
         if r == 0:
-            _copy(s, n, row, row_place, here, here + s.places, count)
+            copy(s, n, row, row_place, here, here + s.places, count)
         else:
             while known < r:
                 at = ahead + known * s.pitch
                 h = (block + 1) * tall - w.low[1] + known
                 _bring(s, n, w, source, depth, h, own, at, at + s.places)
                 if known == 0:
-                    _copy(s, n, front, front + s.places, at, at + s.places, count)
+                    copy(s, n, front, front + s.places, at, at + s.places, count)
                 else:
-                    _combine(s, n, front, front + s.places, front, front + s.places, at,
+                    combine(s, n, front, front + s.places, front, front + s.places, at,
                              at + s.places, count)  # fmt: skip
                 known += 1
-            _combine(s, n, row, row_place, here, here + s.places, front, front + s.places, count)
+            combine(s, n, row, row_place, here, here + s.places, front, front + s.places, count)
         _finish(s, n, w, own, depth, o, out, indices, to + o * results, depth_counts, row_counts)
 
 
 @device
-def _copy(
+def copy(
     s: Shape, n: Natives, to: int, to_places: int, x: int, x_places: int, count: int
 ) -> None:  # fmt: skip
     """Copy a row of our own."""
@@ -201,7 +203,7 @@ def _bring(
     """Bring a row of the input near: what its windows along the depth make of it."""
     count = w.size[2] * s.cell
     if h < 0 or h >= w.size[1]:
-        _copy(s, n, to, places, n.nothing, n.nowhere, count)
+        copy(s, n, to, places, n.nothing, n.nowhere, count)
         return
     a, b, start = taps_inside(w, 0, depth)
     for tap in range(b - a):
@@ -216,14 +218,15 @@ def _bring(
             whole = (count + s.lanes - 1) // s.lanes * s.lanes
             call(n.shift, (here_places, n.columns, (d * w.size[1] + h) * w.size[2], whole))
         if tap > 0:
-            _combine(s, n, to, places, to, places, here, here_places, count)
+            combine(s, n, to, places, to, places, here, here_places, count)
 
 
 @device
-def _combine(
+def combine(
     s: Shape, n: Natives, to: int, to_places: int, x: int, x_places: int, y: int, y_places: int,
     count: int,
 ) -> None:  # fmt: skip
+    """Combine two rows of our own; `to` may be the first."""
     if s.indexed:
         call(n.combine, (to, to_places, x, x_places, y, y_places, count))
     else:
@@ -256,9 +259,9 @@ def _finish(
             call(n.copy, (found, row + a * s.cell * s.work, s.cell))
             for c in range(a + 1, b):
                 at = row + c * s.cell * s.work
-                _combine(s, n, found, found, found, found, at, at, s.cell)
+                combine(s, n, found, found, found, found, at, at, s.cell)
     else:
-        found = _along(s, n, w, own)
+        found = along(s, n, w, own)
     if not s.mean:
         _pick(s, w, n.pick, n.picked, found, out + to * s.size, s.size)
         if s.indexed:
@@ -289,7 +292,7 @@ def _pick(
 
 
 @device
-def _along(s: Shape, n: Natives, w: WindowAxes, own: int) -> int:
+def along(s: Shape, n: Natives, w: WindowAxes, own: int) -> int:
     """Return where the windows of every position of the padded row are."""
     positions = (w.output[2] - 1) * w.stride[2] + 1
     wide, apart = w.kernel[2], w.dilation[2] * s.cell
@@ -312,7 +315,7 @@ def _along(s: Shape, n: Natives, w: WindowAxes, own: int) -> int:
         to = two if held == one else one
         cells = positions + (wide - 2 * size) * w.dilation[2]
         at, beside = held + size * apart * s.work, held + s.places + size * apart * 8
-        _combine(s, n, to, to + s.places, held, held + s.places, at, beside, cells * s.cell)
+        combine(s, n, to, to + s.places, held, held + s.places, at, beside, cells * s.cell)
         held, size = to, 2 * size
     if s.mean:
         return total
@@ -320,6 +323,6 @@ def _along(s: Shape, n: Natives, w: WindowAxes, own: int) -> int:
         to = two if held == one else one
         shift = (wide - size) * apart
         at, beside = held + shift * s.work, held + s.places + shift * 8
-        _combine(s, n, to, to + s.places, held, held + s.places, at, beside, positions * s.cell)
+        combine(s, n, to, to + s.places, held, held + s.places, at, beside, positions * s.cell)
         held = to
     return held

@@ -129,3 +129,25 @@ class PatchOptions(NamedTuple):
     def numbers(self) -> tuple[Any, ...]:
         """What should be numbers, as in `ConvOptions`."""
         return self[:5]
+
+
+class AdaptiveOptions(NamedTuple):
+    """What is asked of an adaptive pool.
+
+    Attributes
+    ----------
+    ndim : int
+        The number of spatial axes.
+    output_size, layout
+        As the caller passed them; a backward pass leaves the size to its gradient.
+    """
+
+    ndim: int
+    output_size: Any
+    layout: Any
+
+    @property
+    def numbers(self) -> tuple[Any, ...]:
+        """What should be numbers, as in `ConvOptions`; None stands for a size."""
+        found = self.output_size
+        return found if type(found) is tuple else (found,)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from numbaconv.kernels import held
-from numbaconv.problem.options import ConvOptions, PatchOptions, PoolOptions
+from numbaconv.problem.options import AdaptiveOptions, ConvOptions, PatchOptions, PoolOptions
 
 T = TypeVar("T")
 
@@ -13,7 +13,9 @@ _PLAIN = (int, str, type(None))
 
 
 def remembered(
-    resolve: Callable[..., T], options: ConvOptions | PoolOptions | PatchOptions, *details: Any
+    resolve: Callable[..., T],
+    options: ConvOptions | PoolOptions | PatchOptions | AdaptiveOptions,
+    *details: Any,
 ) -> T:
     """Return ``resolve(options, *details)``, from memory if the options' numbers are plain."""
     # 1.0 and True equal 1, but must be refused: only exact ints and strings are looked up.

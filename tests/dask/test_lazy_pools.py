@@ -98,3 +98,25 @@ def test_errors_come_with_the_call():
         nbdask.max_unpool2d(x, x, 2)
     with pytest.raises(TypeError, match="float or complex"):
         nbdask.avg_pool2d_backward(x.astype(int), (1, 1, 12, 12), 2)
+
+
+@settings(max_examples=20)
+@given(
+    st.data(), st.tuples(st.integers(1, 9), st.integers(1, 14)),
+    st.tuples(st.integers(1, 7), st.integers(1, 7)),
+    st.sampled_from(["channels_first", "channels_last"]),
+)  # fmt: skip
+def test_adaptive_pools(data, size, output, layout):
+    shape = (2, 3, *size) if layout == "channels_first" else (2, *size, 3)
+    x = small_integers(np.random.default_rng(0), shape, "float32")
+    options = {"layout": layout}
+    found = nbdask.adaptive_max_pool2d(lazy(data, x), output, True, **options)
+    expected = nbc.adaptive_max_pool2d(x, output, True, **options)
+    for a, b in zip(found, expected, strict=True):
+        assert_same(a, b)
+    mean = nbc.adaptive_avg_pool2d(x, output, **options)
+    assert_same(nbdask.adaptive_avg_pool2d(lazy(data, x), output, **options), mean)
+    assert_same(
+        nbdask.adaptive_avg_pool2d_backward(lazy(data, mean), shape, **options),
+        nbc.adaptive_avg_pool2d_backward(mean, shape, **options),
+    )

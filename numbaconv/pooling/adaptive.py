@@ -1,0 +1,238 @@
+"""Adaptive pools: the plan of windows that no plain pool has, and their gradient."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from numbaconv.kernels import launches, recording, threads, workspace
+from numbaconv.native import isa, row_ops
+from numbaconv.native.pool import MAXIMUM, MAXIMUM_AND_INDEX, MEAN
+from numbaconv.native.rows import copier
+from numbaconv.pooling import adaptive_loops, forward, row_loops, spread
+from numbaconv.problem.adaptive_geometry import AdaptiveGeometry
+from numbaconv.problem.arrays import Array, address
+from numbaconv.problem.geometry import three_axes
+from numbaconv.problem.pool_geometry import PoolGeometry
+from numbaconv.running import results
+from numbaconv.teams import jobs
+
+# Bytes of the planes of a task.
+_BLOCK_BYTES = 1 << 17
+# Elements of planes, and of results, that are small: they are combined as a whole, so many at once.
+_SMALL, _FLAT = 1 << 11, 1 << 11
+
+
+class Plan:
+    """Everything that follows from geometry and dtype.
+
+    Parameters
+    ----------
+    geometry : AdaptiveGeometry
+        The problem.
+    dtype : dtype
+        Of the computation.
+    kind : int
+        What to compute, of `numbaconv.native.pool`.
+    divided : bool
+        Whether sums are divided by the elements of their windows.
+    """
+
+    def __init__(
+        self, geometry: AdaptiveGeometry, dtype: np.dtype[Any], kind: int, *, divided: bool = True
+    ) -> None:
+        forward.require_machine_code()
+        self.geometry, self.dtype = geometry, dtype
+        self.output_shape = geometry.output_shape
+        self.mean, self.indexed = kind == MEAN, kind == MAXIMUM_AND_INDEX
+        self.work_dtype = np.dtype(np.float64) if self.mean and dtype.kind == "f" else dtype
+        op = row_ops.SUM if self.mean else row_ops.MAXIMUM
+        self.cell = geometry.channels if geometry.channels_last else 1
+        self.planes = 1 if geometry.channels_last else geometry.channels
+        depth, self.height, self.width = three_axes(geometry.size, 1)
+        _, down, across = three_axes(geometry.output, 1)
+        behind = 8 * isa.host().lanes(dtype) + 64  # a vector, or one of places
+        plane = self.height * self.width
+        self.flat = self.cell == 1 and depth == 1 and plane <= _SMALL and down * across <= _SMALL
+        self.together = max(1, _FLAT // plane) if self.flat else 1
+        of_row = max(self.width, across) * self.cell
+        if self.flat:
+            of_row = max(self.together * plane, down * across)
+        item = 8 if self.indexed else self.work_dtype.itemsize
+        self.pitch = -(-(of_row * item + behind) // 64) * 64
+        held = adaptive_loops.HELD_FLAT if self.flat else adaptive_loops.HELD
+        self.places = held * self.pitch
+        self.worker_bytes = self.places * (2 if self.indexed else 1)
+        self.bounds = geometry.bounds()
+        sizes = [ends - starts for starts, ends in self.bounds]
+        if not divided:
+            sizes = [np.ones_like(size) for size in sizes]
+        self.axis_counts = sizes[0], sizes[1]
+        counts = sizes[2].repeat(self.cell)
+        if self.flat:
+            counts = (sizes[1][:, None] * sizes[2]).reshape(-1)
+        self.counts = counts.astype(np.float64 if dtype.kind == "f" else np.int64)
+        self.shortest = [int((ends - starts).min()) for starts, ends in self.bounds]
+        self.columns = self._columns()
+        self.zero = np.zeros(1, np.int64)
+        # What is picked, and where its places are; none behind it.
+        self.picks = threads.Scratch(1, (2, len(counts) + isa.host().nbytes))
+        combine = row_ops.combiner(op, self.work_dtype)
+        if self.indexed:
+            combine = row_ops.index_combiner(dtype)
+        self.natives = np.array(
+            row_loops.Natives(
+                combine=combine,
+                bring=row_ops.bringer(op, dtype, widen=self.mean and dtype.kind == "f"),
+                copy=row_ops.bringer(op, self.work_dtype),
+                shift=row_ops.shifter() if self.indexed else 0,
+                fold=0, pick=self._picker(self.work_dtype),
+                pick_places=self._picker(np.dtype(np.int64)) if self.indexed else 0,
+                divide=row_ops.divider(dtype) if self.mean else 0,
+                nothing=0, nowhere=0, columns=address(self.columns), picked=0, picked_places=0,
+                counts=address(self.counts),
+            ), np.int64,
+        )  # fmt: skip
+        self.elements = geometry.channels * math.prod(geometry.size)
+
+    def _picker(self, dtype: np.dtype[Any]) -> int:
+        """Return what copies elements from anywhere, of this size."""
+        return copier(3, np.dtype(dtype.str.replace("u", "i")), exact=True)
+
+    def _columns(self) -> Array:
+        """Return the place of each element of a row, or of planes, that maxima have beside them."""
+        if not self.indexed:
+            return self.bounds[0]  # which nobody reads
+        of_row = np.arange(self.width).repeat(self.cell)
+        if self.flat:
+            of_row = np.tile(np.arange(self.height * self.width), self.together)
+        return np.pad(of_row, (0, isa.host().nbytes)).astype(np.int64)
+
+    def run(self, x: Array, out: Array, indices: Array | None, parallel: bool) -> None:
+        """Reduce a batched array, whose last axis is contiguous, to contiguous ones."""
+        last = self.geometry.channels_last
+        if last and x.shape[-2] > 1 and x.strides[-2] != x.shape[-1] * x.itemsize:
+            x = np.ascontiguousarray(x)
+        if self.flat:
+            x = np.ascontiguousarray(x)
+        workers = jobs.team_size(1 << 30, work=len(x) * self.elements * 4, parallel=parallel)
+        shape, tasks = self._shape(x, workers)
+        packed = np.array(shape, np.int64)
+        space, scratch = workspace.take(self.worker_bytes * workers), self.picks.take(workers)
+        picks = scratch[1]
+        taps = 8 * max(len(x) * self.elements, out.size)
+        memory = 0 if indices is None else address(indices), space.address
+        _, *shortest = self.shortest
+        for begin, end in launches.ranges(tasks, taps, launches.MOST_TAPS):
+            if self.flat:
+                jobs.run(
+                    adaptive_loops.reduce_planes, workers, begin, end, address(x), address(out),
+                    *memory, packed, self.natives, *self.bounds[1:], *shortest, self.height,
+                    self.width, self.zero, picks,
+                )  # fmt: skip
+            else:
+                jobs.run(
+                    adaptive_loops.reduce_rows, workers, begin, end, address(x), address(out),
+                    *memory, packed, self.natives, *self.bounds, *self.axis_counts, shortest[1],
+                    self.height, self.width, self.zero, picks,
+                )  # fmt: skip
+        workspace.give_back(space)
+        self.picks.give_back(scratch)
+        if recording.active:
+            recording.keep(self)
+
+    def _shape(self, x: Array, workers: int) -> tuple[row_loops.Shape, int]:
+        """Return the shape for an input of these strides, and its tasks."""
+        geometry, last = self.geometry, self.geometry.channels_last
+        batch, *rest = x.strides
+        channel, spatial = (0, rest[:-1]) if last else (rest[0], rest[1:])
+        depth, row, _ = three_axes(tuple(spatial), 0)
+        planes = len(x) * self.planes
+        nbytes = max(1, self.elements * x.itemsize // self.planes)
+        block = max(1, min(_BLOCK_BYTES // nbytes, -(-planes // (4 * workers))))
+        if self.flat:
+            block = min(block, self.together)
+        tasks = -(-planes // block)
+        lines = math.prod(three_axes(geometry.output, 1)[:2])
+        strips = 1
+        if tasks < 4 * workers and not self.flat:
+            strips = min(lines, -(-4 * workers // tasks))
+        shape = row_loops.Shape(
+            size=x.itemsize, work=self.work_dtype.itemsize, cell=self.cell,
+            lanes=isa.host().nbytes // self.work_dtype.itemsize, planes=planes,
+            channels=self.planes, block=block, strips=strips, blocked=0, mean=int(self.mean),
+            indexed=int(self.indexed), whole=0, x_image=batch, x_plane=channel, x_depth=depth,
+            x_row=row, pitch=self.pitch, worker_bytes=self.worker_bytes, places=self.places,
+        )  # fmt: skip
+        return shape, tasks * strips
+
+
+#: A plain pool has the same windows, or none has.
+AnyPlan = Plan | forward.AnyPlan
+
+
+def maximum_plan(geometry: AdaptiveGeometry, dtype: np.dtype[Any], *, indices: bool) -> AnyPlan:
+    """Return the plan of a maximum over an array of this dtype."""
+    plain = geometry.as_pool()
+    if plain is not None:
+        asked = PoolGeometry.parse(plain, geometry.input_shape)
+        return forward.maximum_plan(asked, dtype, indices=indices)
+    kind = MAXIMUM_AND_INDEX if indices else MAXIMUM
+    return Plan(geometry, forward.maximum_dtype(dtype), kind)
+
+
+def mean_plan(geometry: AdaptiveGeometry, dtype: np.dtype[Any]) -> AnyPlan:
+    """Return the plan of a mean over an array of this dtype; that of complex ones is of a part."""
+    plain = geometry.as_pool()
+    if plain is not None:
+        asked = PoolGeometry.parse(plain, geometry.input_shape)
+        return forward.mean_plan(asked, dtype, True, None)
+    return Plan(geometry, forward.mean_dtype(dtype), MEAN)
+
+
+class Gradient:
+    """The gradient of an adaptive mean: each window's share goes to all of its elements.
+
+    Parameters
+    ----------
+    geometry : AdaptiveGeometry
+        The forward's.
+    dtype : dtype
+        Of the gradients.
+    """
+
+    def __init__(self, geometry: AdaptiveGeometry, dtype: np.dtype[Any]) -> None:
+        self.geometry = geometry
+        self.sums = Plan(geometry.adjoint, forward.mean_dtype(dtype), MEAN, divided=False)
+        depths, rows, columns = (ends - starts for starts, ends in geometry.bounds())
+        sizes = (depths[:, None, None] * rows[:, None] * columns).reshape(geometry.output)
+        self.sizes = sizes[..., None] if geometry.channels_last else sizes
+
+    def run(self, grad: Array, out: Any, parallel: bool) -> Array:
+        """Return the gradient of the input."""
+        work = np.result_type(grad.dtype.newbyteorder("="), self.sums.dtype)
+        shares = np.divide(grad, self.sizes, dtype=work)
+        if grad.dtype != np.float16:
+            return forward.mean(self.sums, shares, out, parallel)
+        whole = forward.mean(self.sums, shares, None, parallel)
+
+        def compute(target: Array) -> None:
+            target[...] = whole
+
+        return results.into(out, self.geometry.input_shape, np.dtype(np.float16), (), compute)
+
+
+def gradient_plan(geometry: AdaptiveGeometry, dtype: np.dtype[Any]) -> "Gradient | spread.Plan":
+    """Return the plan of the gradient of a mean."""
+    plain = geometry.as_pool()
+    if plain is None:
+        return Gradient(geometry, dtype)
+    asked = PoolGeometry.parse(plain, geometry.input_shape, "input_shape")
+    return spread.planned(asked, dtype, True, None)
+
+
+def gradient(plan: "Gradient | spread.Plan", grad: Array, out: Any, parallel: bool) -> Array:
+    """Return the gradient of the input, from that of the means."""
+    if isinstance(plan, spread.Plan):
+        return spread.spread(plan, grad, out, parallel)
+    return plan.run(grad, out, parallel)

@@ -1,95 +1,107 @@
-"""What benchmarks.training times: gradients of networks' layers, transposed layers, pools."""
+"""What benchmarks.training times: gradients and transposed layers of lists and kinds, pools."""
 
+import math
 from dataclasses import dataclass
 
+from benchmarks import transposed_kinds
 from benchmarks.layers import FAMILIES
+from numbaconv.bench import kinds
+from numbaconv.bench.layers import Layer
+from numbaconv.problem.formulas import transposed_size
 
 BATCH = 8
+GRADIENTS = ("input_grad", "weight_grad")
 
 
 @dataclass(frozen=True)
 class Case:
-    """One call: `channels` and `size` are the input's, of `outputs` channels the result's."""
+    """One call: a gradient of a layer, the layer transposed, or a pool with the layer's window."""
 
     kind: str
-    channels: int
-    size: int
-    outputs: int
-    kernel: int
-    stride: int
-    padding: int
-    groups: int = 1
+    layer: Layer
     batch: int = BATCH
+
+    @classmethod
+    def found(cls, text):
+        """Return the case of a name: a kind, what a layer's name says, and the batch."""
+        kind, name, batch = text.split("|")
+        return cls(kind, kinds.find(name), int(batch))
+
+    @property
+    def name(self):
+        """A name that says all of it."""
+        return f"{self.kind}|{self.layer.name}|{self.batch}"
 
     @property
     def result(self):
-        """The size of the result."""
-        if self.kind == "transposed":
-            return (self.size - 1) * self.stride - 2 * self.padding + self.kernel
-        return (self.size + 2 * self.padding - self.kernel) // self.stride + 1
+        """The spatial size of the result."""
+        layer = self.layer
+        if self.kind != "transposed":
+            return layer.output
+        axes = zip(
+            layer.size, layer.padding, layer.kernel, layer.stride, layer.dilation, strict=True
+        )
+        return tuple(transposed_size(n, p, p, k, s, d, 0) for n, p, k, s, d in axes)
 
     @property
     def flops(self):
         """Multiplications and additions, or for pools the bytes read and written."""
-        if self.kind in ("input_grad", "weight_grad", "transposed"):
-            positions = self.size if self.kind == "transposed" else self.result
-            taps = self.channels // self.groups * self.kernel**2
-            return 2 * self.batch * positions**2 * taps * self.outputs
-        return 4 * self.batch * self.channels * (self.size**2 + self.result**2)
+        layer, positions = self.layer, math.prod(self.layer.output)
+        if self.kind in (*GRADIENTS, "transposed"):
+            if self.kind == "transposed":
+                positions = math.prod(layer.size)
+            taps = layer.channels // layer.groups * layer.taps
+            return 2 * self.batch * positions * taps * layer.outputs
+        return 4 * self.batch * layer.channels * (math.prod(layer.size) + positions)
 
     def arrays(self, rng):
         """Return the arrays that some kind of case needs, by name."""
-        x = rng.standard_normal((self.batch, self.channels, self.size, self.size), "float32")
-        g = rng.standard_normal((self.batch, self.outputs, self.result, self.result), "float32")
-        shape = (self.outputs, self.channels // self.groups)
+        layer = self.layer
+        x = rng.standard_normal((self.batch, layer.channels, *layer.size), "float32")
+        g = rng.standard_normal((self.batch, layer.outputs, *self.result), "float32")
+        shape = layer.weight_shape
         if self.kind == "transposed":
-            shape = shape[::-1]
-        found = {"x": x, "g": g}
-        if self.kind in ("input_grad", "weight_grad", "transposed"):
-            found["w"] = rng.standard_normal((*shape, self.kernel, self.kernel), "float32")
-        return found
+            shape = (layer.channels, layer.outputs // layer.groups, *layer.kernel)
+        return {"x": x, "g": g, "w": rng.standard_normal(shape, "float32")}
 
 
-def _gradients():
+def _gradients(layers, batch):
+    return [Case(kind, layer, batch) for layer in layers for kind in GRADIENTS]
+
+
+_TRANSPOSED = [
+    "unet_up1.1024@28x28-512.2x2s2x2p0x0",
+    "unet_up2.512@56x56-256.2x2s2x2p0x0",
+    "unet_up4.128@112x112-64.2x2s2x2p0x0",
+    "dcgan.1024@4x4-512.4x4s2x2p1x1",
+    "dcgan.512@8x8-256.4x4s2x2p1x1",
+    "dcgan.256@16x16-128.4x4s2x2p1x1",
+    "dcgan.128@32x32-3.4x4s2x2p1x1",
+    "dcgan.64@56x56-64.4x4s2x2p1x1",
+]
+_POOLS = [
+    "pool.64@112x112-64.3x3s2x2p1x1",
+    "pool.64@56x56-64.3x3s2x2p1x1",
+    "pool.128@56x56-128.2x2s2x2p0x0",
+    "pool.512@14x14-512.2x2s2x2p0x0",
+    "pool.512@14x14-512.3x3s1x1p1x1",
+    "pool.2048@7x7-2048.7x7s7x7p0x0",
+]
+
+
+def lists():
+    """Return gradients of networks' layers, layers of decoders, and pools."""
+    found = []
     for family in ("resnet50", "vgg19", "googlenet", "mobilenet"):
-        for layer in FAMILIES[family]:
-            for kind in ("input_grad", "weight_grad"):
-                yield f"{kind} {layer.name}", Case(
-                    kind, layer.channels, layer.size[0], layer.outputs, layer.kernel[0],
-                    layer.stride[0], layer.padding[0], layer.groups,
-                )  # fmt: skip
-
-
-_TRANSPOSED = {
-    "unet up1 2x2": (1024, 28, 512, 2, 2, 0),
-    "unet up2 2x2": (512, 56, 256, 2, 2, 0),
-    "unet up4 2x2": (128, 112, 64, 2, 2, 0),
-    "dcgan 4x4 @4": (1024, 4, 512, 4, 2, 1),
-    "dcgan 4x4 @8": (512, 8, 256, 4, 2, 1),
-    "dcgan 4x4 @16": (256, 16, 128, 4, 2, 1),
-    "dcgan 4x4 @32": (128, 32, 3, 4, 2, 1),
-    "4x4 64 @56": (64, 56, 64, 4, 2, 1),
-}
-_POOLS = {
-    "3x3 s2 @112": (64, 112, 3, 2, 1),
-    "3x3 s2 @56": (64, 56, 3, 2, 1),
-    "2x2 s2 @56": (128, 56, 2, 2, 0),
-    "2x2 s2 @14": (512, 14, 2, 2, 0),
-    "3x3 s1 @14": (512, 14, 3, 1, 1),
-    "7x7 @7": (2048, 7, 7, 7, 0),
-}
-
-
-def _all():
-    yield from _gradients()
-    for name, (channels, size, outputs, kernel, stride, padding) in _TRANSPOSED.items():
-        yield (
-            f"transposed {name}",
-            Case("transposed", channels, size, outputs, kernel, stride, padding),
-        )
+        found += _gradients(FAMILIES[family], BATCH)
+    found += [Case("transposed", kinds.find(name)) for name in _TRANSPOSED]
     for kind in ("max", "max, indices", "max, backward", "average", "average, backward"):
-        for name, (channels, size, kernel, stride, padding) in _POOLS.items():
-            yield f"{kind} {name}", Case(kind, channels, size, channels, kernel, stride, padding)
+        found += [Case(kind, kinds.find(name)) for name in _POOLS]
+    return found
 
 
-CASES = dict(_all())
+def by_kind(sample, batch):
+    """Return gradients and transposed layers drawn at random."""
+    found = _gradients(kinds.draw(sample), batch)
+    found += [Case("transposed", layer, batch) for layer in transposed_kinds.draw(sample)]
+    return found

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 
-from benchmarks.training_cases import CASES
+from benchmarks.training_cases import GRADIENTS, Case
 from numbaconv.bench.engine import THREADS, measure
 
 
@@ -13,22 +13,29 @@ def numbaconv(case, arrays):
     """Return a call of numbaconv."""
     import numbaconv as nbc
 
-    a = arrays
-    window = {"stride": case.stride, "padding": case.padding}
-    if case.kind in ("input_grad", "weight_grad"):
-        window["groups"] = case.groups
+    a, layer = arrays, case.layer
+    n = f"{layer.ndim}d"
+    window = {"stride": layer.stride, "padding": layer.padding}
+    if case.kind in GRADIENTS:
+        operation = getattr(nbc, f"conv{n}_{case.kind}")
+        window |= {"groups": layer.groups, "dilation": layer.dilation}
+        if case.kind == "input_grad":
+            return lambda: operation(a["x"].shape, a["w"], a["g"], **window)
+        return lambda: operation(a["x"], a["w"].shape, a["g"], **window)
+    if case.kind == "transposed":
+        operation = getattr(nbc, f"conv_transpose{n}")
+        window |= {"groups": layer.groups, "dilation": layer.dilation}
+        return lambda: operation(a["x"], a["w"], **window)
+    kernel = layer.kernel
     if case.kind == "max, backward":
-        a["i"] = nbc.max_pool2d(a["x"], case.kernel, **window, return_indices=True)[1]
+        a["i"] = nbc.max_pool2d(a["x"], kernel, **window, return_indices=True)[1]
     return {
-        "input_grad": lambda: nbc.conv2d_input_grad(a["x"].shape, a["w"], a["g"], **window),
-        "weight_grad": lambda: nbc.conv2d_weight_grad(a["x"], a["w"].shape, a["g"], **window),
-        "transposed": lambda: nbc.conv_transpose2d(a["x"], a["w"], **window),
-        "max": lambda: nbc.max_pool2d(a["x"], case.kernel, **window),
-        "max, indices": lambda: nbc.max_pool2d(a["x"], case.kernel, **window, return_indices=True),
+        "max": lambda: nbc.max_pool2d(a["x"], kernel, **window),
+        "max, indices": lambda: nbc.max_pool2d(a["x"], kernel, **window, return_indices=True),
         "max, backward": lambda: nbc.max_pool2d_backward(a["g"], a["i"], a["x"].shape),
-        "average": lambda: nbc.avg_pool2d(a["x"], case.kernel, **window),
+        "average": lambda: nbc.avg_pool2d(a["x"], kernel, **window),
         "average, backward": lambda: nbc.avg_pool2d_backward(
-            a["g"], a["x"].shape, case.kernel, **window
+            a["g"], a["x"].shape, kernel, **window
         ),
     }[case.kind]
 
@@ -39,31 +46,32 @@ def torch(case, arrays):
 
     torch.set_num_threads(THREADS)
     torch.set_grad_enabled(False)
-    functional, aten = torch.nn.functional, torch.ops.aten
+    functional, aten, layer = torch.nn.functional, torch.ops.aten, case.layer
     a = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    two = [[n, n] for n in (case.kernel, case.stride, case.padding)]
+    kernel, stride, padding, dilation = (
+        list(axes) for axes in (layer.kernel, layer.stride, layer.padding, layer.dilation)
+    )
+    zeros, window = [0] * layer.ndim, (kernel, stride, padding)
+    if case.kind in GRADIENTS:
+        mask = [case.kind == "input_grad", case.kind == "weight_grad", False]
+        return lambda: aten.convolution_backward(
+            a["g"], a["x"], a["w"], None, stride, padding, dilation, False, zeros, layer.groups,
+            mask,
+        )  # fmt: skip
+    if case.kind == "transposed":
+        operation = getattr(functional, f"conv_transpose{layer.ndim}d")
+        return lambda: operation(a["x"], a["w"], None, stride, padding, 0, layer.groups, dilation)
     if case.kind == "max, backward":
-        a["i"] = functional.max_pool2d(a["x"], *two, return_indices=True)[1]
-
-    def conv_backward(mask):
-        return aten.convolution_backward(
-            a["g"], a["x"], a["w"], None, two[1], two[2], [1, 1], False, [0, 0], case.groups, mask
-        )
-
+        a["i"] = functional.max_pool2d(a["x"], *window, return_indices=True)[1]
     return {
-        "input_grad": lambda: conv_backward([True, False, False]),
-        "weight_grad": lambda: conv_backward([False, True, False]),
-        "transposed": lambda: functional.conv_transpose2d(
-            a["x"], a["w"], stride=case.stride, padding=case.padding
-        ),
-        "max": lambda: functional.max_pool2d(a["x"], *two),
-        "max, indices": lambda: functional.max_pool2d(a["x"], *two, return_indices=True),
+        "max": lambda: functional.max_pool2d(a["x"], *window),
+        "max, indices": lambda: functional.max_pool2d(a["x"], *window, return_indices=True),
         "max, backward": lambda: aten.max_pool2d_with_indices_backward(
-            a["g"], a["x"], *two, [1, 1], False, a["i"]
+            a["g"], a["x"], *window, [1, 1], False, a["i"]
         ),
-        "average": lambda: functional.avg_pool2d(a["x"], *two),
+        "average": lambda: functional.avg_pool2d(a["x"], *window),
         "average, backward": lambda: aten.avg_pool2d_backward(
-            a["g"], a["x"], *two, False, True, None
+            a["g"], a["x"], *window, False, True, None
         ),
     }[case.kind]
 
@@ -75,7 +83,8 @@ def main():
         name, seconds = json.loads(line)
         if name not in kept:
             kept.clear()
-            kept[name] = make(CASES[name], CASES[name].arrays(np.random.default_rng(0)))
+            case = Case.found(name)
+            kept[name] = make(case, case.arrays(np.random.default_rng(0)))
         print(json.dumps(measure(kept[name], seconds)), flush=True)
 
 

@@ -62,7 +62,7 @@ class _Draw:
             d * (k - 1) // 2 if self.padded else 0
             for k, d in zip(self.kernel, self.dilation, strict=True)
         )
-        return _named(
+        return named(
             kind, self.channels, self.size, self.outputs, self.kernel, self.stride, padding,
             self.groups, self.dilation,
         )  # fmt: skip
@@ -190,7 +190,7 @@ def draw(sample: Sample, kinds: Sequence[str] = KINDS) -> list[Layer]:
     return found
 
 
-def _named(
+def named(
     kind: str, channels: int, size: Ints, outputs: int, kernel: Ints, stride: Ints,
     padding: Ints, groups: int, dilation: Ints,
 ) -> Layer:  # fmt: skip
@@ -226,7 +226,7 @@ def find(name: str) -> Layer:
         value = found[part]
         return tuple(map(int, value.split("x"))) if value else (1,) * len(axes("size"))
 
-    return _named(
+    return named(
         found["kind"], int(found["channels"]), axes("size"), int(found["outputs"]), axes("kernel"),
         axes("stride"), axes("padding"), int(found["groups"] or 1), axes("dilation"),
     )  # fmt: skip

@@ -1,9 +1,9 @@
 """Gradients, transposed convolution and pools against PyTorch's: one table.
 
-Run as ``python -m benchmarks.training --python PYTHON``, PYTHON having torch; with ``--suite kinds
---seed N`` over gradients and transposed layers drawn at random. float32, channels first, batch 8,
-2 threads, packing of weights inside the timing, results allocated by each engine. The engines are
-processes of their own and take turns with pauses; least times of all rounds. Writes
+Run as ``python -m benchmarks.training --python PYTHON``, PYTHON having torch and numba; with
+``--suite kinds --seed N`` over gradients and transposed layers drawn at random. float32, channels
+first, batch 8, 2 threads, packing of weights inside the timing, results allocated by each engine.
+The engines are processes of their own and take turns with pauses; least times of all rounds. Writes
 ``benchmarks/results/training.json``, or ``training_kinds_b8.json``, with ``--save``.
 """
 
@@ -32,9 +32,11 @@ def start(name, python):
 
 
 def ask(process, name, seconds):
+    """Return the least time of a case, or None where the engine has died of it."""
     process.stdin.write(json.dumps([name, seconds]) + "\n")
     process.stdin.flush()
-    return json.loads(process.stdout.readline())[0]
+    line = process.stdout.readline()
+    return json.loads(line)[0] if line else None
 
 
 def summary(cases, times):
@@ -69,10 +71,8 @@ def main():
     cases = lists()
     if options.suite == "kinds":
         cases = by_kind(Sample(options.seed, options.per_kind), options.batch)
-    processes = {
-        name: start(name, sys.executable if name == "numbaconv" else options.python)
-        for name in ENGINES
-    }
+    pythons = {"numbaconv": sys.executable, "torch": options.python}
+    processes = {name: start(name, pythons[name]) for name in ENGINES}
     times = {}
     for case in cases:
         if options.only and not any(part in case.name for part in options.only):
@@ -83,7 +83,13 @@ def main():
                 engine = ENGINES[(i + turn) % len(ENGINES)]
                 time.sleep(_PAUSE)
                 found = ask(processes[engine], case.name, options.seconds)
-                least[engine] = min(least[engine], found)
+                if found is None:
+                    processes[engine] = start(engine, pythons[engine])
+                else:
+                    least[engine] = min(least[engine], found)
+        if math.inf in least.values():
+            print(f"{case.name:60} ended the process of one: {least}", flush=True)
+            continue
         ratio = least["torch"] / least["numbaconv"]
         times[case.name] = {
             **{engine: round(1000 * t, 4) for engine, t in least.items()}, "ratio": round(ratio, 2)

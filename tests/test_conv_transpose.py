@@ -1,6 +1,9 @@
 """Transposed convolution and its gradients, against the oracle."""
 
+from unittest import mock
+
 import naive
+import numba
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +11,7 @@ from hypothesis import strategies as st
 from problems import AWKWARD, DTYPES, noise, small_integers
 
 import numbaconv as nbc
+from numbaconv.adjoint import choice, product
 from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.problem.options import ConvOptions
 
@@ -173,6 +177,99 @@ def test_each_algorithm(algorithm, parallel, rng):
     expected = naive.conv_transpose(x.astype("f8"), weight, bias, *arguments)
     scale = naive.conv_transpose(np.abs(x).astype("f8"), np.abs(weight), np.abs(bias), *arguments)
     assert np.linalg.norm(found - expected) <= 2e-5 * np.linalg.norm(scale)
+
+
+#: (kernel, stride): phases of 3 and 5 taps, which are all of a kernel or some of a longer one.
+PHASES = [
+    ((6, 6), (2, 2)), ((9, 9), (3, 3)), ((10, 6), (2, 2)), ((3, 6), (1, 2)), ((15, 3), (3, 1)),
+    ((5, 5), (1, 1)), ((7, 5), (2, 2)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("algorithm", ["winograd", "auto"])
+@pytest.mark.parametrize(("kernel", "stride"), PHASES)
+def test_phases_of_a_longer_kernel(kernel, stride, algorithm, layout, rng):
+    x, w = noise(rng, (2, 16, 31, 26), "f4"), noise(rng, (16, 8, *kernel), "f4")
+    padding = tuple((k // 2, k // 3) for k in kernel)
+    a, b = in_layout(layout, x, w)
+    options = {"stride": stride, "padding": padding, "layout": layout}
+    if kernel == (7, 5) and algorithm == "winograd":
+        with pytest.raises(ValueError, match="cannot run"):
+            nbc.conv_transpose2d(a, b, algorithm=algorithm, **options)
+        return
+    found = nbc.conv_transpose2d(a, b, algorithm=algorithm, **options)
+    expected, scale = (
+        nbc.conv_transpose2d(*pair, algorithm="im2col", **options)
+        for pair in ((a.astype("f8"), b.astype("f8")), (abs(a).astype("f8"), abs(b).astype("f8")))
+    )
+    assert np.linalg.norm(found - expected) <= 2e-5 * np.linalg.norm(scale)
+    shape = found.shape
+    same = nbc.conv2d_input_grad(shape, b, a, algorithm=algorithm, **options)
+    np.testing.assert_array_equal(same, found)
+
+
+class TestOneProduct:
+    """The overlap-add of the columns that one product makes, where it is not the cheapest."""
+
+    @pytest.fixture(autouse=True)
+    def _always(self):
+        nbc.release_memory()  # plans are remembered
+        with mock.patch.object(product, "cost", return_value=0.0):
+            yield
+        nbc.release_memory()
+
+    @pytest.mark.parametrize("dtype", DTYPES)
+    def test_integers(self, dtype, parallel, rng):
+        for x_shape, weight_shape, stride, padding, extra, dilation, groups in CASES:
+            x, weight = (small_integers(rng, s, dtype) for s in (x_shape, weight_shape))
+            for bias in (None, small_integers(rng, (outputs(weight_shape, groups),), dtype)):
+                arguments = (stride, padding, extra, dilation, groups)
+                expected = naive.conv_transpose(x, weight, bias, *arguments)
+                found = FORWARD[len(stride)](
+                    x, weight, bias, stride, padding, extra, groups, dilation, parallel=parallel
+                )
+                np.testing.assert_array_equal(found, expected)
+
+    def test_it_runs(self):
+        geometry = ConvGeometry.parse(
+            ConvOptions(2, stride=2, transposed=True), (1, 4, 5, 6), (4, 3, 2, 2)
+        )
+        assert isinstance(choice.resolve(geometry, np.dtype("f4"), "auto").plan, product.Plan)
+        last = ConvGeometry.parse(
+            ConvOptions(2, stride=2, transposed=True, layout="channels_last"),
+            (1, 5, 6, 4), (2, 2, 3, 4),
+        )  # fmt: skip
+        assert not isinstance(choice.resolve(last, np.dtype("f4"), "auto").plan, product.Plan)
+
+    def test_many_images_and_strides(self, rng):
+        """Blocks of images, an `out` of any strides, and a padding mode's gradient."""
+        x, w = noise(rng, (9, 64, 700), "f4"), noise(rng, (64, 2, 64), "f4")
+        out = np.zeros((9, 4, 32 * 699 + 64), "f4")[:, ::2]
+        found = nbc.conv_transpose1d(x, w, stride=32, out=out)
+        expected = nbc.conv_transpose1d(x, w, stride=32, algorithm="im2col")
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
+        g, k = small_integers(rng, (2, 5, 10), "f4"), small_integers(rng, (5, 3, 4), "f4")
+        options = {"stride": 2, "padding": 2, "padding_mode": "reflect"}
+        grads = [
+            nbc.conv1d_input_grad((2, 3, 18), k, g, algorithm=name, **options)
+            for name in ("auto", "im2col")
+        ]
+        np.testing.assert_array_equal(*grads)
+
+    def test_jitted(self, rng):
+        @numba.njit
+        def transposed(x, w, b):
+            return nbc.conv_transpose1d(x, w, None, 4), nbc.conv_transpose1d(x, w, b, 4)
+
+        x, w = small_integers(rng, (2, 6, 40), "f4"), small_integers(rng, (6, 3, 9), "f4")
+        b = small_integers(rng, (3,), "f4")
+        for _ in range(4):
+            plain, biased = transposed(x, w, b)
+            expected = nbc.conv_transpose1d(x, w, None, 4, algorithm="im2col")
+            np.testing.assert_array_equal(plain, expected)
+            np.testing.assert_array_equal(biased, expected + b[:, None])
+            x = x + 1
 
 
 @pytest.mark.parametrize("algorithm", ["im2col", "direct"])

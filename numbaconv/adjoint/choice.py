@@ -2,9 +2,11 @@
 
 Both are the adjoint of one `ConvGeometry`: an array of its output shape comes in, one of its input
 shape goes out. ``im2col`` is the reference (one GEMM, then col2im); ``phases`` makes it small
-convolutions of stride 1; ``padding`` folds back what a padding mode has read twice.
+convolutions of stride 1; ``product`` makes columns by the fast kernels, and folds them; ``padding``
+folds back what a padding mode has read twice.
 """
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -43,18 +45,37 @@ def resolve(geometry: ConvGeometry, dtype: np.dtype[Any], algorithm: Any) -> cal
 def _choose(geometry: ConvGeometry, work: np.dtype[Any], algorithm: Any) -> call.Call:
     """Choose the algorithm of a problem with padding of zeros."""
     plan: Any
-    if _takes_reference(geometry, work, algorithm):
-        from numbaconv.reference import adjoint
-
-        chosen, plan = "im2col", adjoint.Plan(geometry, work)
-    else:
+    chosen = "im2col"
+    if algorithm in ("auto", "exact"):
+        chosen, plan = _cheapest(geometry, work, algorithm)
+    elif algorithm != "im2col":
         from numbaconv.adjoint import phases
 
         chosen, plan = "phases", phases.Plan(geometry, work, algorithm)
+    if chosen == "im2col":
+        from numbaconv.reference import adjoint
+
+        plan = adjoint.Plan(geometry, work)
     return call.Call(
         geometry, work, work, chosen, {}, plan, geometry.input_shape, False,
         reads="any" if chosen == "im2col" else "contiguous", writes_any=chosen == "im2col",
     )  # fmt: skip
+
+
+def _cheapest(geometry: ConvGeometry, work: np.dtype[Any], algorithm: str) -> tuple[str, Any]:
+    """Return what is estimated to take least, and its plan; None for the reference route."""
+    if not emit.supports(work) or native_available() is not None:
+        return "im2col", None
+    from numbaconv.adjoint import phases, product
+
+    estimate = math.inf
+    found: tuple[str, Any] = "im2col", None
+    if phases.refusal(geometry) is None:
+        plan = phases.Plan(geometry, work, algorithm)
+        estimate, found = plan.cost, ("phases", plan)
+    if product.refusal(geometry, work) is None and product.cost(geometry, work) < estimate:
+        found = "product", product.Plan(geometry, work)
+    return found
 
 
 def _in_boxes(geometry: ConvGeometry, work: np.dtype[Any], algorithm: Any) -> call.Call:
@@ -66,16 +87,3 @@ def _in_boxes(geometry: ConvGeometry, work: np.dtype[Any], algorithm: Any) -> ca
         geometry, work, work, "boxes", {}, strips.Plan(boxes), geometry.input_shape, False,
         writes_any=True,
     )  # fmt: skip
-
-
-def _takes_reference(geometry: ConvGeometry, work: np.dtype[Any], algorithm: str) -> bool:
-    """Return whether the reference route runs a problem."""
-    if algorithm not in ("auto", "exact"):
-        return algorithm == "im2col"
-    from numbaconv.adjoint import phases
-
-    return (
-        not emit.supports(work)
-        or native_available() is not None
-        or phases.refusal(geometry) is not None
-    )

@@ -29,6 +29,8 @@ from numbaconv.routes.winograd import first as winograd
 from numbaconv.running import call, choice
 from numbaconv.running.packed import Packed
 
+# Cycles of a phase, whatever it does.
+_CALL = 40_000.0
 # Bytes of results that the phases make in turns.
 _NEAR_BYTES = 1 << 22
 
@@ -48,6 +50,10 @@ class Phase:
     def plan(self) -> Any:
         """The plan that runs."""
         return self.spread or self.call.plan
+
+    def takes_all(self, geometry: ConvGeometry) -> bool:
+        """Return whether all taps of a geometry are of this phase."""
+        return self.call.geometry.window.kernel == geometry.window.kernel
 
 
 class PackedPhases(NamedTuple):
@@ -147,6 +153,12 @@ class Plan:
         return (slice(None), slice(None), *slices)
 
     @property
+    def cost(self) -> float:
+        """The estimated cycles of one core, weights' packing included."""
+        estimates = (p.call.costs[p.call.algorithm] for p in self.phases)
+        return sum(estimates) + _CALL * len(self.phases)
+
+    @property
     def replayable(self) -> bool:
         """Whether all is done by launches; a sweep gets addresses in a table."""
         return not self.blanks and not self.sweeps
@@ -173,7 +185,7 @@ class Plan:
         for number, phase in enumerate(self.phases):
             if number in packed:
                 continue
-            if isinstance(phase.plan, winograd.Plan):
+            if isinstance(phase.plan, winograd.Plan) and phase.takes_all(self.geometry):
                 packed[number] = phase.plan.pack_flipped(
                     weight, bias, parallel, keep=keep, flip=phase.flip
                 )

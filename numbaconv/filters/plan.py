@@ -1,0 +1,333 @@
+"""Filters: sums and extremes over one axis, over two in turn, sums over windows of up to three."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from numbaconv.filters import borders, loops
+from numbaconv.kernels import launches, threads, workspace
+from numbaconv.kernels.jit import native_available
+from numbaconv.native import row_ops, weighted
+from numbaconv.problem.arrays import Array, address
+from numbaconv.teams import jobs
+
+# Elements of a piece of a row where rows need no others.
+_PIECE = 1 << 12
+# Bytes of a worker's memory that two sums in turn, and windows, may take.
+_MOST_MEMORY = 1 << 23
+# Rows of a strip, for each that it computes beside its own.
+_LEAST_ROWS = 4
+# Elements of rows that are worth a call.
+_LEAST_ROW = 64
+# Weights that make no difference.
+_NOTHING = np.finfo(np.float64).eps
+
+
+@dataclass(frozen=True)
+class Sum:
+    """A weighted sum over neighbours along one axis, or the largest or smallest of them.
+
+    Parameters
+    ----------
+    axis : int
+        Which.
+    weights : ndarray of float64
+        By position, from the first neighbour on.
+    origin : int
+        How far the middle is behind that of the weights.
+    mode : str
+        What lies beyond the ends, of `numbaconv.filters.borders`.
+    divisor : int
+        Of the sum, or 0.
+    extreme : int or None
+        What wins instead, of `numbaconv.native.weighted`.
+    """
+
+    axis: int
+    weights: Array
+    origin: int
+    mode: str
+    divisor: int = 0
+    extreme: int | None = None
+
+    @property
+    def before(self) -> int:
+        """The neighbours before an element that are summed (fewer than none: behind it)."""
+        return len(self.weights) // 2 + self.origin
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """The neighbours before and behind that must be there."""
+        return max(self.before, 0), max(len(self.weights) - 1 - self.before, 0)
+
+
+def takes(dtype: np.dtype[Any]) -> bool:
+    """Return whether arrays may be of this dtype."""
+    return native_available() is None and weighted.supports(dtype)
+
+
+class _Taps:
+    """The taps of a sum in SciPy's order, and the function that adds them up."""
+
+    def __init__(self, asked: Sum | None, dtype: np.dtype[Any]) -> None:
+        self.count, self.native, self.kind = 0, 0, weighted.PLAIN
+        self.places = np.zeros(1, np.int64)
+        self.weights = np.zeros(1)
+        if asked is None:
+            return
+        w, size = asked.weights, len(asked.weights)
+        low, _ = asked.reach
+        shift = low - asked.before  # of position 0 of the weights, from the first that is there
+        half = size // 2
+        if size % 2 and not asked.divisor and asked.extreme is None:
+            mirrored = w[::-1]
+            if np.all(np.abs(w - mirrored) <= _NOTHING):
+                self.kind = weighted.SYMMETRIC
+            elif np.all(np.abs(w + mirrored)[:half] <= _NOTHING):
+                self.kind = weighted.ANTISYMMETRIC
+        if self.kind == weighted.PLAIN:
+            # The last first.
+            order = np.roll(np.arange(size), 1)
+        else:
+            pairs = np.stack([np.arange(half), size - 1 - np.arange(half)], axis=1)
+            order = np.concatenate([[half], pairs.ravel()])
+        self.places = (order + shift).astype(np.int64)
+        used = order if self.kind == weighted.PLAIN else order[[0, *range(1, len(order), 2)]]
+        self.weights = np.ascontiguousarray(w[used])
+        self.count = len(self.weights)
+        if asked.extreme is None:
+            self.native = weighted.adder(self.kind, dtype)
+        else:
+            self.native = weighted.chooser(asked.extreme, dtype)
+
+
+def _cells(size: int, asked: Sum, cell: int) -> Array:
+    """Return which element of a row stands at each position, its neighbours in cells."""
+    found = borders.places(size, *asked.reach, asked.mode)[:, None] * cell
+    found = np.where(found < 0, borders.CONSTANT, found + np.arange(cell))
+    return found.reshape(-1)
+
+
+_DOUBLE = np.dtype(np.float64)
+_NO_SUM = Sum(0, np.ones(1), 0, "reflect")
+
+
+class Filter:
+    """One pass over an array: a sum, two in turn, or a sum over windows.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        ``(planes, rows, width)``.
+    source, result : dtype
+        Of the arrays.
+    down, along : Sum or None
+        Over rows, and over the elements of a row.
+    form : int
+        Of `loops`: which comes first.
+    cval : float
+        What lies beyond the ends where that is a constant.
+    cell : int, optional
+        Elements of a row between neighbours: those of trailing axes, which nothing is summed over.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int, int], source: np.dtype[Any], result: np.dtype[Any],
+        down: Sum | None, along: Sum | None, form: int, cval: float, cell: int = 1,
+    ) -> None:  # fmt: skip
+        self.planes, self.rows, self.width = shape
+        self.cell = cell
+        self.source, self.result, self.form = source, result, form
+        found = down or along
+        #: Of rows in memory: extremes are found in the input's own type.
+        self.work = source if found is not None and found.extreme is not None else _DOUBLE
+        first = source if form in (loops.DOWN, loops.DOWN_ALONG) else self.work
+        self.down, self.along = _Taps(down, first), _Taps(along, self.work)
+        self.above, below = (0, 0) if down is None else down.reach
+        self.low, self.high = (0, 0) if along is None else along.reach
+        self.low, self.high = self.low * cell, self.high * cell
+        self.ring = self.above + below + 1
+        self.depth = self.ring_planes = 1
+        self.before = 0
+        last, first_sum = (down, along) if form == loops.ALONG_DOWN else (along, down)
+        self.divisor = (last or first_sum or _NO_SUM).divisor
+        self.first_divisor = 0 if last is None or first_sum is None else first_sum.divisor
+        nothing = np.zeros(1, np.int64)
+        self.row_places = self.places = self.plane_places = nothing
+        if down is not None:
+            self.row_places = borders.places(self.rows, self.above, below, down.mode)
+        if along is not None:
+            self.places = _cells(self.width // cell, along, cell)
+            self.along.places *= cell
+        zeros = np.zeros_like(self.down.places)
+        self.window = np.stack([zeros, self.down.places, zeros])
+        self._lay(cval)
+
+    def _lay(self, cval: float) -> None:
+        """Find what a worker's memory holds, and the addresses."""
+        cut = self.form in (loops.DOWN, loops.ALONG)
+        self.piece = min(self.width, _PIECE) if cut else self.width
+        held = self.low + self.piece + self.high
+        self.pitch = -(-held * self.work.itemsize // 64) * 64 + 64
+        slots = 0 if self.form in (loops.DOWN, loops.ALONG, loops.DOWN_ALONG) else self.ring
+        self.worker_bytes = (2 + slots * self.ring_planes) * self.pitch
+        self.constant = np.full(held, np.array(cval).astype(self.work))
+        self.constant_input = np.full(held, np.array(cval).astype(self.source))
+        divides = self.divisor or self.first_divisor
+        self.ones = np.ones(self.piece if divides else 1)
+        same = self.result == self.work
+        widen = 0
+        if self.source != self.work:
+            widen = weighted.converter(self.source, back=False)
+        self.natives = np.array(
+            loops.Natives(
+                widen=widen,
+                add_down=self.down.native, add_along=self.along.native,
+                round=0 if same else weighted.converter(self.result, back=True),
+                unround=0 if same else weighted.converter(self.result, back=False),
+                divide=row_ops.divider(_DOUBLE) if divides else 0,
+                weights_down=address(self.down.weights),
+                weights_along=address(self.along.weights), constant=address(self.constant),
+                constant_input=address(self.constant_input), ones=address(self.ones),
+            ), np.int64,
+        )  # fmt: skip
+        listed = max(len(self.down.places), len(self.along.places)) + 1
+        self.lists = threads.Scratch(1, (listed,))
+
+    def run(self, x: Array, out: Array, parallel: bool) -> None:
+        """Filter a contiguous array to another."""
+        planes = self.planes * self.depth
+        work = planes * self.rows * self.width * (self.down.count + self.along.count + 4)
+        workers = jobs.team_size(1 << 30, work=work, parallel=parallel)
+        pieces = -(-self.width // self.piece)
+        strips = 1
+        if planes * pieces < 4 * workers:
+            again = 0 if self.form in (loops.DOWN, loops.ALONG, loops.DOWN_ALONG) else self.ring
+            most = max(1, self.rows // max(1, _LEAST_ROWS * again))
+            strips = min(self.rows, -(-4 * workers // (planes * pieces)), most)
+        shape = loops.Shape(
+            form=self.form, planes=planes, depth=self.depth, rows=self.rows, width=self.width,
+            size=self.source.itemsize, work=self.work.itemsize,
+            out_size=self.result.itemsize, strips=strips,
+            pieces=pieces, piece=self.piece, low=self.low, high=self.high, above=self.above,
+            ring=self.ring, before=self.before, ring_planes=self.ring_planes,
+            taps_down=self.down.count, taps_along=self.along.count,
+            sums_down=len(self.down.places) if self.down.count else 0,
+            sums_along=len(self.along.places) if self.along.count else 0, pitch=self.pitch,
+            worker_bytes=self.worker_bytes, divisor=self.divisor,
+            first_divisor=self.first_divisor,
+        )  # fmt: skip
+        packed = np.array(shape, np.int64)
+        space, scratch = workspace.take(workers * self.worker_bytes), self.lists.take(workers)
+        for begin, end in launches.ranges(planes * strips * pieces, work, launches.MOST_TAPS):
+            jobs.run(
+                loops.filter_rows, workers, begin, end, address(x), address(out), space.address,
+                packed, self.natives, self.places, self.row_places, self.plane_places,
+                self.window, self.along.places, scratch[1],
+            )  # fmt: skip
+        workspace.give_back(space)
+        self.lists.give_back(scratch)
+
+
+class Window(Filter):
+    """A sum over windows of up to three axes.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        ``(planes, depth, rows, width)``.
+    source, result : dtype
+        Of the arrays.
+    weights : ndarray of float64
+        Along depth, rows and width.
+    origins, modes : tuple
+        Along those, as of `Sum`.
+    cval : float
+        What lies beyond the ends where that is a constant.
+    cell : int, optional
+        As of `Filter`.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int, int, int], source: np.dtype[Any], result: np.dtype[Any],
+        weights: Array, origins: tuple[int, ...], modes: tuple[str, ...], cval: float,
+        cell: int = 1,
+    ) -> None:  # fmt: skip
+        planes, depth, rows, width = shape
+        super().__init__((planes, rows, width), source, result, None, None, loops.WINDOW, cval)
+        self.depth = depth
+        sums = [Sum(a, np.ones(n), o, m) for a, (n, o, m) in enumerate(
+            zip(weights.shape, origins, modes, strict=True)
+        )]  # fmt: skip
+        (self.before, behind), (self.above, below), (low, high) = (s.reach for s in sums)
+        self.low, self.high = low * cell, high * cell
+        self.ring_planes, self.ring = self.before + behind + 1, self.above + below + 1
+        self.plane_places, self.row_places = (
+            borders.places(n, *s.reach, s.mode)
+            for n, s in zip((depth, rows), sums[:2], strict=True)
+        )
+        self.places = _cells(width // cell, sums[2], cell)
+        kept = np.abs(weights) > _NOTHING
+        self.down.kind, self.down.count = weighted.PLAIN, int(kept.sum())
+        self.down.weights = np.ascontiguousarray(weights[kept])
+        self.down.native = weighted.adder(weighted.PLAIN, _DOUBLE)
+        shifts = [s.reach[0] - s.before for s in sums]
+        self.window = np.stack(
+            [at + shift for at, shift in zip(np.nonzero(kept), shifts, strict=True)]
+        ).astype(np.int64)  # fmt: skip
+        self.window[2] *= cell
+        self.down.places = self.window[1]
+        self._lay(cval)
+
+
+def fits(planned: Filter) -> bool:
+    """Return whether a worker's memory for a filter is not too large."""
+    return planned.worker_bytes <= _MOST_MEMORY
+
+
+def separable(
+    shape: tuple[int, ...], sums: Sequence[Sum], source: np.dtype[Any], result: np.dtype[Any],
+    cval: float,
+) -> list[Filter]:  # fmt: skip
+    """Return the passes over a contiguous array, two sums in one where that can be."""
+    passes, rest = [], list(sums)
+    while rest:
+        fused = None
+        if len(rest) > 1:
+            fused = _fused(shape, source, result, rest[0], rest[1], cval)
+        passes.append(fused or _single(shape, source, result, rest[0], cval))
+        source = result
+        del rest[: 2 if fused else 1]
+    return passes
+
+
+def _single(
+    shape: tuple[int, ...], source: np.dtype[Any], result: np.dtype[Any], asked: Sum, cval: float
+) -> Filter:
+    outer, n = math.prod(shape[: asked.axis]), shape[asked.axis]
+    inner = math.prod(shape[asked.axis + 1 :])
+    if inner == 1:
+        return Filter((1, outer, n), source, result, None, asked, loops.ALONG, cval)
+    if inner < _LEAST_ROW and n * inner <= _PIECE:
+        whole = (1, outer, n * inner)
+        return Filter(whole, source, result, None, asked, loops.ALONG, cval, inner)
+    return Filter((outer, n, inner), source, result, asked, None, loops.DOWN, cval)
+
+
+def _fused(
+    shape: tuple[int, ...], source: np.dtype[Any], result: np.dtype[Any], first: Sum,
+    second: Sum, cval: float,
+) -> Filter | None:  # fmt: skip
+    """Return both sums as one pass, if they are over neighbouring axes, few elements apart."""
+    upper = min(first.axis, second.axis)
+    cell = math.prod(shape[upper + 2 :])
+    if abs(first.axis - second.axis) != 1 or cell >= _LEAST_ROW:
+        return None
+    form = loops.DOWN_ALONG if first.axis == upper else loops.ALONG_DOWN
+    down, along = (first, second) if form == loops.DOWN_ALONG else (second, first)
+    size = math.prod(shape[:upper]), shape[upper], shape[upper + 1] * cell
+    planned = Filter(size, source, result, down, along, form, cval, cell)
+    return planned if fits(planned) else None

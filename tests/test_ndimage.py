@@ -1,0 +1,370 @@
+"""SciPy's doors: the same results, signatures and errors as scipy.ndimage."""
+
+import inspect
+import warnings
+
+import numpy as np
+import pytest
+import scipy
+import scipy.ndimage
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from problems import AWKWARD
+
+from numbaconv import ndimage
+
+NAMES = [name for name in ndimage.__all__ if name != "route"]
+MODES = (
+    "reflect", "mirror", "nearest", "wrap", "constant", "grid-mirror", "grid-wrap",
+    "grid-constant",
+)  # fmt: skip
+DTYPES = ("f4", "f8", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8")
+SCIPY = tuple(map(int, scipy.__version__.split(".")[:2]))
+
+
+def both(name, *args, parallel=True, **kwargs):
+    """Return the results of ours and of SciPy's, or the errors."""
+    found = []
+    for function, more in (
+        (getattr(ndimage, name), {"parallel": parallel}),
+        (getattr(scipy.ndimage, name), {}),
+    ):
+        copied = [a.copy() if isinstance(a, np.ndarray) else a for a in args]
+        output = kwargs.get("output")
+        given = kwargs | ({"output": output.copy()} if isinstance(output, np.ndarray) else {})
+        try:
+            found.append(function(*copied, **given, **more))
+        except Exception as error:
+            found.append(error)
+    return found
+
+
+def assert_same(ours, theirs, units=2):
+    """Compare: whole numbers exactly, floats to some units in the last place of sums."""
+    assert type(ours) is type(theirs)
+    if isinstance(theirs, Exception):
+        assert str(ours) == str(theirs)
+        return
+    assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
+    if ours.dtype.kind in "iub" or units == 0:
+        np.testing.assert_array_equal(ours, theirs)
+        return
+    part = ours.real.dtype
+    size = np.abs(theirs[np.isfinite(theirs)]).max(initial=1)
+    np.testing.assert_allclose(
+        ours, theirs, rtol=units * np.finfo(part).eps, atol=units * np.finfo(part).eps * float(size)
+    )
+
+
+@st.composite
+def images(draw, ndim=(1, 3)):
+    """Draw an array of any of SciPy's dtypes, some of them small, empty or one element long."""
+    shape = tuple(
+        draw(st.lists(st.one_of(st.integers(1, 24), st.integers(0, 2)), min_size=ndim[0],
+                      max_size=ndim[1]))
+    )  # fmt: skip
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    dtype = np.dtype(draw(st.sampled_from(DTYPES)))
+    if dtype.kind == "f":
+        return (rng.standard_normal(shape) * 50).astype(dtype)
+    low = 0 if dtype.kind == "u" else -100
+    return rng.integers(low, 100 if dtype.itemsize == 1 else 1000, shape).astype(dtype)
+
+
+def output_of(draw, x):
+    """Draw what the result is, within what the results of these tests can be."""
+    return draw(st.sampled_from([None, None, x.dtype, "f8", np.float32, np.zeros(x.shape, "f8")]))
+
+
+@st.composite
+def windows(draw, size):
+    """Draw an origin that leaves a tap in the middle of so many."""
+    return draw(st.integers(-(size // 2), (size - 1) // 2))
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_sums_along_one_axis(data):
+    x = data.draw(images())
+    size = data.draw(st.integers(1, 9))
+    w = np.random.default_rng(size).standard_normal(size)
+    shape = data.draw(st.sampled_from(["any", "symmetric", "antisymmetric", "whole"]))
+    if shape == "whole":
+        w = np.round(w * 3)
+    elif shape != "any":
+        w = (w + w[::-1] if shape == "symmetric" else w - w[::-1]) / 4
+    options = {
+        "axis": data.draw(st.integers(-x.ndim, x.ndim - 1)),
+        "output": output_of(data.draw, x), "mode": data.draw(st.sampled_from(MODES)),
+        "cval": data.draw(st.sampled_from([0.0, 3.0, 0.5, -1.0])),
+        "origin": data.draw(windows(size)),
+    }  # fmt: skip
+    parallel = data.draw(st.booleans())
+    for name in ("correlate1d", "convolve1d"):
+        assert_same(*both(name, x, w, **options, parallel=parallel), units=0)
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_sums_over_windows(data):
+    x = data.draw(images())
+    sizes = [data.draw(st.integers(1, 5)) for _ in range(x.ndim)]
+    rng = np.random.default_rng(data.draw(st.integers(0, 999)))
+    w = rng.standard_normal(sizes)
+    w[rng.random(sizes) < 0.2] = 0
+    options = {
+        "output": output_of(data.draw, x), "mode": data.draw(st.sampled_from(MODES)),
+        "cval": data.draw(st.sampled_from([0.0, 3.0, 0.5])),
+        "origin": [data.draw(windows(n)) for n in sizes],
+    }  # fmt: skip
+    parallel = data.draw(st.booleans())
+    for name in ("correlate", "convolve"):
+        assert_same(*both(name, x, w, **options, parallel=parallel), units=0)
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_gaussians(data):
+    x = data.draw(images())
+    sigma = [data.draw(st.sampled_from([0, 0.4, 1, 2.5])) for _ in range(x.ndim)]
+    order = [data.draw(st.sampled_from([0, 0, 0, 1, 2, 3])) for _ in range(x.ndim)]
+    options = {
+        "order": order, "mode": [data.draw(st.sampled_from(MODES)) for _ in range(x.ndim)],
+        "cval": data.draw(st.sampled_from([0.0, 3.0])), "output": output_of(data.draw, x),
+        "truncate": data.draw(st.sampled_from([4.0, 2.0])),
+    }  # fmt: skip
+    assert_same(*both("gaussian_filter", x, sigma, **options), units=4)
+    one = {**options, "order": order[0], "mode": options["mode"][0]}
+    assert_same(*both("gaussian_filter1d", x, 1.3, **one), units=4)
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_means_and_extremes(data):
+    x = data.draw(images())
+    sizes = [data.draw(st.integers(1, 9)) for _ in range(x.ndim)]
+    options = {
+        "mode": [data.draw(st.sampled_from(MODES)) for _ in range(x.ndim)],
+        "cval": data.draw(st.sampled_from([0.0, 3.0])),
+        "origin": [data.draw(windows(n)) for n in sizes],
+    }  # fmt: skip
+    parallel = data.draw(st.booleans())
+    for name in ("maximum_filter", "minimum_filter"):
+        assert_same(*both(name, x, sizes, **options, parallel=parallel), units=0)
+    options["output"] = output_of(data.draw, x)
+    assert_same(*both("uniform_filter", x, sizes, **options, parallel=parallel), units=8)
+    one = {
+        "mode": options["mode"][-1], "origin": options["origin"][-1], "cval": options["cval"],
+    }  # fmt: skip
+    for name in ("maximum_filter1d", "minimum_filter1d"):
+        assert_same(*both(name, x, sizes[-1], **one), units=0)
+    assert_same(*both("uniform_filter1d", x, sizes[-1], **one), units=8)
+
+
+@settings(max_examples=100)
+@given(st.data())
+def test_derivatives(data):
+    x = data.draw(images())
+    options = {
+        "mode": data.draw(st.sampled_from(MODES)), "cval": data.draw(st.sampled_from([0.0, 3.0])),
+        "output": output_of(data.draw, x),
+    }  # fmt: skip
+    for axis in range(x.ndim):
+        for name in ("prewitt", "sobel"):
+            assert_same(*both(name, x, axis, **options), units=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # roots of what has wrapped
+        assert_same(*both("laplace", x, **options), units=2)
+        assert_same(*both("gaussian_laplace", x, 1.2, **options), units=8)
+        assert_same(*both("gaussian_gradient_magnitude", x, 1.2, **options), units=8)
+
+
+@pytest.mark.skipif(SCIPY < (1, 16), reason="axes of all filters are new")
+@pytest.mark.parametrize("axes", [(0, 1), (1,), (2, 0), (-1, 1), 0, ()])
+def test_some_axes(axes):
+    x = np.random.default_rng(0).integers(0, 99, (12, 9, 3)).astype("f4")
+    count = len(np.atleast_1d(axes)) if axes != () else 0
+    assert_same(*both("gaussian_filter", x, 1.5, axes=axes), units=2)
+    assert_same(*both("uniform_filter", x, 3, axes=axes), units=4)
+    assert_same(*both("maximum_filter", x, 3, axes=axes), units=0)
+    if count:
+        w = np.arange(1.0, 1 + 3**count).reshape((3,) * count)
+        for name in ("correlate", "convolve"):
+            assert_same(*both(name, x, w, axes=axes), units=0)
+            assert_same(*both(name, x, w[:2], axes=axes, origin=-1), units=0)
+        assert_same(*both("gaussian_laplace", x, 1.5, axes=axes), units=4)
+        assert_same(*both("laplace", x, axes=axes), units=2)
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_awkward_arrays(name):
+    hold = AWKWARD[name]
+    x = np.random.default_rng(0).standard_normal((31, 23)).astype("f4")
+    for call in (
+        lambda x, **kw: ndimage.gaussian_filter(x, 2, **kw),
+        lambda x, **kw: ndimage.correlate(x, np.arange(9).reshape(3, 3), **kw),
+        lambda x, **kw: ndimage.maximum_filter(x, 5, **kw),
+        lambda x, **kw: ndimage.sobel(x, 0, **kw),
+    ):
+        plain = call(x)
+        np.testing.assert_array_equal(call(hold(x)), plain)
+        if name != "read-only":
+            out = hold(np.zeros_like(x))
+            assert call(x, output=out) is out
+            np.testing.assert_array_equal(out, plain)
+
+
+@pytest.mark.parametrize("dtype", ["c8", "c16"])
+def test_complex_arrays(dtype):
+    rng = np.random.default_rng(0)
+    x = (rng.standard_normal((13, 17)) + 1j * rng.standard_normal((13, 17))).astype(dtype)
+    for name, arguments in (
+        ("gaussian_filter", (1.5,)), ("correlate", (rng.random((3, 5)),)), ("sobel", (0,)),
+        ("convolve1d", ([1, 2, 4],)), ("uniform_filter", ((3, 4),)), ("laplace", ()),
+    ):  # fmt: skip
+        for mode in ("reflect", "constant"):
+            options = {"mode": mode, "cval": 2.0 if name == "laplace" else 2 + 1j}
+            assert_same(*both(name, x, *arguments, **options), units=4)
+        out = np.zeros_like(x)
+        assert getattr(ndimage, name)(x, *arguments, output=out) is out
+        assert_same(out, getattr(scipy.ndimage, name)(x, *arguments), units=4)
+    assert ndimage.route(ndimage.gaussian_filter, x, 2) == "numbaconv"
+
+
+def test_in_place():
+    x = np.random.default_rng(0).integers(0, 200, (40, 30)).astype("u1")
+    for name, arguments in (
+        ("gaussian_filter", (2,)), ("correlate", (np.ones((3, 3)) / 9,)), ("sobel", ()),
+        ("uniform_filter", (5,)), ("maximum_filter", (5,)), ("convolve1d", ([1, 2, 1],)),
+    ):  # fmt: skip
+        expected = getattr(scipy.ndimage, name)(x, *arguments)
+        y = x.copy()
+        assert getattr(ndimage, name)(y, *arguments, output=y) is y
+        np.testing.assert_array_equal(y, expected)
+        whole = np.concatenate([x, x])
+        getattr(ndimage, name)(whole[:40], *arguments, output=whole[5:45])
+        np.testing.assert_array_equal(whole[5:45], expected)
+
+
+def test_large_and_long(parallel):
+    """Pieces of rows, strips, trailing axes, and more axes than there are kernels for."""
+    rng = np.random.default_rng(0)
+    for shape, name, argument in (
+        ((20_001,), "gaussian_filter1d", 30),
+        ((20_001,), "uniform_filter1d", 501),
+        ((3, 9001), "correlate1d", rng.random(8)),
+        ((9001, 3), "gaussian_filter", (4, 1)),
+        ((300, 201, 3), "gaussian_filter", (2, 3, 0)),
+        ((400, 301), "convolve", rng.random((7, 9))),
+        ((40, 50, 30), "correlate", rng.random((3, 5, 4))),
+        ((4, 5, 6, 7), "gaussian_filter", 1),
+        ((4, 5, 6, 7), "correlate", rng.random((2, 3, 2, 3))),
+        ((70, 60, 50), "uniform_filter", 4),
+        ((3, 4, 5, 6, 7), "maximum_filter", 3),
+        ((60, 50, 40), "sobel", 1),
+    ):
+        for dtype in ("f4", "u1"):
+            x = (rng.random(shape) * 200).astype(dtype)
+            assert_same(*both(name, x, argument, parallel=parallel), units=4)
+
+
+def test_what_is_beside_a_nan():
+    """SciPy's running sums carry a NaN along; ours do not."""
+    x = np.ones((5, 50))
+    x[2, 9] = np.nan
+    y = ndimage.uniform_filter(x, 3)
+    assert np.isnan(y[1:4, 8:11]).all()
+    y[1:4, 8:11] = 1
+    np.testing.assert_array_equal(y, np.ones_like(x))
+    assert_same(*both("gaussian_filter", x, 2))
+
+
+WRONG = [
+    ("correlate1d", (np.ones(5), np.ones((2, 2)))),
+    ("correlate1d", (np.ones(5), [])),
+    ("correlate1d", (np.ones(5), [1, 2], 0, None, "reflect", 0.0, 5)),
+    ("correlate1d", (np.ones(5), [1, 2], 3)),
+    ("correlate", (np.ones(5), np.ones((2, 2)))),
+    ("correlate", (np.ones((5, 5)), np.ones((2, 2)), None, "mirrored")),
+    ("gaussian_filter", (np.ones((5, 5)), (1, 2, 3))),
+    ("gaussian_filter", (np.ones((5, 5)), 1, 0, np.ones((2, 2)))),
+    ("gaussian_filter", (np.ones((5, 5)), 1, -1)),
+    ("gaussian_filter1d", (np.ones(5), 1, 0, 0, "nothing")),
+    ("uniform_filter1d", (np.ones(5), 0)),
+    ("maximum_filter", (np.ones((5, 5)),)),
+    ("minimum_filter", (np.ones((5, 5), complex), 3)),
+    ("sobel", (np.ones((5, 5)), 2)),
+    ("gaussian_filter", ("text", 1)),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments"), WRONG)
+def test_errors_are_scipys(name, arguments):
+    ours, theirs = both(name, *arguments)
+    assert isinstance(theirs, Exception)
+    assert_same(ours, theirs)
+
+
+def test_parallel_must_be_a_flag():
+    with pytest.raises(TypeError, match="parallel must be True or False, got 1"):
+        ndimage.sobel(np.ones((3, 3)), parallel=1)
+
+
+HANDED = [
+    (ndimage.correlate, (np.ones((2, 2, 2, 2, 2)), np.ones((2, 2, 2, 2, 2))), "over 5 axes"),
+    (ndimage.correlate1d, (np.ones(4, bool), [1]), "dtype bool"),
+    (ndimage.correlate1d, (np.ones(4, complex), [1j]), "weights are no real numbers"),
+    (ndimage.correlate1d, (np.ones(4), [1j]), "weights are no real numbers"),
+    (ndimage.correlate1d, (np.ones(4, complex), [1], 0, "f8"), "input is complex"),
+    (ndimage.minimum_filter1d, (np.ones(4, "c8"), 2), "input is complex"),
+    (ndimage.gaussian_filter, (np.ones(4, np.longdouble), 1), "dtype"),
+    (ndimage.correlate1d, (np.ones(4, "u1"), [1, 2], 0, None, "constant", 0.5), "does not hold"),
+    (ndimage.maximum_filter, (np.ones((4, 4)), None, [[1, 0], [1, 1]]), "no box"),
+    (ndimage.maximum_filter, (np.ones((4, 4)), 3, None, "f4"), "output is of float32"),
+]
+
+
+@pytest.mark.parametrize(("function", "arguments", "why"), HANDED)
+def test_what_is_handed_to_scipy(function, arguments, why, caplog):
+    assert why in ndimage.route(function, *arguments)
+    with caplog.at_level("DEBUG", "numbaconv.ndimage"):
+        ours, theirs = both(function.__name__, *arguments)
+    assert_same(ours, theirs, units=0)
+    assert why in caplog.text
+
+
+def test_route_takes_filters():
+    assert ndimage.route(ndimage.sobel, np.ones((3, 3))) == "numbaconv"
+    with pytest.raises(ValueError, match="a filter of numbaconv"):
+        ndimage.route(scipy.ndimage.sobel, np.ones((3, 3)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_signatures(name):
+    """Ours are the installed SciPy's, and `parallel`; older ones lack some keywords."""
+    ours = dict(inspect.signature(getattr(ndimage, name)).parameters)
+    theirs = inspect.signature(getattr(scipy.ndimage, name)).parameters
+    last = ours.pop("parallel")
+    assert (last.kind, last.default) == (inspect.Parameter.KEYWORD_ONLY, True)
+    for key, parameter in theirs.items():
+        assert ours[key].kind == parameter.kind
+        assert ours[key].default == parameter.default
+    assert [key for key in ours if key in theirs] == list(theirs)
+    if SCIPY >= (1, 17):
+        assert list(ours) == list(theirs)
+
+
+@pytest.mark.usefixtures("threads_restored")
+def test_threads_change_no_bit():
+    import numba
+
+    x = np.random.default_rng(0).standard_normal((201, 133)).astype("f4")
+    found = []
+    for count in (1, numba.config.NUMBA_NUM_THREADS):
+        numba.set_num_threads(count)
+        found.append([
+            ndimage.gaussian_filter(x, 3), ndimage.correlate(x, np.ones((5, 3))),
+            ndimage.uniform_filter(x, 9), ndimage.sobel(x), ndimage.minimum_filter(x, 7),
+        ])  # fmt: skip
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -69,6 +69,7 @@ from numbaconv.problem.types import Algorithm, IntOrAxes, Layout, Padding, Paddi
 if TYPE_CHECKING:
     from numbaconv.api.explain import Plan, algorithms, explain
     from numbaconv.api.layers import Conv1d, Conv2d, Conv3d
+    from numbaconv.api.scipys import patch_scipy, unpatch_scipy
     from numbaconv.api.warmup import warmup
 
 __all__ = [
@@ -138,7 +139,9 @@ __all__ = [
     "max_unpool2d",
     "max_unpool3d",
     "memory",
+    "patch_scipy",
     "release_memory",
+    "unpatch_scipy",
     "warmup",
 ]
 
@@ -146,6 +149,7 @@ __all__ = [
 _LATER = {
     "explain": ("Plan", "algorithms", "explain"),
     "layers": ("Conv1d", "Conv2d", "Conv3d"),
+    "scipys": ("patch_scipy", "unpatch_scipy"),
     "warmup": ("warmup",),
 }
 

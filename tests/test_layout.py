@@ -12,7 +12,7 @@ FLOORS = {
     "kernels": ("problem",),
     "native": ("problem", "kernels"),
     "teams": ("problem", "kernels", "native"),
-    "filtering": ("problem", "kernels", "teams"),
+    "filtering": ("problem", "kernels", "native", "teams"),
     "pooling": ("problem", "kernels", "native", "teams", "running"),
     "routes": ("problem", "kernels", "native", "teams", "running"),
     "reference": ("problem", "kernels", "native", "running", "routes"),
@@ -22,7 +22,7 @@ FLOORS = {
 }
 FLOORS["host"] = tuple(FLOORS)
 #: Who opens doors; nobody below may know of them.
-ABOVE = ("api", "nopython", "cuda", "dask", "cli", "bench")
+ABOVE = ("api", "ndimage", "signal", "nopython", "cuda", "dask", "cli", "bench")
 
 
 def name_of(path):

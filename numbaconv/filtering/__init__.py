@@ -1,1 +1,1 @@
-"""Filters of single planes as they lie: read, summed, rounded and written row by row."""
+"""Filters: of planes as they lie, and of whole arrays as SciPy defines them."""

@@ -121,7 +121,7 @@ def correlate(
     input: Any,
     weights: Any,
     output: Any = None,
-    mode: Any = "reflect",
+    mode: str = "reflect",
     cval: float = 0.0,
     origin: Any = 0,
     *,
@@ -136,10 +136,10 @@ def correlate(
         Of any shape and real dtype.
     weights : array_like
         With an axis for each of the input's, or of `axes`.
-    output, cval, parallel
+    output, mode, cval, parallel
         As in `correlate1d`.
-    mode, origin : str or int, or a sequence of them
-        As in `correlate1d`, for each axis.
+    origin : int or sequence of int
+        As in `correlate1d`, or one for each axis.
     axes : tuple of int, optional
         The axes to correlate along; by default all.
 
@@ -177,7 +177,7 @@ def convolve(
     input: Any,
     weights: Any,
     output: Any = None,
-    mode: Any = "reflect",
+    mode: str = "reflect",
     cval: float = 0.0,
     origin: Any = 0,
     *,
@@ -230,19 +230,15 @@ def _windowed(
     taps = _weights(weights, len(chosen))
     if turned:
         taps = taps[(slice(None, None, -1),) * taps.ndim]
-    # SciPy's weights follow the array's axes, whatever the order of `axes`; what else is given
-    # for each axis follows that.
+    # SciPy's weights follow the array's axes, whatever the order of `axes`; origins follow that.
     sizes, origins, modes = [1] * arrays.ndim, [0] * arrays.ndim, ["reflect"] * arrays.ndim
     for axis, n in zip(sorted(chosen), taps.shape, strict=True):
         sizes[axis] = n
-    each = [
-        handing.sequence(value, len(chosen), name)
-        for value, name in ((origin, "origin"), (mode, "mode"))
-    ]
-    for axis, shift, name in zip(chosen, *each, strict=True):
+    each = handing.sequence(origin, len(chosen), "origin")
+    for axis, shift in zip(chosen, each, strict=True):
         one = handing.integer(shift, "origin")
         found = handing.one_sum(
-            axis, np.ones(sizes[axis]), name, _turned(one, sizes[axis]) if turned else one
+            axis, np.ones(sizes[axis]), mode, _turned(one, sizes[axis]) if turned else one
         )
         modes[axis], origins[axis] = found.mode, found.origin
     return Windowed(arrays, np.ascontiguousarray(taps.reshape(sizes)), origins, modes, cval)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from numbaconv.api import scipys
 from numbaconv.ndimage import handing
 from numbaconv.ndimage.correlation import correlate1d
 from numbaconv.ndimage.handing import Arrays, Prepared, Separable, prepares
@@ -152,11 +153,9 @@ def generic_laplace(
     >>> ndimage.generic_laplace(np.array([0.0, 1.0, 4.0, 9.0]), second)
     array([ 1.,  2.,  2., -5.])
     """
-    import scipy.ndimage
-
     arguments.flag(parallel, "parallel")
     given = {} if axes is None else {"axes": axes}
-    made: Array = scipy.ndimage.generic_laplace(
+    made: Array = scipys.function("scipy.ndimage", "generic_laplace")(
         input, derivative2, output, mode, cval, extra_arguments, extra_keywords, **given
     )
     return made
@@ -197,11 +196,9 @@ def generic_gradient_magnitude(
     >>> ndimage.generic_gradient_magnitude(np.arange(9.0).reshape(3, 3), ndimage.sobel)[1, 1]
     np.float64(25.298221281347036)
     """
-    import scipy.ndimage
-
     arguments.flag(parallel, "parallel")
     given = {} if axes is None else {"axes": axes}
-    made: Array = scipy.ndimage.generic_gradient_magnitude(
+    made: Array = scipys.function("scipy.ndimage", "generic_gradient_magnitude")(
         input, derivative, output, mode, cval, extra_arguments, extra_keywords, **given
     )
     return made

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from numbaconv.filters import plan
-from numbaconv.filters.borders import MODES
+from numbaconv.api import scipys
+from numbaconv.filtering import sums
+from numbaconv.filtering.borders import MODES
 from numbaconv.problem import arguments
 from numbaconv.problem.arrays import Array
 
@@ -47,15 +48,13 @@ def prepares(name: str) -> Callable[[Prepare], Prepare]:
 
 def computed(name: str, asked: Mapping[str, Any], parallel: Any) -> Any:
     """Return the result of a call, from whoever takes it."""
-    import scipy.ndimage
-
     parallel = arguments.flag(parallel, "parallel")
     try:
         prepared = _prepared(name, asked)
     except HandedOver as why:
         LOG.debug("%s is SciPy's: %s", name, why)
         given = {key: value for key, value in asked.items() if value is not None}
-        return getattr(scipy.ndimage, name)(**given)
+        return scipys.function("scipy.ndimage", name)(**given)
     return prepared.run(parallel)
 
 
@@ -161,7 +160,7 @@ class Arrays:
             raise HandedOver(f"axes are {axes!r}")
         return found
 
-    def filtered(self, passes: Sequence[plan.Filter], parallel: bool) -> Array:
+    def filtered(self, passes: Sequence[sums.Filter], parallel: bool) -> Array:
         """Run passes one after the other."""
         target = np.empty(self.shape, self.result)
         if self.out is not None and self._is_plain(self.out):
@@ -187,7 +186,7 @@ class Arrays:
 
 def _taken(dtype: np.dtype[Any], name: str) -> np.dtype[Any]:
     native = dtype.newbyteorder("=")
-    if native.kind == "b" or not plan.takes(native):
+    if native.kind == "b" or not sums.takes(native):
         raise HandedOver(f"{name} is of dtype {dtype}")
     return native
 
@@ -219,12 +218,12 @@ def integer(value: Any, name: str) -> int:
 def one_sum(
     axis: int, weights: Array, mode: Any, origin: Any, *, divisor: int = 0,
     extreme: int | None = None,
-) -> plan.Sum:  # fmt: skip
+) -> sums.Sum:  # fmt: skip
     """Return a sum (or an extreme) along an axis; the origin must leave a tap in the middle."""
     size, shift = len(weights), integer(origin, "origin")
     if size < 1 or not 0 <= size // 2 + shift < size:
         raise HandedOver(f"weights of {size} have the origin {origin!r}")
-    return plan.Sum(axis, weights, shift, mode_of(mode), divisor, extreme)
+    return sums.Sum(axis, weights, shift, mode_of(mode), divisor, extreme)
 
 
 def constant(cval: Any, modes: Sequence[str], *dtypes: np.dtype[Any]) -> float:
@@ -253,24 +252,24 @@ class Separable:
     ----------
     arrays : Arrays
         What they are over.
-    sums : sequence of Sum
+    asked : sequence of Sum
         In their order.
     cval
         As the caller passed it.
     """
 
-    def __init__(self, arrays: Arrays, sums: Sequence[plan.Sum], cval: Any) -> None:
-        self.arrays, self.sums = arrays, sums
-        modes = [found.mode for found in sums]
+    def __init__(self, arrays: Arrays, asked: Sequence[sums.Sum], cval: Any) -> None:
+        self.arrays, self.asked = arrays, asked
+        modes = [found.mode for found in asked]
         self.cval = constant(cval, modes, arrays.source, arrays.result)
-        extremes = any(found.extreme is not None for found in sums)
+        extremes = any(found.extreme is not None for found in asked)
         if extremes and arrays.result != arrays.source:
             raise HandedOver(f"output is of {arrays.result}, input of {arrays.source}")
 
     def run(self, parallel: bool) -> Array:
         """Return the result."""
         arrays = self.arrays
-        passes = plan.separable(arrays.shape, self.sums, arrays.source, arrays.result, self.cval)
+        passes = sums.separable(arrays.shape, self.asked, arrays.source, arrays.result, self.cval)
         return arrays.filtered(passes, parallel)
 
 
@@ -308,11 +307,11 @@ class Windowed:
         self.origins = (0,) * missing + tuple(origins[first : last + 1])
         self.modes = ("reflect",) * missing + tuple(modes[first : last + 1])
         self.cell = cell
-        self.planned = plan.Window(
+        self.planned = sums.Window(
             self.form, arrays.source, arrays.result, self.weights, self.origins, self.modes,
             self.cval, self.cell,
         )  # fmt: skip
-        if not plan.fits(self.planned):
+        if not sums.fits(self.planned):
             raise HandedOver("the rows of a window would take too much memory")
 
     def run(self, parallel: bool) -> Array:

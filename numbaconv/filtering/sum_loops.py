@@ -35,8 +35,7 @@ class Shape(NamedTuple):
     high: int  # and behind the last
     above: int  # rows before a plane's first,
     ring: int  # and those that wait
-    before: int  # planes before the first
-    ring_planes: int  # and those of a window
+    ring_planes: int  # planes of a window
     taps_down: int
     taps_along: int
     sums_down: int  # rows that are listed for them: of symmetric weights almost twice as many
@@ -68,7 +67,6 @@ def _unpack(p: Table) -> Shape:
     return Shape(
         p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13],
         p[14], p[15], p[16], p[17], p[18], p[19], p[20], p[21], p[22], p[23],
-        p[24],
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv.filters import borders, loops
+from numbaconv.filtering import borders, sum_loops
 from numbaconv.kernels import launches, threads, workspace
 from numbaconv.kernels.jit import native_available
 from numbaconv.native import row_ops, weighted
@@ -39,7 +39,7 @@ class Sum:
     origin : int
         How far the middle is behind that of the weights.
     mode : str
-        What lies beyond the ends, of `numbaconv.filters.borders`.
+        What lies beyond the ends, of `numbaconv.filtering.borders`.
     divisor : int
         Of the sum, or 0.
     extreme : int or None
@@ -112,6 +112,8 @@ def _cells(size: int, asked: Sum, cell: int) -> Array:
 
 
 _DOUBLE = np.dtype(np.float64)
+# Forms in which rows wait in a ring.
+_WAITING = sum_loops.ALONG_DOWN, sum_loops.WINDOW
 _NO_SUM = Sum(0, np.ones(1), 0, "reflect")
 
 
@@ -127,7 +129,7 @@ class Filter:
     down, along : Sum or None
         Over rows, and over the elements of a row.
     form : int
-        Of `loops`: which comes first.
+        Of `sum_loops`: which comes first.
     cval : float
         What lies beyond the ends where that is a constant.
     cell : int, optional
@@ -144,15 +146,14 @@ class Filter:
         found = down or along
         #: Of rows in memory: extremes are found in the input's own type.
         self.work = source if found is not None and found.extreme is not None else _DOUBLE
-        first = source if form in (loops.DOWN, loops.DOWN_ALONG) else self.work
+        first = source if form in (sum_loops.DOWN, sum_loops.DOWN_ALONG) else self.work
         self.down, self.along = _Taps(down, first), _Taps(along, self.work)
         self.above, below = (0, 0) if down is None else down.reach
         self.low, self.high = (0, 0) if along is None else along.reach
         self.low, self.high = self.low * cell, self.high * cell
         self.ring = self.above + below + 1
         self.depth = self.ring_planes = 1
-        self.before = 0
-        last, first_sum = (down, along) if form == loops.ALONG_DOWN else (along, down)
+        last, first_sum = (down, along) if form == sum_loops.ALONG_DOWN else (along, down)
         self.divisor = (last or first_sum or _NO_SUM).divisor
         self.first_divisor = 0 if last is None or first_sum is None else first_sum.divisor
         nothing = np.zeros(1, np.int64)
@@ -168,11 +169,13 @@ class Filter:
 
     def _lay(self, cval: float) -> None:
         """Find what a worker's memory holds, and the addresses."""
-        cut = self.form in (loops.DOWN, loops.ALONG)
+        cut = self.form in (sum_loops.DOWN, sum_loops.ALONG)
         self.piece = min(self.width, _PIECE) if cut else self.width
         held = self.low + self.piece + self.high
         self.pitch = -(-held * self.work.itemsize // 64) * 64 + 64
-        slots = 0 if self.form in (loops.DOWN, loops.ALONG, loops.DOWN_ALONG) else self.ring
+        slots = (
+            0 if self.form in (sum_loops.DOWN, sum_loops.ALONG, sum_loops.DOWN_ALONG) else self.ring
+        )
         self.worker_bytes = (2 + slots * self.ring_planes) * self.pitch
         self.constant = np.full(held, np.array(cval).astype(self.work))
         self.constant_input = np.full(held, np.array(cval).astype(self.source))
@@ -183,7 +186,7 @@ class Filter:
         if self.source != self.work:
             widen = weighted.converter(self.source, back=False)
         self.natives = np.array(
-            loops.Natives(
+            sum_loops.Natives(
                 widen=widen,
                 add_down=self.down.native, add_along=self.along.native,
                 round=0 if same else weighted.converter(self.result, back=True),
@@ -205,15 +208,19 @@ class Filter:
         pieces = -(-self.width // self.piece)
         strips = 1
         if planes * pieces < 4 * workers:
-            again = 0 if self.form in (loops.DOWN, loops.ALONG, loops.DOWN_ALONG) else self.ring
+            again = (
+                0
+                if self.form in (sum_loops.DOWN, sum_loops.ALONG, sum_loops.DOWN_ALONG)
+                else self.ring
+            )
             most = max(1, self.rows // max(1, _LEAST_ROWS * again))
             strips = min(self.rows, -(-4 * workers // (planes * pieces)), most)
-        shape = loops.Shape(
+        shape = sum_loops.Shape(
             form=self.form, planes=planes, depth=self.depth, rows=self.rows, width=self.width,
             size=self.source.itemsize, work=self.work.itemsize,
             out_size=self.result.itemsize, strips=strips,
             pieces=pieces, piece=self.piece, low=self.low, high=self.high, above=self.above,
-            ring=self.ring, before=self.before, ring_planes=self.ring_planes,
+            ring=self.ring, ring_planes=self.ring_planes,
             taps_down=self.down.count, taps_along=self.along.count,
             sums_down=len(self.down.places) if self.down.count else 0,
             sums_along=len(self.along.places) if self.along.count else 0, pitch=self.pitch,
@@ -224,7 +231,7 @@ class Filter:
         space, scratch = workspace.take(workers * self.worker_bytes), self.lists.take(workers)
         for begin, end in launches.ranges(planes * strips * pieces, work, launches.MOST_TAPS):
             jobs.run(
-                loops.filter_rows, workers, begin, end, address(x), address(out), space.address,
+                sum_loops.filter_rows, workers, begin, end, address(x), address(out), space.address,
                 packed, self.natives, self.places, self.row_places, self.plane_places,
                 self.window, self.along.places, scratch[1],
             )  # fmt: skip
@@ -257,14 +264,14 @@ class Window(Filter):
         cell: int = 1,
     ) -> None:  # fmt: skip
         planes, depth, rows, width = shape
-        super().__init__((planes, rows, width), source, result, None, None, loops.WINDOW, cval)
+        super().__init__((planes, rows, width), source, result, None, None, sum_loops.WINDOW, cval)
         self.depth = depth
         sums = [Sum(a, np.ones(n), o, m) for a, (n, o, m) in enumerate(
             zip(weights.shape, origins, modes, strict=True)
         )]  # fmt: skip
-        (self.before, behind), (self.above, below), (low, high) = (s.reach for s in sums)
+        (before, behind), (self.above, below), (low, high) = (s.reach for s in sums)
         self.low, self.high = low * cell, high * cell
-        self.ring_planes, self.ring = self.before + behind + 1, self.above + below + 1
+        self.ring_planes, self.ring = before + behind + 1, self.above + below + 1
         self.plane_places, self.row_places = (
             borders.places(n, *s.reach, s.mode)
             for n, s in zip((depth, rows), sums[:2], strict=True)
@@ -310,11 +317,11 @@ def _single(
     outer, n = math.prod(shape[: asked.axis]), shape[asked.axis]
     inner = math.prod(shape[asked.axis + 1 :])
     if inner == 1:
-        return Filter((1, outer, n), source, result, None, asked, loops.ALONG, cval)
+        return Filter((1, outer, n), source, result, None, asked, sum_loops.ALONG, cval)
     if inner < _LEAST_ROW and n * inner <= _PIECE:
         whole = (1, outer, n * inner)
-        return Filter(whole, source, result, None, asked, loops.ALONG, cval, inner)
-    return Filter((outer, n, inner), source, result, asked, None, loops.DOWN, cval)
+        return Filter(whole, source, result, None, asked, sum_loops.ALONG, cval, inner)
+    return Filter((outer, n, inner), source, result, asked, None, sum_loops.DOWN, cval)
 
 
 def _fused(
@@ -326,8 +333,8 @@ def _fused(
     cell = math.prod(shape[upper + 2 :])
     if abs(first.axis - second.axis) != 1 or cell >= _LEAST_ROW:
         return None
-    form = loops.DOWN_ALONG if first.axis == upper else loops.ALONG_DOWN
-    down, along = (first, second) if form == loops.DOWN_ALONG else (second, first)
+    form = sum_loops.DOWN_ALONG if first.axis == upper else sum_loops.ALONG_DOWN
+    down, along = (first, second) if form == sum_loops.DOWN_ALONG else (second, first)
     size = math.prod(shape[:upper]), shape[upper], shape[upper + 1] * cell
     planned = Filter(size, source, result, down, along, form, cval, cell)
     return planned if fits(planned) else None

@@ -1,0 +1,31 @@
+"""Runs some of SciPy's own tests, on SciPy's functions or on ours in their place.
+
+Run as ``python tests/scipys_own.py {theirs,ours} JUNIT PYTEST-ARGUMENTS...``.
+"""
+
+import sys
+
+import pytest
+from scipy._lib import _array_api
+
+import numbaconv as nbc
+from numbaconv.api import scipys
+
+
+def replace():
+    """Put ours in the place of SciPy's; its tests look functions up in a table of capabilities."""
+    nbc.patch_scipy()
+    table = getattr(_array_api, "xp_capabilities_table", {})
+    for (module, name), own in scipys._REPLACED.items():
+        if own in table:
+            table[getattr(sys.modules[module], name)] = table[own]
+
+
+if __name__ == "__main__":
+    whose, junit, *arguments = sys.argv[1:]
+    if whose == "ours":
+        replace()
+    sys.exit(pytest.main([
+        "--pyargs", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", "ignore",
+        f"--junitxml={junit}", *arguments,
+    ]))  # fmt: skip

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from numbaconv.problem.arrays import Array
+from numbaconv.kernels.jit import device
+from numbaconv.problem.arrays import Array, Table
 
-#: In a table of `places`: the constant.
+#: In a table of `beyond`: the constant.
 CONSTANT = -1
 #: SciPy's names of the same thing.
 MODES = {
@@ -13,19 +14,19 @@ MODES = {
 }  # fmt: skip
 
 
-def places(size: int, before: int, after: int, mode: str) -> Array:
-    """Return which element stands at each position from `before` the first to `after` the last.
+def beyond(size: int, before: int, after: int, mode: str) -> Array:
+    """Return which elements stand at the positions before an axis's first, and behind its last.
 
     Examples
     --------
-    >>> places(4, 3, 2, "reflect").tolist(), places(4, 2, 2, "mirror").tolist()
-    ([2, 1, 0, 0, 1, 2, 3, 3, 2], [2, 1, 0, 1, 2, 3, 2, 1])
+    >>> beyond(4, 3, 2, "reflect").tolist(), beyond(4, 2, 2, "mirror").tolist()
+    ([2, 1, 0, 3, 2], [2, 1, 2, 1])
     """
-    at = np.arange(-before, size + after, dtype=np.int64)
+    at: Array = np.concatenate([np.arange(-before, 0), np.arange(size, size + after)])
     if mode == "nearest":
-        return np.clip(at, 0, size - 1)
+        return np.minimum(np.maximum(at, 0), size - 1)
     if mode == "wrap":
-        return at % size
+        return np.mod(at, size)
     if mode == "reflect":
         at %= 2 * size
         return np.where(at < size, at, 2 * size - 1 - at)
@@ -33,4 +34,12 @@ def places(size: int, before: int, after: int, mode: str) -> Array:
         period = max(2 * size - 2, 1)
         at %= period
         return np.where(at < size, at, period - at)
-    return np.where((at >= 0) & (at < size), at, CONSTANT)
+    return np.full(len(at), CONSTANT)
+
+
+@device
+def place(at: int, size: int, before: int, table: Table) -> int:
+    """Return which element stands at a position, by a table of `beyond`."""
+    if at < 0:
+        return table[at + before]  # type: ignore[no-any-return]
+    return at if at < size else table[before + at - size]

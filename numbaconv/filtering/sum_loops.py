@@ -8,6 +8,7 @@ a largest or smallest value is found in the input's own type.
 
 from typing import NamedTuple
 
+from numbaconv.filtering.borders import place
 from numbaconv.kernels.jit import device
 from numbaconv.native.link import call, copy_bytes
 from numbaconv.problem.arrays import Table
@@ -35,7 +36,8 @@ class Shape(NamedTuple):
     high: int  # and behind the last
     above: int  # rows before a plane's first,
     ring: int  # and those that wait
-    ring_planes: int  # planes of a window
+    before: int  # planes before the first,
+    ring_planes: int  # and those of a window
     taps_down: int
     taps_along: int
     sums_down: int  # rows that are listed for them: of symmetric weights almost twice as many
@@ -59,7 +61,6 @@ class Natives(NamedTuple):
     weights_along: int
     constant: int  # a row of it, as rows are in memory
     constant_input: int  # the same in the input's type
-    ones: int
 
 
 @device
@@ -67,12 +68,13 @@ def _unpack(p: Table) -> Shape:
     return Shape(
         p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13],
         p[14], p[15], p[16], p[17], p[18], p[19], p[20], p[21], p[22], p[23],
+        p[24],
     )  # fmt: skip
 
 
 @device
 def _unpack_natives(p: Table) -> Natives:
-    return Natives(p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10])
+    return Natives(p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9])
 
 
 @team_kernel
@@ -83,8 +85,8 @@ def filter_rows(
 ) -> None:  # fmt: skip
     """Filter the rows of the tasks from `begin` to `end`.
 
-    `places` and its kin say what stands at each position along an axis, `down` and `along` which
-    positions are summed: of a window three rows of distances, of planes, rows and neighbours.
+    `places` and its kin say what stands beyond the ends of an axis (`borders.beyond`), `along` and
+    `down` which positions are summed: the latter planes, rows and neighbours.
     """
     shared = (
         begin, x, out, memory, packed, natives, places, row_places, plane_places, down, along, lists
@@ -127,10 +129,11 @@ def _filter_task(
         elif s.form == ALONG_DOWN:
             for q in range(h if h == h0 else h + s.ring - 1, h + s.ring):
                 to_ring = own + (2 + q % s.ring) * s.pitch
-                if row_places[q] < 0:
+                found = place(q - s.above, s.rows, s.above, row_places)
+                if found < 0:
                     copy_bytes(to_ring, n.constant, s.width * s.work)
                     continue
-                row = source + row_places[q] * s.width * s.size
+                row = source + found * s.width * s.size
                 _bring(s, n, row, 0, s.width, own, places)
                 _sum_along(s, n, own, to_ring, along, rows, s.width)
                 _round(s, n, to_ring, sums, s.width)
@@ -144,7 +147,7 @@ def _filter_task(
                 rows[k] = own + slot * s.pitch + down[2, k] * s.work
             _sum(n.add_down, s.taps_down, rows, n.weights_down, sums, s.width)
         if s.divisor:
-            call(n.divide, (sums, sums, n.ones, s.divisor, w1 - w0))
+            call(n.divide, (sums, sums, s.divisor, w1 - w0))
         if n.round:
             call(n.round, (to, sums, w1 - w0))
         else:
@@ -173,7 +176,7 @@ def _list_input_rows(
 ) -> None:  # fmt: skip
     """List the rows of the input that a row of the result sums."""
     for k in range(s.sums_down):
-        row = row_places[h + down[1, k]]
+        row = place(h + down[1, k] - s.above, s.rows, s.above, row_places)
         at = source + (row * s.width + w0) * s.size
         rows[k] = n.constant_input if row < 0 else at
 
@@ -182,7 +185,7 @@ def _list_input_rows(
 def _round(s: Shape, n: Natives, row: int, free: int, length: int) -> None:
     """Round a row of sums to the result's type: that is what the next sum takes."""
     if s.first_divisor:
-        call(n.divide, (row, row, n.ones, s.first_divisor, length))
+        call(n.divide, (row, row, s.first_divisor, length))
     if n.round:
         call(n.round, (free, row, length))
         call(n.unround, (row, free, length))
@@ -197,9 +200,9 @@ def _bring(
     start = to - (w0 - s.low) * s.work  # of element 0
     _widen(s, n, start + a * s.work, source + a * s.size, b - a)
     for i in range(w0 - s.low, a):
-        _bring_one(s, n, source, start, i, places[i + s.low], a, b)
+        _bring_one(s, n, source, start, i, place(i, s.width, s.low, places), a, b)
     for i in range(b, w1 + s.high):
-        _bring_one(s, n, source, start, i, places[i + s.low], a, b)
+        _bring_one(s, n, source, start, i, place(i, s.width, s.low, places), a, b)
 
 
 @device
@@ -212,26 +215,24 @@ def _widen(s: Shape, n: Natives, to: int, source: int, count: int) -> None:
 
 @device
 def _bring_one(
-    s: Shape, n: Natives, source: int, start: int, i: int, place: int, a: int, b: int
+    s: Shape, n: Natives, source: int, start: int, i: int, found: int, a: int, b: int
 ) -> None:  # fmt: skip
-    if place < 0:
+    if found < 0:
         copy_bytes(start + i * s.work, n.constant, s.work)
-    elif a <= place < b:
-        copy_bytes(start + i * s.work, start + place * s.work, s.work)
+    elif a <= found < b:
+        copy_bytes(start + i * s.work, start + found * s.work, s.work)
     else:
-        _widen(s, n, start + i * s.work, source + place * s.size, 1)
+        _widen(s, n, start + i * s.work, source + found * s.size, 1)
 
 
 @device
 def _extend(s: Shape, n: Natives, row: int, places: Table) -> None:
     """Fill what lies before and behind a row of float64."""
     start = row + s.low * s.work
-    for i in range(-s.low, 0):
-        place = places[i + s.low]
-        copy_bytes(start + i * s.work, n.constant if place < 0 else start + place * s.work, s.work)
-    for i in range(s.width, s.width + s.high):
-        place = places[i + s.low]
-        copy_bytes(start + i * s.work, n.constant if place < 0 else start + place * s.work, s.work)
+    for k in range(s.low + s.high):
+        i = k - s.low if k < s.low else s.width + k - s.low
+        source = n.constant if places[k] < 0 else start + places[k] * s.work
+        copy_bytes(start + i * s.work, source, s.work)
 
 
 @device
@@ -242,12 +243,13 @@ def _bring_window(
     """Bring the rows near that a row's windows reach, beside those that are there."""
     d = plane % s.depth
     for a in range(s.ring_planes):
-        at = plane_places[d + a]
+        at = place(d + a - s.before, s.depth, s.before, plane_places)
         source = x + (plane - d + at) * s.rows * s.width * s.size
         for q in range(h if first else h + s.ring - 1, h + s.ring):
             to = own + (2 + a * s.ring + q % s.ring) * s.pitch
-            if at < 0 or row_places[q] < 0:
+            found = place(q - s.above, s.rows, s.above, row_places)
+            if at < 0 or found < 0:
                 copy_bytes(to, n.constant, (s.low + s.width + s.high) * s.work)
             else:
-                row = source + row_places[q] * s.width * s.size
+                row = source + found * s.width * s.size
                 _bring(s, n, row, 0, s.width, to, places)

@@ -10,7 +10,7 @@ import numpy as np
 from numbaconv.filtering import borders, sum_loops
 from numbaconv.kernels import launches, threads, workspace
 from numbaconv.kernels.jit import native_available
-from numbaconv.native import row_ops, weighted
+from numbaconv.native import weighted
 from numbaconv.problem.arrays import Array, address
 from numbaconv.teams import jobs
 
@@ -105,8 +105,8 @@ class _Taps:
 
 
 def _cells(size: int, asked: Sum, cell: int) -> Array:
-    """Return which element of a row stands at each position, its neighbours in cells."""
-    found = borders.places(size, *asked.reach, asked.mode)[:, None] * cell
+    """Return which elements of a row stand beyond its ends, its neighbours in cells."""
+    found = borders.beyond(size, *asked.reach, asked.mode)[:, None] * cell
     found = np.where(found < 0, borders.CONSTANT, found + np.arange(cell))
     return found.reshape(-1)
 
@@ -153,13 +153,14 @@ class Filter:
         self.low, self.high = self.low * cell, self.high * cell
         self.ring = self.above + below + 1
         self.depth = self.ring_planes = 1
+        self.before = 0
         last, first_sum = (down, along) if form == sum_loops.ALONG_DOWN else (along, down)
         self.divisor = (last or first_sum or _NO_SUM).divisor
         self.first_divisor = 0 if last is None or first_sum is None else first_sum.divisor
         nothing = np.zeros(1, np.int64)
         self.row_places = self.places = self.plane_places = nothing
         if down is not None:
-            self.row_places = borders.places(self.rows, self.above, below, down.mode)
+            self.row_places = borders.beyond(self.rows, self.above, below, down.mode)
         if along is not None:
             self.places = _cells(self.width // cell, along, cell)
             self.along.places *= cell
@@ -180,7 +181,6 @@ class Filter:
         self.constant = np.full(held, np.array(cval).astype(self.work))
         self.constant_input = np.full(held, np.array(cval).astype(self.source))
         divides = self.divisor or self.first_divisor
-        self.ones = np.ones(self.piece if divides else 1)
         same = self.result == self.work
         widen = 0
         if self.source != self.work:
@@ -191,10 +191,10 @@ class Filter:
                 add_down=self.down.native, add_along=self.along.native,
                 round=0 if same else weighted.converter(self.result, back=True),
                 unround=0 if same else weighted.converter(self.result, back=False),
-                divide=row_ops.divider(_DOUBLE) if divides else 0,
+                divide=weighted.divider() if divides else 0,
                 weights_down=address(self.down.weights),
                 weights_along=address(self.along.weights), constant=address(self.constant),
-                constant_input=address(self.constant_input), ones=address(self.ones),
+                constant_input=address(self.constant_input),
             ), np.int64,
         )  # fmt: skip
         listed = max(len(self.down.places), len(self.along.places)) + 1
@@ -220,7 +220,7 @@ class Filter:
             size=self.source.itemsize, work=self.work.itemsize,
             out_size=self.result.itemsize, strips=strips,
             pieces=pieces, piece=self.piece, low=self.low, high=self.high, above=self.above,
-            ring=self.ring, ring_planes=self.ring_planes,
+            ring=self.ring, before=self.before, ring_planes=self.ring_planes,
             taps_down=self.down.count, taps_along=self.along.count,
             sums_down=len(self.down.places) if self.down.count else 0,
             sums_along=len(self.along.places) if self.along.count else 0, pitch=self.pitch,
@@ -269,11 +269,11 @@ class Window(Filter):
         sums = [Sum(a, np.ones(n), o, m) for a, (n, o, m) in enumerate(
             zip(weights.shape, origins, modes, strict=True)
         )]  # fmt: skip
-        (before, behind), (self.above, below), (low, high) = (s.reach for s in sums)
+        (self.before, behind), (self.above, below), (low, high) = (s.reach for s in sums)
         self.low, self.high = low * cell, high * cell
-        self.ring_planes, self.ring = before + behind + 1, self.above + below + 1
+        self.ring_planes, self.ring = self.before + behind + 1, self.above + below + 1
         self.plane_places, self.row_places = (
-            borders.places(n, *s.reach, s.mode)
+            borders.beyond(n, *s.reach, s.mode)
             for n, s in zip((depth, rows), sums[:2], strict=True)
         )
         self.places = _cells(width // cell, sums[2], cell)

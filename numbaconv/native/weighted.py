@@ -74,6 +74,58 @@ def _choose(context: Any, kind: Any, code: Any, unsigned: Any, lanes: Any, argum
     return link.body(_emit_chooser, (kind, code, unsigned, lanes), arguments)
 
 
+def divider() -> int:
+    """Return the address of the function that divides a row of float64 by a whole number.
+
+    It is called with (to, source, number, length). Quotients are rounded as a division rounds
+    them: a product with the reciprocal is at most one unit off, and the remainder shows it. P.
+    Markstein, "Computation of elementary functions on the IBM RISC System/6000 processor", IBM J.
+    Res. Dev. 34 (1990), theorem 5.
+    """
+    return link.address(_divider, isa.host().lanes(_DOUBLE), int(isa.host().name != "SSE"))
+
+
+def _divider(lanes: int, fuses: int) -> Callable[..., None]:
+    def divide(to: int, source: int, number: int, length: int) -> None:
+        _divide(lanes, fuses, (to, source, number, length))
+
+    return divide
+
+
+@link.specialised
+def _divide(context: Any, lanes: Any, fuses: Any, arguments: Any) -> Any:
+    return link.body(_emit_divider, (lanes, fuses), arguments)
+
+
+def _emit_divider(b: Any, values: list[Any], lanes: int, fuses: int) -> None:
+    to, source, number, length = values
+    e = Emitter(b, dtype_code(_DOUBLE), lanes)
+    divisor = e.broadcast(b.sitofp(number, e.element))
+    reciprocal = b.fdiv(e.constant(1.0), divisor)
+
+    def quotient(value: Any) -> Any:
+        if not fuses:
+            return b.fdiv(value, divisor)
+        near = b.fmul(value, reciprocal)
+        left = e.multiply_add(b.fneg(near), divisor, value)
+        found = e.multiply_add(left, reciprocal, near)
+        # Infinities leave no remainder.
+        return b.select(b.fcmp_ordered("ord", found, found), found, near)
+
+    def block(first: Any, vectors: int, mask: Any) -> None:
+        start = b.mul(first, e.i64(8))
+        for v in range(vectors):
+            at = e.at(start, 8 * v * lanes)
+            place = b.add(source, at)
+            value = e.load(place) if mask is None else e.load_masked(place, mask)
+            if mask is None:
+                e.store(quotient(value), b.add(to, at))
+            else:
+                e.store_masked(quotient(value), b.add(to, at), mask)
+
+    _in_blocks(e, length, block)
+
+
 def _adder(kind: int, code: int, unsigned: int, lanes: int) -> Callable[..., None]:
     def add_rows(taps: int, rows: int, weights: int, to: int, length: int) -> None:
         _add_rows(kind, code, unsigned, lanes, (taps, rows, weights, to, length))

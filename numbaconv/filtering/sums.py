@@ -44,6 +44,8 @@ class Sum:
         Of the sum, or 0.
     extreme : int or None
         What wins instead, of `numbaconv.native.weighted`.
+    in_order : bool
+        Whether products are added from the first on, without those of no weight, as over windows.
     """
 
     axis: int
@@ -52,6 +54,7 @@ class Sum:
     mode: str
     divisor: int = 0
     extreme: int | None = None
+    in_order: bool = False
 
     @property
     def before(self) -> int:
@@ -82,15 +85,18 @@ class _Taps:
         low, _ = asked.reach
         shift = low - asked.before  # of position 0 of the weights, from the first that is there
         half = size // 2
-        if size % 2 and not asked.divisor and asked.extreme is None:
+        plain = asked.divisor or asked.in_order or asked.extreme is not None
+        if size % 2 and not plain:
             mirrored = w[::-1]
             if np.all(np.abs(w - mirrored) <= _NOTHING):
                 self.kind = weighted.SYMMETRIC
             elif np.all(np.abs(w + mirrored)[:half] <= _NOTHING):
                 self.kind = weighted.ANTISYMMETRIC
         if self.kind == weighted.PLAIN:
-            # The last first.
+            # The last first, but over windows.
             order = np.roll(np.arange(size), 1)
+            if asked.in_order:
+                order = np.flatnonzero(np.abs(w) > _NOTHING)
         else:
             pairs = np.stack([np.arange(half), size - 1 - np.arange(half)], axis=1)
             order = np.concatenate([[half], pairs.ravel()])

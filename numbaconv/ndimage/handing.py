@@ -293,8 +293,11 @@ class Windowed:
         cval: Any,
     ) -> None:  # fmt: skip
         self.arrays = arrays
-        self.cval = constant(cval, modes)
         wide = [axis for axis, n in enumerate(weights.shape) if n > 1 or origins[axis]]
+        if len(wide) == 1:
+            self.planned = self._one_axis(weights, wide[0], origins, modes, cval)
+            return
+        value = constant(cval, modes)
         first, last = (wide[0], wide[-1]) if wide else (arrays.ndim - 1, arrays.ndim - 1)
         if last - first > 2:
             raise HandedOver(f"the weights reach over {last - first + 1} axes")
@@ -302,17 +305,24 @@ class Windowed:
         shape = arrays.shape
         cell = math.prod(shape[last + 1 :])
         sizes = (1,) * missing + shape[first : last + 1]
-        self.form = (math.prod(shape[:first]), sizes[0], sizes[1], sizes[2] * cell)
-        self.weights = weights.reshape((1,) * missing + weights.shape[first : last + 1])
-        self.origins = (0,) * missing + tuple(origins[first : last + 1])
-        self.modes = ("reflect",) * missing + tuple(modes[first : last + 1])
-        self.cell = cell
         self.planned = sums.Window(
-            self.form, arrays.source, arrays.result, self.weights, self.origins, self.modes,
-            self.cval, self.cell,
+            (math.prod(shape[:first]), sizes[0], sizes[1], sizes[2] * cell), arrays.source,
+            arrays.result, weights.reshape((1,) * missing + weights.shape[first : last + 1]),
+            (0,) * missing + tuple(origins[first : last + 1]),
+            ("reflect",) * missing + tuple(modes[first : last + 1]), value, cell,
         )  # fmt: skip
         if not sums.fits(self.planned):
             raise HandedOver("the rows of a window would take too much memory")
+
+    def _one_axis(
+        self, weights: Array, axis: int, origins: Sequence[int], modes: Sequence[str], cval: Any
+    ) -> sums.Filter:
+        """Return a sum along the one axis that weights extend over."""
+        arrays = self.arrays
+        asked = sums.Sum(axis, weights.reshape(-1), origins[axis], modes[axis], in_order=True)
+        value = constant(cval, [asked.mode], arrays.source, arrays.result)
+        (found,) = sums.separable(arrays.shape, [asked], arrays.source, arrays.result, value)
+        return found
 
     def run(self, parallel: bool) -> Array:
         """Return the result."""

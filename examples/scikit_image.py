@@ -40,7 +40,9 @@ def main():
         with nbc.patch_scipy():
             after, found = least(call)
         difference = np.abs(found - expected).max()
-        print(f"{name:24} {before:7.1f} ms  {after:6.1f} ms  {before / after:5.1f}  {difference:.1e}")
+        print(
+            f"{name:24} {before:7.1f} ms  {after:6.1f} ms  {before / after:5.1f}  {difference:.1e}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
 """Filters: sums and extremes over one axis, over two in turn, sums over windows of up to three."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from numbaconv.filtering import borders, sum_loops
-from numbaconv.kernels import launches, threads, workspace
+from numbaconv.kernels import held, launches, threads, workspace
 from numbaconv.kernels.jit import native_available
 from numbaconv.native import weighted
 from numbaconv.problem.arrays import Array, address
@@ -55,6 +55,14 @@ class Sum:
     divisor: int = 0
     extreme: int | None = None
     in_order: bool = False
+
+    @property
+    def key(self) -> tuple[Hashable, ...]:
+        """What tells it from others."""
+        return (
+            self.axis, self.weights.tobytes(), self.origin, self.mode, self.divisor, self.extreme,
+            self.in_order,
+        )  # fmt: skip
 
     @property
     def before(self) -> int:
@@ -205,44 +213,48 @@ class Filter:
         )  # fmt: skip
         listed = max(len(self.down.places), len(self.along.places)) + 1
         self.lists = threads.Scratch(1, (listed,))
+        taps = self.down.count + self.along.count + 4
+        self.work_of_all = self.planes * self.depth * self.rows * self.width * taps
+        self.schedules: dict[int, tuple[Array, int]] = {}
 
     def run(self, x: Array, out: Array, parallel: bool) -> None:
         """Filter a contiguous array to another."""
+        workers = jobs.team_size(1 << 30, work=self.work_of_all, parallel=parallel)
+        found = self.schedules.get(workers)
+        if found is None:
+            found = self.schedules[workers] = self._schedule(workers)
+        packed, tasks = found
+        space, scratch = workspace.take(workers * self.worker_bytes), self.lists.take(workers)
+        for begin, end in launches.ranges(tasks, self.work_of_all, launches.MOST_TAPS):
+            jobs.run(
+                sum_loops.filter_rows, workers, begin, end, address(x), address(out),
+                space.address, packed, self.natives, self.places, self.row_places,
+                self.plane_places, self.window, self.along.places, scratch[1],
+            )  # fmt: skip
+        workspace.give_back(space)
+        self.lists.give_back(scratch)
+
+    def _schedule(self, workers: int) -> tuple[Array, int]:
+        """Return the packed `sum_loops.Shape`, and its tasks."""
         planes = self.planes * self.depth
-        work = planes * self.rows * self.width * (self.down.count + self.along.count + 4)
-        workers = jobs.team_size(1 << 30, work=work, parallel=parallel)
         pieces = -(-self.width // self.piece)
         strips = 1
         if planes * pieces < 4 * workers:
-            again = (
-                0
-                if self.form in (sum_loops.DOWN, sum_loops.ALONG, sum_loops.DOWN_ALONG)
-                else self.ring
-            )
+            again = self.ring if self.form in _WAITING else 0
             most = max(1, self.rows // max(1, _LEAST_ROWS * again))
             strips = min(self.rows, -(-4 * workers // (planes * pieces)), most)
         shape = sum_loops.Shape(
             form=self.form, planes=planes, depth=self.depth, rows=self.rows, width=self.width,
-            size=self.source.itemsize, work=self.work.itemsize,
-            out_size=self.result.itemsize, strips=strips,
-            pieces=pieces, piece=self.piece, low=self.low, high=self.high, above=self.above,
-            ring=self.ring, before=self.before, ring_planes=self.ring_planes,
+            size=self.source.itemsize, work=self.work.itemsize, out_size=self.result.itemsize,
+            strips=strips, pieces=pieces, piece=self.piece, low=self.low, high=self.high,
+            above=self.above, ring=self.ring, before=self.before, ring_planes=self.ring_planes,
             taps_down=self.down.count, taps_along=self.along.count,
             sums_down=len(self.down.places) if self.down.count else 0,
             sums_along=len(self.along.places) if self.along.count else 0, pitch=self.pitch,
             worker_bytes=self.worker_bytes, divisor=self.divisor,
             first_divisor=self.first_divisor,
         )  # fmt: skip
-        packed = np.array(shape, np.int64)
-        space, scratch = workspace.take(workers * self.worker_bytes), self.lists.take(workers)
-        for begin, end in launches.ranges(planes * strips * pieces, work, launches.MOST_TAPS):
-            jobs.run(
-                sum_loops.filter_rows, workers, begin, end, address(x), address(out), space.address,
-                packed, self.natives, self.places, self.row_places, self.plane_places,
-                self.window, self.along.places, scratch[1],
-            )  # fmt: skip
-        workspace.give_back(space)
-        self.lists.give_back(scratch)
+        return np.array(shape, np.int64), planes * strips * pieces
 
 
 class Window(Filter):
@@ -296,6 +308,21 @@ class Window(Filter):
         self._lay(cval)
 
 
+def window(
+    shape: tuple[int, int, int, int], source: np.dtype[Any], result: np.dtype[Any],
+    weights: Array, origins: tuple[int, ...], modes: tuple[str, ...], cval: float, cell: int,
+) -> Window:  # fmt: skip
+    """Return the remembered plan of a sum over windows."""
+    of_weights = weights.shape, weights.tobytes()
+    constant = np.float64(cval).tobytes()
+    key = ("window", shape, source, result, *of_weights, origins, modes, constant, cell)
+    found: Window | None = held.find(key)
+    if found is None:
+        found = Window(shape, source, result, weights, origins, modes, cval, cell)
+        held.keep(key, found)
+    return found
+
+
 def fits(planned: Filter) -> bool:
     """Return whether a worker's memory for a filter is not too large."""
     return planned.worker_bytes <= _MOST_MEMORY
@@ -305,7 +332,22 @@ def separable(
     shape: tuple[int, ...], sums: Sequence[Sum], source: np.dtype[Any], result: np.dtype[Any],
     cval: float,
 ) -> list[Filter]:  # fmt: skip
-    """Return the passes over a contiguous array, two sums in one where that can be."""
+    """Return the passes over a contiguous array, two sums in one where that can be.
+
+    They are remembered, as all plans are.
+    """
+    key = ("filter", shape, *(one.key for one in sums), source, result, np.float64(cval).tobytes())
+    found: list[Filter] | None = held.find(key)
+    if found is None:
+        found = _separable(shape, sums, source, result, cval)
+        held.keep(key, found)
+    return found
+
+
+def _separable(
+    shape: tuple[int, ...], sums: Sequence[Sum], source: np.dtype[Any], result: np.dtype[Any],
+    cval: float,
+) -> list[Filter]:  # fmt: skip
     passes, rest = [], list(sums)
     while rest:
         fused = None

@@ -305,7 +305,7 @@ class Windowed:
         shape = arrays.shape
         cell = math.prod(shape[last + 1 :])
         sizes = (1,) * missing + shape[first : last + 1]
-        self.planned = sums.Window(
+        self.planned = sums.window(
             (math.prod(shape[:first]), sizes[0], sizes[1], sizes[2] * cell), arrays.source,
             arrays.result, weights.reshape((1,) * missing + weights.shape[first : last + 1]),
             (0,) * missing + tuple(origins[first : last + 1]),

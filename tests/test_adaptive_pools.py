@@ -1,5 +1,7 @@
 """Adaptive pools, against the oracle and each other."""
 
+from unittest import mock
+
 import naive
 import numba
 import numpy as np
@@ -10,6 +12,9 @@ from problems import AWKWARD
 from test_pooling import LAYOUTS, back, in_layout, values
 
 import numbaconv as nbc
+from numbaconv.native.pool import MAXIMUM_AND_INDEX, MEAN
+from numbaconv.pooling import adaptive
+from numbaconv.problem.adaptive_geometry import AdaptiveGeometry
 
 MAX = {1: nbc.adaptive_max_pool1d, 2: nbc.adaptive_max_pool2d, 3: nbc.adaptive_max_pool3d}
 AVG = {1: nbc.adaptive_avg_pool1d, 2: nbc.adaptive_avg_pool2d, 3: nbc.adaptive_avg_pool3d}
@@ -31,6 +36,9 @@ CASES = [
     ((2, 2, 7, 9, 8), (3, 2, 5)),
     ((1, 2, 6, 5, 33), (6, 4, 32)),
     ((1, 1, 40, 70), (39, 11)),
+    ((2, 3, 1, 5, 7), (3, 2, 3)),
+    ((1, 2, 4, 5, 7), (1, 2, 3)),
+    ((2, 2, 1, 9, 7), (1, 4, 3)),
 ]
 
 
@@ -166,6 +174,48 @@ def test_awkward_arrays(name, layout, rng):
     plain = nbc.adaptive_avg_pool2d_backward(grad, (2, 3, 13, 10))
     held = nbc.adaptive_avg_pool2d_backward(hold(grad), (2, 3, 13, 10))
     np.testing.assert_array_equal(held, plain)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_rows_in_pieces(layout, rng):
+    x = rng.integers(-9, 9, (2, 3, 5, 97)).astype("f4")
+    given = in_layout(layout, x)
+    nbc.release_memory()
+    with mock.patch.object(adaptive, "_ROW_BYTES", 160), mock.patch.object(adaptive, "_SMALL", 1):
+        for output in ((4, 31), (3, 96), (2, 130)):
+            values, places = nbc.adaptive_max_pool2d(given, output, True, layout=layout)
+            expected = naive_max(x, output)
+            np.testing.assert_array_equal(back(layout, values), expected[0])
+            np.testing.assert_array_equal(back(layout, places), expected[1])
+            found = nbc.adaptive_avg_pool2d(given, output, layout=layout)
+            np.testing.assert_array_equal(back(layout, found), naive_mean(x, output))
+    nbc.release_memory()
+
+
+def test_memory_does_not_grow_with_what_is_pooled():
+    plans = [
+        adaptive.Plan(geometry, np.dtype("f4"), kind)
+        for kind in (MEAN, MAXIMUM_AND_INDEX)
+        for geometry in (
+            AdaptiveGeometry(1, 512, (3, 1024), (2, 511), True, True),
+            AdaptiveGeometry(1, 2, (10_000_000,), (999_999,), False, True),
+        )
+    ]
+    assert all(plan.worker_bytes < 12 << 20 for plan in plans)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_large_batches_that_must_be_copied(layout, rng):
+    with mock.patch.object(adaptive, "_COPIED_BYTES", 5000):
+        whole = rng.standard_normal((7, 3, 14, 12, 13), dtype="f4")
+        x = whole[:, :, 0, 1:, 1:] if layout == "channels_first" else whole[:, 0, :, ::2, 1:]
+        expected = nbc.adaptive_avg_pool2d(x.copy(), (5, 3), layout=layout)
+        found = nbc.adaptive_avg_pool2d(x, (5, 3), layout=layout)
+        np.testing.assert_array_equal(found, expected)
+        maxima, places = nbc.adaptive_max_pool2d(x, (5, 3), True, layout=layout)
+        again = nbc.adaptive_max_pool2d(x.copy(), (5, 3), True, layout=layout)
+        np.testing.assert_array_equal(maxima, again[0])
+        np.testing.assert_array_equal(places, again[1])
 
 
 @pytest.mark.usefixtures("threads_restored")

@@ -268,6 +268,68 @@ def test_large_and_long(parallel):
             assert_same(*both(name, x, argument, parallel=parallel), units=4)
 
 
+@pytest.mark.skipif(SCIPY < (1, 16), reason="axes of all filters are new")
+@pytest.mark.parametrize("axes", [(1, 0), (2, 0), (1, 0, 2), (0, 1)])
+def test_axes_in_another_order(axes):
+    ndim = 3 if len(axes) == 3 or 2 in axes else 2
+    x = np.random.default_rng(0).integers(0, 255, (12, 9, 7)[:ndim]).astype("u1")
+    sigma, origin = [1, 2.5, 0.7][: len(axes)], [0, 1, -1][: len(axes)]
+    w = np.arange(1.0, 1 + 3 ** len(axes)).reshape((3,) * len(axes))
+    for name in ("correlate", "convolve"):
+        assert_same(*both(name, x, w, axes=axes, origin=origin), units=0)
+        assert_same(*both(name, x, w, axes=axes, origin=origin, output="f8"), units=0)
+    for dtype in ("u1", "f8"):
+        y = x.astype(dtype)
+        for name in ("gaussian_filter", "gaussian_laplace"):
+            assert_same(*both(name, y, sigma, axes=axes), units=4)
+        with np.errstate(all="ignore"):
+            for deviations in (sigma, 1.5, [1, 2, 3][:ndim]):
+                assert_same(*both("gaussian_gradient_magnitude", y, deviations, axes=axes), units=8)
+        assert_same(*both("maximum_filter", y, [3, 4, 5][: len(axes)], axes=axes), units=0)
+    reach = (3,) * ndim
+    assert_same(*both("gaussian_laplace", x, 1.5, axes=axes[:1], radius=reach), units=4)
+
+
+def test_scalars_of_all_kinds():
+    x = np.random.default_rng(0).random((9, 11))
+    for name, argument in (
+        ("gaussian_filter", np.array(1.5)), ("maximum_filter", np.array(3)),
+        ("uniform_filter", np.int16(3)), ("gaussian_filter", np.float32(1.5)),
+    ):  # fmt: skip
+        assert_same(*both(name, x, argument), units=4)
+    assert_same(*both("uniform_filter", x, 3, origin=np.array(0)), units=4)
+
+
+def test_byte_order_of_the_output():
+    ours, theirs = both("correlate1d", np.arange(5.0), [1, 2], output=">f4")
+    assert ours.dtype.str == theirs.dtype.str == ">f4"
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_constants_that_the_input_cannot_hold():
+    x = np.arange(20, dtype="u1").reshape(4, 5)
+    w = np.ones((3, 3))
+    assert_same(*both("correlate", x, w, mode="constant", cval=np.nan, output="f8"))
+    assert_same(*both("correlate1d", x.astype("f4"), [1, 2, 1], mode="constant", cval=1e300))
+
+
+def test_the_sign_of_zero():
+    for weights in ([1.0, 1.0], [1.0, 2.0, 1.0]):
+        found, expected = both("correlate1d", np.full(4, -0.0), weights)
+        np.testing.assert_array_equal(np.signbit(found), np.signbit(expected))
+    found, expected = both("correlate", np.full(4, -0.0), [1.0, 1.0])
+    np.testing.assert_array_equal(np.signbit(found), np.signbit(expected))
+
+
+def test_a_nan_is_an_extreme():
+    x = np.arange(60.0).reshape(6, 10)
+    x[2, 3] = np.nan
+    expected = np.zeros(x.shape, bool)
+    expected[1:4, 2:5] = True
+    for function in (ndimage.maximum_filter, ndimage.minimum_filter):
+        np.testing.assert_array_equal(np.isnan(function(x, 3)), expected)
+
+
 def test_what_is_beside_a_nan():
     """SciPy's running sums carry a NaN along; ours do not."""
     x = np.ones((5, 50))
@@ -295,6 +357,11 @@ WRONG = [
     ("minimum_filter", (np.ones((5, 5), complex), 3)),
     ("sobel", (np.ones((5, 5)), 2)),
     ("gaussian_filter", ("text", 1)),
+    ("correlate1d", (np.ones(5), [1, 2], None)),
+    ("correlate1d", (np.ones(5), [1, 2], 0, None, None)),
+    ("correlate1d", (np.ones(5), [1, 2], 0, None, "constant", None)),
+    ("correlate1d", (np.ones(5), [1, 2], 0, None, "reflect", "a")),
+    ("gaussian_laplace", (np.ones((5, 5)), (1, 2, 3))),
 ]
 
 

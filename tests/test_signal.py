@@ -81,6 +81,7 @@ def test_random_floats_and_long_arrays():
         ("convolve", (np.ones(9999), np.ones(9000)), "method 'auto' is 'fft'"),
         ("correlate", (np.ones((2,) * 4), np.ones((2,) * 4)), "shape"),
         ("convolve", (np.ones(9, bool), np.ones(3)), "dtype bool"),
+        ("correlate", (np.arange(4.0), np.array([np.inf, 1]), "same"), "not finite"),
     ],
 )
 def test_what_is_handed_to_scipy(name, arguments, why, caplog):
@@ -129,8 +130,7 @@ def test_the_choice_is_scipys():
 class TestPatched:
     def test_there_and_back(self):
         before = {name: getattr(scipy.ndimage, name) for name in ndimage.__all__ if name != "route"}
-        with nbc.patch_scipy() as patched:
-            assert isinstance(patched, type(nbc.patch_scipy()))
+        with nbc.patch_scipy():
             for name in before:
                 assert getattr(scipy.ndimage, name) is getattr(ndimage, name)
             for name in NAMES:
@@ -144,6 +144,15 @@ class TestPatched:
             found, scipy.ndimage.maximum_filter(np.eye(4), footprint=footprint)
         )
         np.testing.assert_allclose(large, scipy.signal.convolve(np.ones(9000), np.ones(9000)))
+
+    def test_one_inside_another(self):
+        own = scipy.ndimage.sobel
+        nbc.patch_scipy()
+        with nbc.patch_scipy():
+            pass
+        assert scipy.ndimage.sobel is ndimage.sobel
+        nbc.unpatch_scipy()
+        assert scipy.ndimage.sobel is own
 
     def test_it_ends_after_an_error(self):
         own = scipy.ndimage.sobel

@@ -22,7 +22,7 @@ from numbaconv.routes.direct import plan as direct
 from numbaconv.running.packed import Packed
 
 # Bytes of the columns that are made at once, where an image has no more, and at most.
-_NEAR_BYTES, _MOST_BYTES = 1 << 22, 1 << 26
+_NEAR_BYTES, _MOST_BYTES = 1 << 22, 1 << 24
 # Cycles of a byte of columns that is folded, and how many more a stride of the last axis costs; of
 # a call of both.
 _FOLD, _FAR = 1.0, 0.02

@@ -1,15 +1,27 @@
 """SciPy's modules, with ours in the place of some functions where that is asked for."""
 
 import importlib
+import os
 import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-# Our modules by SciPy's, and SciPy's own functions while ours are in their place.
+# Our modules by SciPy's, SciPy's own functions while ours are in their place, and for how many.
 _OURS = {"scipy.ndimage": "numbaconv.ndimage", "scipy.signal": "numbaconv.signal"}
 _REPLACED: dict[tuple[str, str], Callable[..., Any]] = {}
-_CHANGING = threading.RLock()
+_holders = 0
+_changing = threading.RLock()
+
+
+def _after_fork() -> None:
+    """Replace a lock that another thread of the parent may hold."""
+    global _changing
+    _changing = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def function(module: str, name: str) -> Callable[..., Any]:
@@ -21,7 +33,7 @@ def function(module: str, name: str) -> Callable[..., Any]:
 
 
 class Patched:
-    """SciPy with our functions in it: a context manager that takes them out again."""
+    """SciPy with our functions in it: a context manager that lets go of them."""
 
     def __enter__(self) -> "Patched":
         """Leave all as it is."""
@@ -31,8 +43,12 @@ class Patched:
         self, kind: type[BaseException] | None, value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
-        """Take our functions out."""
-        unpatch_scipy()
+        """Take our functions out, unless somebody else has put them there, too."""
+        global _holders
+        with _changing:
+            _holders -= 1
+            if _holders <= 0:
+                unpatch_scipy()
 
 
 def patch_scipy() -> Patched:
@@ -46,7 +62,8 @@ def patch_scipy() -> Patched:
     Returns
     -------
     Patched
-        A context manager that ends with `unpatch_scipy`; whoever wants it for good ignores it.
+        A context manager at whose end ours go again, unless another call has put them there, too;
+        whoever wants them for good ignores it.
 
     See Also
     --------
@@ -62,7 +79,9 @@ def patch_scipy() -> Patched:
     >>> scipy.ndimage.gaussian_filter.__module__.split(".")[0]
     'scipy'
     """
-    with _CHANGING:
+    global _holders
+    with _changing:
+        _holders += 1
         for theirs, ours in _OURS.items():
             module, other = importlib.import_module(theirs), importlib.import_module(ours)
             for name in set(other.__all__) & set(dir(module)):
@@ -73,14 +92,16 @@ def patch_scipy() -> Patched:
 
 
 def unpatch_scipy() -> None:
-    """Put SciPy's own filters back where `patch_scipy` has replaced them.
+    """Put SciPy's own filters back, however often `patch_scipy` has been called.
 
     Examples
     --------
     >>> import numbaconv as nbc
     >>> nbc.unpatch_scipy()
     """
-    with _CHANGING:
-        while _REPLACED:
-            (module, name), found = _REPLACED.popitem()
+    global _holders
+    with _changing:
+        _holders = 0
+        for (module, name), found in list(_REPLACED.items()):
             setattr(importlib.import_module(module), name, found)
+            del _REPLACED[module, name]

@@ -104,12 +104,14 @@ class _Taps:
             # The last first, but over windows.
             order = np.roll(np.arange(size), 1)
             if asked.in_order:
+                self.kind = weighted.IN_ORDER
                 order = np.flatnonzero(np.abs(w) > _NOTHING)
         else:
             pairs = np.stack([np.arange(half), size - 1 - np.arange(half)], axis=1)
             order = np.concatenate([[half], pairs.ravel()])
         self.places = (order + shift).astype(np.int64)
-        used = order if self.kind == weighted.PLAIN else order[[0, *range(1, len(order), 2)]]
+        plain = self.kind in (weighted.PLAIN, weighted.IN_ORDER)
+        used = order if plain else order[[0, *range(1, len(order), 2)]]
         self.weights = np.ascontiguousarray(w[used])
         self.count = len(self.weights)
         if asked.extreme is None:
@@ -180,7 +182,8 @@ class Filter:
             self.along.places *= cell
         zeros = np.zeros_like(self.down.places)
         self.window = np.stack([zeros, self.down.places, zeros])
-        self._lay(cval)
+        if form != sum_loops.WINDOW:
+            self._lay(cval)
 
     def _lay(self, cval: float) -> None:
         """Find what a worker's memory holds, and the addresses."""
@@ -193,7 +196,9 @@ class Filter:
         )
         self.worker_bytes = (2 + slots * self.ring_planes) * self.pitch
         self.constant = np.full(held, np.array(cval).astype(self.work))
-        self.constant_input = np.full(held, np.array(cval).astype(self.source))
+        self.constant_input = np.zeros(1, self.source)
+        if self.form in (sum_loops.DOWN, sum_loops.DOWN_ALONG):
+            self.constant_input = np.full(held, np.array(cval).astype(self.source))
         divides = self.divisor or self.first_divisor
         same = self.result == self.work
         widen = 0
@@ -296,9 +301,9 @@ class Window(Filter):
         )
         self.places = _cells(width // cell, sums[2], cell)
         kept = np.abs(weights) > _NOTHING
-        self.down.kind, self.down.count = weighted.PLAIN, int(kept.sum())
+        self.down.kind, self.down.count = weighted.IN_ORDER, int(kept.sum())
         self.down.weights = np.ascontiguousarray(weights[kept])
-        self.down.native = weighted.adder(weighted.PLAIN, _DOUBLE)
+        self.down.native = weighted.adder(weighted.IN_ORDER, _DOUBLE)
         shifts = [s.reach[0] - s.before for s in sums]
         self.window = np.stack(
             [at + shift for at, shift in zip(np.nonzero(kept), shifts, strict=True)]

@@ -14,8 +14,9 @@ from llvmlite import ir
 from numbaconv.native import isa, link
 from numbaconv.native.emit import DTYPES, I32, I64, Emitter, dtype_code
 
-#: A sum over rows, each with a weight; or over a row and pairs of others, added or subtracted.
-PLAIN, SYMMETRIC, ANTISYMMETRIC = 0, 1, 2
+#: A sum over rows, each with a weight; or over a row and pairs of others, added or subtracted; or
+#: as the first, from zero on: minus zero is lost.
+PLAIN, SYMMETRIC, ANTISYMMETRIC, IN_ORDER = 0, 1, 2, 3
 #: What wins of some elements.
 LARGEST, SMALLEST = 0, 1
 _DOUBLE = np.dtype(np.float64)
@@ -40,7 +41,7 @@ def adder(kind: int, dtype: np.dtype[Any]) -> int:
     """Return the address of the function that sums rows of a dtype.
 
     It is called with (taps, rows, weights, to, length): `rows` is a table of addresses, of a row
-    for each of the `taps`; unless `PLAIN`, of the middle row, and then of two for each tap. The
+    for each of the `taps`; of pairs the middle row's, and then two for each further tap. The
     float64 row of sums goes to `to`.
     """
     return link.address(_adder, kind, *_element(dtype), isa.host().lanes(_DOUBLE))
@@ -221,9 +222,11 @@ def _emit_chooser(
 
 
 def _winner(e: Emitter, kind: int, held: Any, new: Any, unsigned: int) -> Any:
+    """Return the winner in each lane; a NaN wins."""
     sign = ">" if kind == LARGEST else "<"
     if e.is_float:
-        return e.b.select(e.b.fcmp_ordered(sign, new, held), new, held)
+        wins = e.b.or_(e.b.fcmp_ordered(sign, new, held), e.b.fcmp_unordered("uno", new, new))
+        return e.b.select(wins, new, held)
     compare = e.b.icmp_unsigned if unsigned else e.b.icmp_signed
     return e.b.select(compare(sign, new, held), new, held)
 
@@ -231,6 +234,7 @@ def _winner(e: Emitter, kind: int, held: Any, new: Any, unsigned: int) -> Any:
 def _emit_adder(b: Any, values: list[Any], kind: int, code: int, unsigned: int, lanes: int) -> None:
     taps, rows, weights, to, length = values
     e, into = Emitter(b, code, lanes), Emitter(b, dtype_code(_DOUBLE), lanes)
+    pairs = kind in (SYMMETRIC, ANTISYMMETRIC)
 
     def block(first: Any, vectors: int, mask: Any) -> None:
         """Sum some vectors of all rows."""
@@ -241,8 +245,9 @@ def _emit_adder(b: Any, values: list[Any], kind: int, code: int, unsigned: int, 
             value = e.load(at) if mask is None else e.load_masked(at, mask)
             return _widened(e, into, value, unsigned)
 
-        sums, table, count, weight = [into.zero] * vectors, rows, taps, weights
-        if kind != PLAIN:
+        zero = into.zero if kind == IN_ORDER else into.constant(-0.0)
+        sums, table, count, weight = [zero] * vectors, rows, taps, weights
+        if pairs:
             factor = into.splat(weights)
             sums = [b.fmul(read(rows, v), factor) for v in range(vectors)]
             table, weight = e.at(rows, 8), e.at(weights, 8)
@@ -252,11 +257,11 @@ def _emit_adder(b: Any, values: list[Any], kind: int, code: int, unsigned: int, 
             factor, new = into.splat(at), []
             for v in range(vectors):
                 value = read(entry, v)
-                if kind != PLAIN:
+                if pairs:
                     other = read(e.at(entry, 8), v)
                     value = (b.fadd if kind == SYMMETRIC else b.fsub)(value, other)
                 new.append(b.fadd(held[v], b.fmul(value, factor)))
-            loop.next([e.at(entry, 8 if kind == PLAIN else 16), e.at(at, 8), *new])
+            loop.next([e.at(entry, 16 if pairs else 8), e.at(at, 8), *new])
         target = e.at(to, b.mul(first, e.i64(8)))
         for v, value in enumerate(loop.values[2:]):
             if mask is None:

@@ -230,12 +230,14 @@ def _windowed(
     taps = _weights(weights, len(chosen))
     if turned:
         taps = taps[(slice(None, None, -1),) * taps.ndim]
-    # SciPy's weights follow the array's axes, whatever the order of `axes`; origins follow that.
+    # SciPy's weights follow the array's axes, whatever the order of `axes`. Origins follow that
+    # order, unless it holds all axes.
     sizes, origins, modes = [1] * arrays.ndim, [0] * arrays.ndim, ["reflect"] * arrays.ndim
     for axis, n in zip(sorted(chosen), taps.shape, strict=True):
         sizes[axis] = n
     each = handing.sequence(origin, len(chosen), "origin")
-    for axis, shift in zip(chosen, each, strict=True):
+    order = chosen if len(chosen) < arrays.ndim else range(arrays.ndim)
+    for axis, shift in zip(order, each, strict=True):
         one = handing.integer(shift, "origin")
         found = handing.one_sum(
             axis, np.ones(sizes[axis]), mode, _turned(one, sizes[axis]) if turned else one

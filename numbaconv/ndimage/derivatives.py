@@ -8,7 +8,7 @@ import numpy as np
 from numbaconv.api import scipys
 from numbaconv.ndimage import handing
 from numbaconv.ndimage.correlation import correlate1d
-from numbaconv.ndimage.handing import Arrays, Prepared, Separable, prepares
+from numbaconv.ndimage.handing import Arrays, HandedOver, Prepared, Separable, prepares
 from numbaconv.ndimage.smoothing import gaussian_filter
 from numbaconv.problem import arguments
 from numbaconv.problem.arrays import Array
@@ -275,8 +275,8 @@ def gaussian_laplace(
     >>> ndimage.gaussian_laplace(np.array([0.0, 0.0, 8.0, 0.0, 0.0]), 1).round(2)
     array([ 1.58,  0.02, -3.19,  0.02,  1.58])
     """
-    found = _orders(input, axes, 2)
-    return generic_laplace(input, found, output, mode, cval, (sigma, parallel), kwargs, axes=axes)
+    asked = (input, sigma, output, mode, cval, axes, parallel, kwargs)
+    return _of_gaussians("gaussian_laplace", generic_laplace, 2, *asked)
 
 
 def gaussian_gradient_magnitude(
@@ -309,26 +309,43 @@ def gaussian_gradient_magnitude(
     >>> ndimage.gaussian_gradient_magnitude(np.arange(7.0) * 2, 1).round(2)
     array([0.73, 1.7 , 1.97, 2.  , 1.97, 1.7 , 0.73])
     """
-    found = _orders(input, axes, 1)
-    return generic_gradient_magnitude(
-        input, found, output, mode, cval, (sigma, parallel), kwargs, axes=axes
-    )
+    asked = (input, sigma, output, mode, cval, axes, parallel, kwargs)
+    return _of_gaussians("gaussian_gradient_magnitude", generic_gradient_magnitude, 1, *asked)
 
 
-def _orders(x: Any, axes: Any, order: int) -> Callable[..., Any]:
-    """Return a derivative of a Gaussian along one of some axes, for SciPy's generic filters."""
-    ndim = np.asarray(x).ndim
-    chosen = None if axes is None else [int(a) % ndim for a in np.atleast_1d(axes)]
+def _of_gaussians(
+    name: str, generic: Callable[..., Array], order: int, input: Any, sigma: Any, output: Any,
+    mode: Any, cval: Any, axes: Any, parallel: bool, kwargs: dict[str, Any],
+) -> Array:  # fmt: skip
+    """Return what a generic filter makes of derivatives of a Gaussian."""
+    ndim = np.asarray(input).ndim
+    deviations = _of_all_axes(sigma, input, axes) if name == "gaussian_laplace" else sigma
 
-    def derivative(
-        x: Any, axis: int, output: Any, mode: Any, cval: Any, sigma: Any, parallel: bool,
-        **kwargs: Any,
-    ) -> Any:  # fmt: skip
-        along = list(range(ndim)) if chosen is None else chosen
-        orders = [order if a == axis % ndim else 0 for a in along]
-        given = {} if axes is None else {"axes": axes}
+    def derivative(x: Any, axis: int, output: Any, mode: Any, cval: Any, **kwargs: Any) -> Any:
+        orders = [0] * ndim
+        orders[axis] = order
         return gaussian_filter(
-            x, sigma, orders, output, mode, cval, parallel=parallel, **given, **kwargs
+            x, deviations, orders, output, mode, cval, parallel=parallel, **kwargs
         )
 
-    return derivative
+    return generic(input, derivative, output, mode, cval, (), kwargs, axes=axes)
+
+
+def _of_all_axes(sigma: Any, x: Any, axes: Any) -> Any:
+    """Return a deviation for each axis of an array: 0 where there is no derivative.
+
+    SciPy's gradient takes one for each axis, its Laplacian one for each of `axes`; with all axes
+    they follow those of the array.
+    """
+    try:
+        arrays = Arrays(x, None)
+        chosen = arrays.axes(axes)
+        each = handing.sequence(sigma, len(chosen), "sigma")
+    except HandedOver:
+        return sigma  # which SciPy refuses
+    if len(chosen) == arrays.ndim:
+        return each
+    found: list[Any] = [0] * arrays.ndim
+    for axis, one in zip(chosen, each, strict=True):
+        found[axis] = one
+    return found

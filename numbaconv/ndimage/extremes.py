@@ -24,6 +24,9 @@ def maximum_filter1d(
 ) -> Array:
     """Return the largest neighbour along one axis: `scipy.ndimage.maximum_filter1d`.
 
+    A NaN is the largest, and the smallest, of its neighbours; SciPy's results around one depend on
+    the order of its comparisons.
+
     Parameters
     ----------
     input, axis, output, mode, cval, origin, parallel

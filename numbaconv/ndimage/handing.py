@@ -20,6 +20,10 @@ from numbaconv.problem.arrays import Array
 LOG = logging.getLogger("numbaconv.ndimage")
 
 
+# What is None where it is not given.
+_MAY_LACK = ("output", "axes", "radius", "size", "footprint")
+
+
 class HandedOver(Exception):  # noqa: N818 - it is no error
     """A call is for SciPy; the message says why."""
 
@@ -53,7 +57,8 @@ def computed(name: str, asked: Mapping[str, Any], parallel: Any) -> Any:
         prepared = _prepared(name, asked)
     except HandedOver as why:
         LOG.debug("%s is SciPy's: %s", name, why)
-        given = {key: value for key, value in asked.items() if value is not None}
+        # SciPy's older releases lack some of these.
+        given = {k: v for k, v in asked.items() if v is not None or k not in _MAY_LACK}
         return scipys.function("scipy.ndimage", name)(**given)
     return prepared.run(parallel)
 
@@ -94,8 +99,8 @@ class ByParts:
             self.out, self.result = output, output.dtype
         elif output is not None:
             self.result = np.dtype(output)
-        if self.out is not None and self.out.shape != self.shape:
-            raise HandedOver(f"output has shape {self.out.shape}")
+        if self.out is not None and not (self.out.shape == self.shape and self.out.flags.writeable):
+            raise HandedOver(f"output has shape {self.out.shape}, or is not writeable")
         if self.result not in (np.complex64, np.complex128) or name.startswith(("max", "min")):
             raise HandedOver(f"input is complex, and {name} makes {self.result} of it")
         part = np.dtype(f"f{self.result.itemsize // 2}")
@@ -143,6 +148,8 @@ class Arrays:
             except Exception:
                 raise HandedOver(f"output is {output!r}") from None
             self.result = _taken(dtype, "output")
+            if not dtype.isnative:
+                self.out = np.empty(array.shape, dtype)
 
     def axis(self, axis: Any) -> int:
         """Return an axis, from 0 on."""
@@ -154,6 +161,8 @@ class Arrays:
         """Return the axes of a filter: all, or those of `axes`."""
         if axes is None:
             return list(range(self.ndim))
+        if not isinstance(axes, int | np.integer) and not np.iterable(axes):
+            raise HandedOver(f"axes are {axes!r}")
         given = [axes] if isinstance(axes, int | np.integer) else list(axes)
         found = [self.axis(axis) for axis in given]
         if len(set(found)) != len(found):
@@ -200,7 +209,7 @@ def mode_of(mode: Any) -> str:
 
 def sequence(value: Any, count: int, name: str) -> list[Any]:
     """Return one value for each of so many axes."""
-    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray):
+    if isinstance(value, str) or not np.iterable(value):
         return [value] * count
     found = list(value)
     if len(found) != count:
@@ -228,18 +237,19 @@ def one_sum(
 
 def constant(cval: Any, modes: Sequence[str], *dtypes: np.dtype[Any]) -> float:
     """Return the constant beyond the ends, which rows of these dtypes must be able to hold."""
-    if "constant" not in modes:
-        return 0.0
     try:
         value = float(cval)
     except (TypeError, ValueError):
         raise HandedOver(f"cval is {cval!r}") from None
+    if "constant" not in modes:
+        return 0.0
     for dtype in dtypes:
         if dtype.kind in "iu":
             info = np.iinfo(dtype)
             held = value.is_integer() and info.min <= value <= info.max
         else:
-            held = not math.isfinite(value) or float(dtype.type(value)) == value
+            with np.errstate(over="ignore", under="ignore"):
+                held = not math.isfinite(value) or float(dtype.type(value)) == value
         if not held:
             raise HandedOver(f"cval is {cval!r}, which {dtype} does not hold")
     return value

@@ -13,7 +13,7 @@ from numbaconv.problem.arrays import Array
 _LEAST_SIGMA = 1e-15
 
 
-def gaussian_weights(sigma: float, order: int, radius: int) -> Array:
+def gaussian_weights(sigma: Any, order: int, radius: int) -> Array:
     """Return the weights of a Gaussian's derivative, to correlate with.
 
     A derivative is a polynomial times the Gaussian: each derivation of ``q(x) * phi(x)`` gives
@@ -172,7 +172,9 @@ def _gaussian(sigma: Any, order: Any, truncate: Any, radius: Any) -> Array:
         reach = handing.integer(radius, "radius")
     if derivative < 0 or reach < 0 or deviation == 0:
         raise HandedOver(f"order is {order!r}, radius {radius!r}, sigma {sigma!r}")
-    return np.ascontiguousarray(gaussian_weights(deviation, derivative, reach))
+    # As SciPy has it: the square of a float32 is one.
+    given = sigma if isinstance(sigma, np.floating) else deviation
+    return np.ascontiguousarray(gaussian_weights(given, derivative, reach), np.float64)
 
 
 def _number(value: Any, name: str) -> float:

@@ -21,6 +21,8 @@ from numbaconv.teams import jobs
 _BLOCK_BYTES = 1 << 17
 # Elements of planes, and of results, that are small: they are combined as a whole, so many at once.
 _SMALL, _FLAT = 1 << 11, 1 << 11
+# Bytes of a row in memory, where it can be cut, and of images that are copied at once.
+_ROW_BYTES, _COPIED_BYTES = 1 << 19, 1 << 22
 
 
 class Plan:
@@ -50,20 +52,22 @@ class Plan:
         self.cell = geometry.channels if geometry.channels_last else 1
         self.planes = 1 if geometry.channels_last else geometry.channels
         depth, self.height, self.width = three_axes(geometry.size, 1)
-        _, down, across = three_axes(geometry.output, 1)
+        deep, down, across = three_axes(geometry.output, 1)
         behind = 8 * isa.host().lanes(dtype) + 64  # a vector, or one of places
         plane = self.height * self.width
-        self.flat = self.cell == 1 and depth == 1 and plane <= _SMALL and down * across <= _SMALL
+        small = max(plane, down * across) <= _SMALL
+        self.flat = self.cell == 1 and depth == deep == 1 and small
         self.together = max(1, _FLAT // plane) if self.flat else 1
-        of_row = max(self.width, across) * self.cell
+        self.bounds = geometry.bounds()
+        item = 8 if self.indexed else self.work_dtype.itemsize
+        self.pieces = self._pieces(_ROW_BYTES // item)
+        of_row = int((self.pieces[:, 1::2] - self.pieces[:, ::2]).max()) * self.cell
         if self.flat:
             of_row = max(self.together * plane, down * across)
-        item = 8 if self.indexed else self.work_dtype.itemsize
         self.pitch = -(-(of_row * item + behind) // 64) * 64
         held = adaptive_loops.HELD_FLAT if self.flat else adaptive_loops.HELD
         self.places = held * self.pitch
         self.worker_bytes = self.places * (2 if self.indexed else 1)
-        self.bounds = geometry.bounds()
         sizes = [ends - starts for starts, ends in self.bounds]
         if not divided:
             sizes = [np.ones_like(size) for size in sizes]
@@ -76,7 +80,8 @@ class Plan:
         self.columns = self._columns()
         self.zero = np.zeros(1, np.int64)
         # What is picked, and where its places are; none behind it.
-        self.picks = threads.Scratch(1, (2, len(counts) + isa.host().nbytes))
+        picked = len(counts) if self.cell == 1 else 1
+        self.picks = threads.Scratch(1, (2, picked + isa.host().nbytes))
         combine = row_ops.combiner(op, self.work_dtype)
         if self.indexed:
             combine = row_ops.index_combiner(dtype)
@@ -95,6 +100,22 @@ class Plan:
         )  # fmt: skip
         self.elements = geometry.channels * math.prod(geometry.size)
 
+    def _pieces(self, most: int) -> Array:
+        """Return the results of a row, cut: (first, end, first element, end of the elements).
+
+        A piece has at most so many elements, unless one window has more.
+        """
+        starts, ends = self.bounds[2]
+        most = max(1, most // self.cell)
+        found, first = [], 0
+        while first < len(starts):
+            begin = starts[first]
+            end = int(np.searchsorted(ends, begin + most, side="right"))
+            end = max(first + 1, min(end, first + most))
+            found.append((first, end, begin, ends[end - 1]))
+            first = end
+        return np.array(found, np.int64)
+
     def _picker(self, dtype: np.dtype[Any]) -> int:
         """Return what copies elements from anywhere, of this size."""
         return copier(3, np.dtype(dtype.str.replace("u", "i")), exact=True)
@@ -110,11 +131,17 @@ class Plan:
 
     def run(self, x: Array, out: Array, indices: Array | None, parallel: bool) -> None:
         """Reduce a batched array, whose last axis is contiguous, to contiguous ones."""
-        last = self.geometry.channels_last
-        if last and x.shape[-2] > 1 and x.strides[-2] != x.shape[-1] * x.itemsize:
-            x = np.ascontiguousarray(x)
-        if self.flat:
-            x = np.ascontiguousarray(x)
+        apart = x.shape[-2] > 1 and x.strides[-2] != x.shape[-1] * x.itemsize
+        if (self.flat or (self.geometry.channels_last and apart)) and not x.flags.c_contiguous:
+            step = max(1, _COPIED_BYTES // max(x[0].nbytes, 1))
+            for n in range(0, len(x), step):
+                part = None if indices is None else indices[n : n + step]
+                copied = np.ascontiguousarray(x[n : n + step])
+                self._run(copied, out[n : n + step], part, parallel)
+            return
+        self._run(x, out, indices, parallel)
+
+    def _run(self, x: Array, out: Array, indices: Array | None, parallel: bool) -> None:
         workers = jobs.team_size(1 << 30, work=len(x) * self.elements * 4, parallel=parallel)
         shape, tasks = self._shape(x, workers)
         packed = np.array(shape, np.int64)
@@ -134,7 +161,7 @@ class Plan:
                 jobs.run(
                     adaptive_loops.reduce_rows, workers, begin, end, address(x), address(out),
                     *memory, packed, self.natives, *self.bounds, *self.axis_counts, shortest[1],
-                    self.height, self.width, self.zero, picks,
+                    self.height, self.width, self.zero, picks, self.pieces,
                 )  # fmt: skip
         workspace.give_back(space)
         self.picks.give_back(scratch)

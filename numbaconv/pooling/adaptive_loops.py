@@ -35,12 +35,12 @@ def reduce_rows(
     team: int, workers: int, begin: int, end: int, x: int, out: int, indices: int, memory: int,
     packed: Table, natives: Table, depths: Table, rows: Table, columns: Table,
     depth_counts: Table, row_counts: Table, shortest: int, height: int, width: int,
-    zero: Table, picks: Table,
+    zero: Table, picks: Table, pieces: Table,
 ) -> None:  # fmt: skip
     """Reduce the windows of the tasks from `begin` to `end`: (begins, ends) for each axis."""
     shared = (
         begin, x, out, indices, memory, packed, natives, depths, rows, columns, depth_counts,
-        row_counts, shortest, height, width, zero, picks,
+        row_counts, shortest, height, width, zero, picks, pieces,
     )  # fmt: skip
     fork_tasks(team, workers, end - begin, _rows_task, shared)
 
@@ -50,7 +50,7 @@ def _rows_task(
     index: int, worker: int, begin: int, x: int, out: int, indices: int, memory: int,
     packed: Table, natives: Table, depths: Table, rows: Table, columns: Table,
     depth_counts: Table, row_counts: Table, shortest: int, height: int, width: int,
-    zero: Table, picks: Table,
+    zero: Table, picks: Table, pieces: Table,
 ) -> None:  # fmt: skip
     s, n = unpack(packed), unpack_natives(natives)
     task = begin + index
@@ -76,47 +76,65 @@ def _rows_task(
                 if s.indexed:
                     copy_bytes(indices + to * 8, indices + (to - results) * 8, results * 8)
                 continue
-            _bring_rows(
-                s, n, source, depths[0, d], depths[1, d], rows[0, h], rows[1, h], height, width, own
-            )  # fmt: skip
-            found = _windows(s, n, own, shortest, 1, width)
-            longer = own + ROWS * s.pitch
-            picked = out + to * s.size
-            if s.mean:
-                picked = own + ALONG * s.pitch
-            size = s.work if s.mean else s.size
-            if s.cell == 1:
-                for c in range(across):
-                    begins = columns[0, c]
-                    other = longer - found if columns[1, c] - begins > shortest else 0
-                    picks[worker, 0, c] = begins * size + other
-                    picks[worker, 1, c] = begins * 8 + other
-                picks[worker, :, across:] = NOTHING
-            _pick(s, n.pick, zero, picks[worker, 0], found, longer, columns, shortest, picked, size)
-            if s.mean:
-                factor = count_of(depth_counts, d) * count_of(row_counts, h)
-                call(n.divide, (out + to * s.size, picked, n.counts, factor, results))
-            if s.indexed:
-                _pick(
-                    s, n.pick_places, zero, picks[worker, 1], found + s.places, longer + s.places,
-                    columns, shortest, indices + to * 8, 8,
+            factor = count_of(depth_counts, d) * count_of(row_counts, h)
+            for piece in range(len(pieces)):
+                c0, a = pieces[piece, 0], pieces[piece, 2]
+                wide = pieces[piece, 3] - a
+                _bring_rows(
+                    s, n, source, depths[0, d], depths[1, d], rows[0, h], rows[1, h], height,
+                    width, a, wide, own,
                 )  # fmt: skip
+                _write_piece(
+                    s, n, own, columns[:, c0 : pieces[piece, 1]], a, wide, shortest, factor,
+                    n.counts + c0 * s.cell * 8, out + (to + c0 * s.cell) * s.size,
+                    indices + (to + c0 * s.cell) * 8, zero, picks[worker],
+                )  # fmt: skip
+
+
+@device
+def _write_piece(
+    s: Shape, n: Natives, own: int, columns: Table, a: int, wide: int, shortest: int, factor: int,
+    counts: int, out: int, indices: int, zero: Table, picks: Table,
+) -> None:  # fmt: skip
+    """Put the windows of a part of a row together, and write those that are results."""
+    across = columns.shape[1]
+    found = _windows(s, n, own, shortest, 1, wide)
+    longer = own + ROWS * s.pitch
+    picked = own + ALONG * s.pitch if s.mean else out
+    size = s.work if s.mean else s.size
+    if s.cell == 1:
+        for c in range(across):
+            begins = columns[0, c] - a
+            other = longer - found if columns[1, c] - columns[0, c] > shortest else 0
+            picks[0, c] = begins * size + other
+            picks[1, c] = begins * 8 + other
+        picks[:, across:] = NOTHING
+    _pick(s, n.pick, zero, picks[0], found, longer, columns, a, shortest, picked, size)
+    if s.mean:
+        call(n.divide, (out, picked, counts, factor, across * s.cell))
+    if s.indexed:
+        _pick(
+            s, n.pick_places, zero, picks[1], found + s.places, longer + s.places, columns, a,
+            shortest, indices, 8,
+        )  # fmt: skip
 
 
 @device
 def _bring_rows(
     s: Shape, n: Natives, source: int, d0: int, d1: int, h0: int, h1: int, height: int,
-    width: int, own: int,
+    width: int, a: int, wide: int, own: int,
 ) -> None:  # fmt: skip
-    """Combine the rows of a window, of all columns."""
-    count = width * s.cell
+    """Combine the rows of a window, of `wide` columns from `a` on."""
+    count = wide * s.cell
     whole = (count + s.lanes - 1) // s.lanes * s.lanes
     to = own
     for d in range(d0, d1):
         for h in range(h0, h1):
-            call(n.bring, (to, source + d * s.x_depth + h * s.x_row, count))
+            at = source + d * s.x_depth + h * s.x_row + a * s.cell * s.size
+            call(n.bring, (to, at, count))
             if s.indexed:
-                call(n.shift, (to + s.places, n.columns, (d * height + h) * width, whole))
+                columns = n.columns + a * s.cell * 8
+                call(n.shift, (to + s.places, columns, (d * height + h) * width, whole))
             if to != own:
                 combine(s, n, own, own + s.places, own, own + s.places, to, to + s.places, count)
             to = own + s.pitch
@@ -146,7 +164,7 @@ def _windows(s: Shape, n: Natives, own: int, shortest: int, apart: int, width: i
 @device
 def _pick(
     s: Shape, native: int, zero: Table, places: Table, found: int, longer: int, columns: Table,
-    shortest: int, to: int, size: int,
+    a: int, shortest: int, to: int, size: int,
 ) -> None:  # fmt: skip
     """Copy the windows of a row that are results."""
     across = columns.shape[1]
@@ -156,9 +174,9 @@ def _pick(
         return
     nbytes = s.cell * size
     for c in range(across):
-        start = columns[0, c]
-        source = found if columns[1, c] - start == shortest else longer
-        copy_bytes(to + c * nbytes, source + start * nbytes, nbytes)
+        length = columns[1, c] - columns[0, c]
+        source = (found if length == shortest else longer) + (columns[0, c] - a) * nbytes
+        copy_bytes(to + c * nbytes, source, nbytes)
 
 
 @team_kernel

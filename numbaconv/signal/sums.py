@@ -43,6 +43,9 @@ class Prepared:
     ) -> None:
         if mode not in ("full", "valid", "same"):
             raise HandedOver(f"mode is {mode!r}")
+        if x.ndim == 1 and weights.dtype.kind in "fc" and not np.isfinite(weights).all():
+            # SciPy has no zeros beyond the ends of a row, which infinities would make NaN.
+            raise HandedOver("in2 is not finite")
         if mode != "full" and any(k > n for k, n in zip(weights.shape, x.shape, strict=True)):
             raise HandedOver(f"in2 of {weights.shape} is longer than in1 of {x.shape}")
         self.x, self.weights, self.padding_mode = x, weights, padding_mode
@@ -99,7 +102,8 @@ def border(boundary: Any, fillvalue: Any) -> PaddingMode:
     """Return the padding mode of a boundary."""
     if boundary not in _BORDERS:
         raise HandedOver(f"boundary is {boundary!r}")
-    if boundary == "fill" and not (np.isscalar(fillvalue) and fillvalue == 0):
+    plain = isinstance(fillvalue, int | float | np.integer | np.floating)
+    if boundary == "fill" and not (plain and fillvalue == 0):
         raise HandedOver(f"fillvalue is {fillvalue!r}")
     return _BORDERS[boundary]
 

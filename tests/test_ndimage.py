@@ -1,7 +1,9 @@
 """SciPy's doors: the same results, signatures and errors as scipy.ndimage."""
 
 import inspect
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -435,3 +437,17 @@ def test_threads_change_no_bit():
         ])  # fmt: skip
     for one, other in zip(*found, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_the_example_draws_its_picture(tmp_path):
+    sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
+    import scipy_filters as example
+    from PIL import Image
+
+    example.main(tmp_path / "four.png")
+    found = np.asarray(Image.open(tmp_path / "four.png"))
+    assert found.shape == (600, 720)
+    image = example.photograph()
+    expected = scipy.ndimage.gaussian_filter(image, sigma=4)
+    np.testing.assert_allclose(example.results(image)[0], expected, rtol=1e-6)
+    assert found[300:, 360:].std() > 10

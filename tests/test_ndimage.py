@@ -5,6 +5,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import children
 import numpy as np
 import pytest
 import scipy
@@ -231,6 +232,38 @@ def test_complex_arrays(dtype):
         assert getattr(ndimage, name)(x, *arguments, output=out) is out
         assert_same(out, getattr(scipy.ndimage, name)(x, *arguments), units=4)
     assert ndimage.route(ndimage.gaussian_filter, x, 2) == "numbaconv"
+
+
+def test_crops_are_read_where_they_are():
+    """Rows far apart, planes further: no copy of an input is made."""
+    code = """
+import tracemalloc
+import numpy as np
+from numbaconv import ndimage
+x = np.random.default_rng(0).random((9, 900, 1100), "f4")
+tracemalloc.start()
+for part, out in (
+    (x[:, 5:-5, 7:-9], np.zeros((9, 890, 1084), "f4")), (x[4, 5:, 3:], np.zeros((895, 1097), "f4")),
+    (x[::2, ::-3, :-1], np.zeros((5, 300, 1099), "f4")),
+):
+    axes = (0, 1) if part.ndim == 2 else (1, 2)
+    sigma = [0] * (part.ndim - 2) + [2, 2]
+    size = [1] * (part.ndim - 2) + [3, 5]
+    for call in (
+        lambda a, **k: ndimage.gaussian_filter(a, sigma, **k),
+        lambda a, **k: ndimage.correlate(a, np.ones(size), **k),
+        lambda a, **k: ndimage.maximum_filter(a, size, **k),
+    ):
+        call(part, output=out)  # compiles
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        call(part, output=out)
+        peak = tracemalloc.get_traced_memory()[1] - before
+        assert peak < 16 << 20, peak
+        assert np.array_equal(out, call(part.copy()))
+print("good")
+"""
+    assert children.code(code).strip() == "good"
 
 
 def test_in_place():

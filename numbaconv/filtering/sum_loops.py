@@ -26,6 +26,8 @@ class Shape(NamedTuple):
     depth: int  # planes over which a window goes; they follow each other
     rows: int  # of a plane
     width: int  # of a row
+    x_plane: int  # between planes of the input,
+    x_row: int  # and between rows
     size: int  # bytes of an element of the input,
     work: int  # of rows in memory,
     out_size: int  # and of the result
@@ -68,7 +70,7 @@ def _unpack(p: Table) -> Shape:
     return Shape(
         p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13],
         p[14], p[15], p[16], p[17], p[18], p[19], p[20], p[21], p[22], p[23],
-        p[24],
+        p[24], p[25], p[26],
     )  # fmt: skip
 
 
@@ -108,7 +110,7 @@ def _filter_task(
     h0, h1 = strip * s.rows // s.strips, (strip + 1) * s.rows // s.strips
     w0 = piece * s.piece
     w1 = min(w0 + s.piece, s.width)
-    source = x + plane * s.rows * s.width * s.size
+    source = x + plane * s.x_plane
     rows = lists[worker]
     sums = own + s.pitch
     for h in range(h0, h1):
@@ -117,7 +119,7 @@ def _filter_task(
             _list_input_rows(s, n, source, h, w0, row_places, down, rows)
             _sum(n.add_down, s.taps_down, rows, n.weights_down, sums, w1 - w0)
         elif s.form == ALONG:
-            _bring(s, n, source + h * s.width * s.size, w0, w1, own, places)
+            _bring(s, n, source + h * s.x_row, w0, w1, own, places)
             _sum_along(s, n, own, sums, along, rows, w1 - w0)
         elif s.form == DOWN_ALONG:
             _list_input_rows(s, n, source, h, 0, row_places, down, rows)
@@ -133,7 +135,7 @@ def _filter_task(
                 if found < 0:
                     copy_bytes(to_ring, n.constant, s.width * s.work)
                     continue
-                row = source + found * s.width * s.size
+                row = source + found * s.x_row
                 _bring(s, n, row, 0, s.width, own, places)
                 _sum_along(s, n, own, to_ring, along, rows, s.width)
                 _round(s, n, to_ring, sums, s.width)
@@ -177,7 +179,7 @@ def _list_input_rows(
     """List the rows of the input that a row of the result sums."""
     for k in range(s.sums_down):
         row = place(h + down[1, k] - s.above, s.rows, s.above, row_places)
-        at = source + (row * s.width + w0) * s.size
+        at = source + row * s.x_row + w0 * s.size
         rows[k] = n.constant_input if row < 0 else at
 
 
@@ -244,12 +246,12 @@ def _bring_window(
     d = plane % s.depth
     for a in range(s.ring_planes):
         at = place(d + a - s.before, s.depth, s.before, plane_places)
-        source = x + (plane - d + at) * s.rows * s.width * s.size
+        source = x + (plane - d + at) * s.x_plane
         for q in range(h if first else h + s.ring - 1, h + s.ring):
             to = own + (2 + a * s.ring + q % s.ring) * s.pitch
             found = place(q - s.above, s.rows, s.above, row_places)
             if at < 0 or found < 0:
                 copy_bytes(to, n.constant, (s.low + s.width + s.high) * s.work)
             else:
-                row = source + found * s.width * s.size
+                row = source + found * s.x_row
                 _bring(s, n, row, 0, s.width, to, places)

@@ -18,6 +18,8 @@ from numbaconv.teams import jobs
 _PIECE = 1 << 12
 # Bytes of a worker's memory that two sums in turn, and windows, may take.
 _MOST_MEMORY = 1 << 23
+# Numbers of workers, and strides, for which a plan keeps its tables.
+_MOST_SCHEDULES = 4
 # Rows of a strip, for each that it computes beside its own.
 _LEAST_ROWS = 4
 # Elements of rows that are worth a call.
@@ -220,14 +222,20 @@ class Filter:
         self.lists = threads.Scratch(1, (listed,))
         taps = self.down.count + self.along.count + 4
         self.work_of_all = self.planes * self.depth * self.rows * self.width * taps
-        self.schedules: dict[int, tuple[Array, int]] = {}
+        self.schedules: dict[tuple[int, ...], tuple[Array, int]] = {}
 
     def run(self, x: Array, out: Array, parallel: bool) -> None:
-        """Filter a contiguous array to another."""
+        """Filter an array whose rows are contiguous to a contiguous one."""
         workers = jobs.team_size(1 << 30, work=self.work_of_all, parallel=parallel)
-        found = self.schedules.get(workers)
+        strides = self.strides_of(x)
+        if strides is None:
+            x = np.ascontiguousarray(x)
+            strides = self.rows * self.width * x.itemsize, self.width * x.itemsize
+        found = self.schedules.get((workers, *strides))
         if found is None:
-            found = self.schedules[workers] = self._schedule(workers)
+            if len(self.schedules) >= _MOST_SCHEDULES:
+                self.schedules.clear()
+            found = self.schedules[workers, *strides] = self._schedule(workers, *strides)
         packed, tasks = found
         space, scratch = workspace.take(workers * self.worker_bytes), self.lists.take(workers)
         for begin, end in launches.ranges(tasks, self.work_of_all, launches.MOST_TAPS):
@@ -239,7 +247,24 @@ class Filter:
         workspace.give_back(space)
         self.lists.give_back(scratch)
 
-    def _schedule(self, workers: int) -> tuple[Array, int]:
+    def strides_of(self, x: Array) -> tuple[int, int] | None:
+        """Return the bytes between planes and between rows of an array, or None if they vary."""
+        axes = [(n, step) for n, step in zip(x.shape, x.strides, strict=True) if n > 1]
+        found = []
+        for size in (self.width, self.rows, self.planes * self.depth):
+            count, least = 1, 0
+            while count < size:
+                n, step = axes.pop()
+                if count > 1 and step != least * count:
+                    return None
+                least = step if count == 1 else least
+                count *= n
+            found.append(least)
+        if self.width > 1 and found[0] != x.itemsize:
+            return None
+        return found[2], found[1]
+
+    def _schedule(self, workers: int, x_plane: int, x_row: int) -> tuple[Array, int]:
         """Return the packed `sum_loops.Shape`, and its tasks."""
         planes = self.planes * self.depth
         pieces = -(-self.width // self.piece)
@@ -250,8 +275,9 @@ class Filter:
             strips = min(self.rows, -(-4 * workers // (planes * pieces)), most)
         shape = sum_loops.Shape(
             form=self.form, planes=planes, depth=self.depth, rows=self.rows, width=self.width,
-            size=self.source.itemsize, work=self.work.itemsize, out_size=self.result.itemsize,
-            strips=strips, pieces=pieces, piece=self.piece, low=self.low, high=self.high,
+            x_plane=x_plane, x_row=x_row, size=self.source.itemsize, work=self.work.itemsize,
+            out_size=self.result.itemsize, strips=strips, pieces=pieces, piece=self.piece,
+            low=self.low, high=self.high,
             above=self.above, ring=self.ring, before=self.before, ring_planes=self.ring_planes,
             taps_down=self.down.count, taps_along=self.along.count,
             sums_down=len(self.down.places) if self.down.count else 0,

@@ -171,10 +171,11 @@ class Arrays:
 
     def filtered(self, passes: Sequence[sums.Filter], parallel: bool) -> Array:
         """Run passes one after the other."""
-        target = np.empty(self.shape, self.result)
-        if self.out is not None and self._is_plain(self.out):
-            target = self.out
-        current = np.ascontiguousarray(self.x, self.source)
+        plain = self.out is not None and self._is_plain(self.out)
+        target: Array = self.out if plain else np.empty(self.shape, self.result)  # type: ignore[assignment]
+        current = self.x
+        if current.dtype != self.source or not current.flags.aligned:
+            current = current.astype(self.source)
         if not passes:
             target[...] = current
         for number, one in enumerate(passes):

@@ -331,10 +331,13 @@ def test_scalars_of_all_kinds():
         ("gaussian_filter", np.array(1.5)), ("maximum_filter", np.array(3)),
         ("uniform_filter", np.int16(3)), ("gaussian_filter", np.float32(1.5)),
     ):  # fmt: skip
-        assert_same(*both(name, x, argument), units=4)
-    assert_same(*both("uniform_filter", x, 3, origin=np.array(0)), units=4)
+        ours, theirs = both(name, x, argument)
+        if not (isinstance(theirs, TypeError) and SCIPY < (1, 16)):  # of arrays without axes
+            assert_same(ours, theirs, units=4)
+    assert_same(*both("uniform_filter", x, np.int64(3), origin=np.int8(0)), units=4)
 
 
+@pytest.mark.skipif(SCIPY < (1, 16), reason="names of dtypes were few")
 def test_byte_order_of_the_output():
     ours, theirs = both("correlate1d", np.arange(5.0), [1, 2], output=">f4")
     assert ours.dtype.str == theirs.dtype.str == ">f4"

@@ -1,11 +1,23 @@
-"""SciPy's modules, with ours in the place of some functions where that is asked for."""
+"""SciPy's modules: who computes a call of ours, and ours in the place of their functions.
+
+SciPy's documentation is the contract, and so are its errors: what our kernels do not take, and what
+is wrong, is handed over to SciPy.
+"""
 
 import importlib
+import inspect
+import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
+
+from numbaconv.problem import arguments
+from numbaconv.problem.arrays import Array
+
+# What is None where it is not given: SciPy's older releases lack some of it.
+_MAY_LACK = ("output", "axes", "radius", "size", "footprint")
 
 # Our modules by SciPy's, SciPy's own functions while ours are in their place, and for how many.
 _OURS = {"scipy.ndimage": "numbaconv.ndimage", "scipy.signal": "numbaconv.signal"}
@@ -30,6 +42,76 @@ def function(module: str, name: str) -> Callable[..., Any]:
     if found is None:
         found = getattr(importlib.import_module(module), name)
     return found
+
+
+class HandedOver(Exception):  # noqa: N818 - it is no error
+    """A call is for SciPy; the message says why."""
+
+
+class Prepared(Protocol):
+    """A call that ours can compute."""
+
+    def run(self, parallel: bool) -> Array:
+        """Return the result."""
+
+
+#: What prepares a call of a function, from its arguments by name, or hands it over.
+Prepare = Callable[..., Prepared]
+
+
+class Doors:
+    """The functions of one of our modules that stand for SciPy's.
+
+    Parameters
+    ----------
+    name : str
+        Of the module, ours and SciPy's. A logger ``numbaconv.<name>`` says at level DEBUG which
+        calls SciPy computes, and why.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name, self.log = name, logging.getLogger(f"numbaconv.{name}")
+        self._prepare: dict[str, Prepare] = {}
+
+    def prepares(self, name: str) -> Callable[[Prepare], Prepare]:
+        """Register what prepares calls of SciPy's function of a name."""
+
+        def keep(prepare: Prepare) -> Prepare:
+            self._prepare[name] = prepare
+            return prepare
+
+        return keep
+
+    def computed(self, name: str, asked: Mapping[str, Any], parallel: Any) -> Array:
+        """Return the result of a call, from whoever takes it."""
+        parallel = arguments.flag(parallel, "parallel")
+        try:
+            prepared = self._prepare[name](**asked)
+        except HandedOver as why:
+            self.log.debug("%s is SciPy's: %s", name, why)
+            given = {k: v for k, v in asked.items() if v is not None or k not in _MAY_LACK}
+            made: Array = function(f"scipy.{self.name}", name)(**given)
+            return made
+        return prepared.run(parallel)
+
+    def route(self, called: Callable[..., Any], args: Any, kwargs: Any) -> str:
+        """Say who computes a call: "numbaconv", or "scipy: " and why."""
+        name = getattr(called, "__name__", repr(called))
+        ours = importlib.import_module(f"numbaconv.{self.name}")
+        if getattr(ours, name, None) is not called or name not in self._prepare:
+            names = ", ".join(self._prepare)
+            raise ValueError(
+                f"function must be one of {names}, each a filter of numbaconv.{self.name}, "
+                f"got {called!r}"
+            )
+        bound = inspect.signature(called).bind(*args, **kwargs)
+        bound.apply_defaults()
+        asked = {key: value for key, value in bound.arguments.items() if key != "parallel"}
+        try:
+            self._prepare[name](**asked)
+        except HandedOver as why:
+            return f"scipy: {why}"
+        return "numbaconv"
 
 
 class Patched:

@@ -87,8 +87,8 @@ class _Taps:
 
     def __init__(self, asked: Sum | None, dtype: np.dtype[Any]) -> None:
         self.count, self.native, self.kind = 0, 0, weighted.PLAIN
-        self.places = np.zeros(1, np.int64)
-        self.weights = np.zeros(1)
+        self.places = np.zeros(0, np.int64)
+        self.weights = np.zeros(0)
         if asked is None:
             return
         w, size = asked.weights, len(asked.weights)
@@ -193,9 +193,7 @@ class Filter:
         self.piece = min(self.width, _PIECE) if cut else self.width
         held = self.low + self.piece + self.high
         self.pitch = -(-held * self.work.itemsize // 64) * 64 + 64
-        slots = (
-            0 if self.form in (sum_loops.DOWN, sum_loops.ALONG, sum_loops.DOWN_ALONG) else self.ring
-        )
+        slots = self.ring if self.form in _WAITING else 0
         self.worker_bytes = (2 + slots * self.ring_planes) * self.pitch
         self.constant = np.full(held, np.array(cval).astype(self.work))
         self.constant_input = np.zeros(1, self.source)
@@ -280,8 +278,7 @@ class Filter:
             low=self.low, high=self.high,
             above=self.above, ring=self.ring, before=self.before, ring_planes=self.ring_planes,
             taps_down=self.down.count, taps_along=self.along.count,
-            sums_down=len(self.down.places) if self.down.count else 0,
-            sums_along=len(self.along.places) if self.along.count else 0, pitch=self.pitch,
+            sums_down=len(self.down.places), sums_along=len(self.along.places), pitch=self.pitch,
             worker_bytes=self.worker_bytes, divisor=self.divisor,
             first_divisor=self.first_divisor,
         )  # fmt: skip

@@ -21,7 +21,6 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from numbaconv.ndimage import handing
 from numbaconv.ndimage.correlation import convolve, convolve1d, correlate, correlate1d
 from numbaconv.ndimage.derivatives import (
     gaussian_gradient_magnitude,
@@ -38,6 +37,7 @@ from numbaconv.ndimage.extremes import (
     minimum_filter,
     minimum_filter1d,
 )
+from numbaconv.ndimage.handing import DOORS
 from numbaconv.ndimage.smoothing import (
     gaussian_filter,
     gaussian_filter1d,
@@ -105,13 +105,8 @@ def route(function: Callable[..., Any], *args: Any, **kwargs: Any) -> str:
     >>> ndimage.route(ndimage.laplace, [[1, 2]])
     'a sum of correlate1d'
     """
-    name = getattr(function, "__name__", repr(function))
-    if globals().get(name) is not function or name == "route":
-        raise ValueError(f"function must be a filter of numbaconv.ndimage, got {function!r}")
-    bound = inspect.signature(function).bind(*args, **kwargs)
-    if name in _PARTS:
+    name = getattr(function, "__name__", "")
+    if name in _PARTS and globals()[name] is function:
+        inspect.signature(function).bind(*args, **kwargs)
         return f"a sum of {_PARTS[name]}"
-    bound.apply_defaults()
-    asked = {key: value for key, value in bound.arguments.items() if key != "parallel"}
-    why = handing.reason(name, asked)
-    return "numbaconv" if why is None else f"scipy: {why}"
+    return DOORS.route(function, args, kwargs)

@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from numbaconv.api.scipys import HandedOver, Prepared
 from numbaconv.ndimage import handing
-from numbaconv.ndimage.handing import Arrays, HandedOver, Prepared, Separable, Windowed, prepares
+from numbaconv.ndimage.handing import DOORS, Arrays, Separable, Windowed, prepares
 from numbaconv.problem.arrays import Array
 
 
@@ -58,8 +59,7 @@ def correlate1d(
         "input": input, "weights": weights, "axis": axis, "output": output, "mode": mode,
         "cval": cval, "origin": origin,
     }  # fmt: skip
-    made: Array = handing.computed("correlate1d", asked, parallel)
-    return made
+    return DOORS.computed("correlate1d", asked, parallel)
 
 
 @prepares("correlate1d")
@@ -104,8 +104,7 @@ def convolve1d(
         "input": input, "weights": weights, "axis": axis, "output": output, "mode": mode,
         "cval": cval, "origin": origin,
     }  # fmt: skip
-    made: Array = handing.computed("convolve1d", asked, parallel)
-    return made
+    return DOORS.computed("convolve1d", asked, parallel)
 
 
 @prepares("convolve1d")
@@ -162,8 +161,7 @@ def correlate(
         "input": input, "weights": weights, "output": output, "mode": mode, "cval": cval,
         "origin": origin, "axes": axes,
     }  # fmt: skip
-    made: Array = handing.computed("correlate", asked, parallel)
-    return made
+    return DOORS.computed("correlate", asked, parallel)
 
 
 @prepares("correlate")
@@ -211,8 +209,7 @@ def convolve(
         "input": input, "weights": weights, "output": output, "mode": mode, "cval": cval,
         "origin": origin, "axes": axes,
     }  # fmt: skip
-    made: Array = handing.computed("convolve", asked, parallel)
-    return made
+    return DOORS.computed("convolve", asked, parallel)
 
 
 @prepares("convolve")

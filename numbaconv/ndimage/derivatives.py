@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from numbaconv.api import scipys
+from numbaconv.api.scipys import HandedOver, Prepared
 from numbaconv.ndimage import handing
 from numbaconv.ndimage.correlation import correlate1d
-from numbaconv.ndimage.handing import Arrays, HandedOver, Prepared, Separable, prepares
+from numbaconv.ndimage.handing import DOORS, Arrays, Separable, by_axis, prepares
 from numbaconv.ndimage.smoothing import gaussian_filter
 from numbaconv.problem import arguments
 from numbaconv.problem.arrays import Array
@@ -47,8 +48,7 @@ def prewitt(
            [3., 6., 3.]])
     """
     asked = {"input": input, "axis": axis, "output": output, "mode": mode, "cval": cval}
-    made: Array = handing.computed("prewitt", asked, parallel)
-    return made
+    return DOORS.computed("prewitt", asked, parallel)
 
 
 def sobel(
@@ -82,8 +82,7 @@ def sobel(
            [12., 12., 12.]])
     """
     asked = {"input": input, "axis": axis, "output": output, "mode": mode, "cval": cval}
-    made: Array = handing.computed("sobel", asked, parallel)
-    return made
+    return DOORS.computed("sobel", asked, parallel)
 
 
 @prepares("prewitt")
@@ -153,12 +152,8 @@ def generic_laplace(
     >>> ndimage.generic_laplace(np.array([0.0, 1.0, 4.0, 9.0]), second)
     array([ 1.,  2.,  2., -5.])
     """
-    arguments.flag(parallel, "parallel")
-    given = {} if axes is None else {"axes": axes}
-    made: Array = scipys.function("scipy.ndimage", "generic_laplace")(
-        input, derivative2, output, mode, cval, extra_arguments, extra_keywords, **given
-    )
-    return made
+    asked = (input, derivative2, output, mode, cval, extra_arguments, extra_keywords)
+    return _generic("generic_laplace", asked, axes, parallel)
 
 
 def generic_gradient_magnitude(
@@ -196,11 +191,15 @@ def generic_gradient_magnitude(
     >>> ndimage.generic_gradient_magnitude(np.array([0.0, 1.0, 4.0, 9.0]), ndimage.prewitt)
     array([1., 4., 8., 5.])
     """
+    asked = (input, derivative, output, mode, cval, extra_arguments, extra_keywords)
+    return _generic("generic_gradient_magnitude", asked, axes, parallel)
+
+
+def _generic(name: str, asked: tuple[Any, ...], axes: Any, parallel: Any) -> Array:
+    """Return the result of one of SciPy's generic filters, older ones of which take no axes."""
     arguments.flag(parallel, "parallel")
     given = {} if axes is None else {"axes": axes}
-    made: Array = scipys.function("scipy.ndimage", "generic_gradient_magnitude")(
-        input, derivative, output, mode, cval, extra_arguments, extra_keywords, **given
-    )
+    made: Array = scipys.function("scipy.ndimage", name)(*asked, **given)
     return made
 
 
@@ -339,13 +338,12 @@ def _of_all_axes(sigma: Any, x: Any, axes: Any) -> Any:
     """
     try:
         arrays = Arrays(x, None)
-        chosen = arrays.axes(axes)
-        each = handing.sequence(sigma, len(chosen), "sigma")
+        each = list(by_axis(arrays, axes, sigma=sigma))
     except HandedOver:
         return sigma  # which SciPy refuses
-    if len(chosen) == arrays.ndim:
-        return each
+    if len(each) == arrays.ndim:
+        return [one for _, one in each]
     found: list[Any] = [0] * arrays.ndim
-    for axis, one in zip(chosen, each, strict=True):
+    for axis, one in each:
         found[axis] = one
     return found

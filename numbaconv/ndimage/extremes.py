@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from numbaconv.api.scipys import HandedOver, Prepared
 from numbaconv.native.weighted import LARGEST, SMALLEST
 from numbaconv.ndimage import handing
-from numbaconv.ndimage.handing import Arrays, HandedOver, Prepared, Separable, prepares
+from numbaconv.ndimage.handing import DOORS, Arrays, Separable, by_axis, prepares
 from numbaconv.ndimage.smoothing import positive
 from numbaconv.problem.arrays import Array
 
@@ -50,8 +51,7 @@ def maximum_filter1d(
         "input": input, "size": size, "axis": axis, "output": output, "mode": mode, "cval": cval,
         "origin": origin,
     }  # fmt: skip
-    made: Array = handing.computed("maximum_filter1d", asked, parallel)
-    return made
+    return DOORS.computed("maximum_filter1d", asked, parallel)
 
 
 def minimum_filter1d(
@@ -88,8 +88,7 @@ def minimum_filter1d(
         "input": input, "size": size, "axis": axis, "output": output, "mode": mode, "cval": cval,
         "origin": origin,
     }  # fmt: skip
-    made: Array = handing.computed("minimum_filter1d", asked, parallel)
-    return made
+    return DOORS.computed("minimum_filter1d", asked, parallel)
 
 
 @prepares("maximum_filter1d")
@@ -155,8 +154,7 @@ def maximum_filter(
         "input": input, "size": size, "footprint": footprint, "output": output, "mode": mode,
         "cval": cval, "origin": origin, "axes": axes,
     }  # fmt: skip
-    made: Array = handing.computed("maximum_filter", asked, parallel)
-    return made
+    return DOORS.computed("maximum_filter", asked, parallel)
 
 
 def minimum_filter(
@@ -197,8 +195,7 @@ def minimum_filter(
         "input": input, "size": size, "footprint": footprint, "output": output, "mode": mode,
         "cval": cval, "origin": origin, "axes": axes,
     }  # fmt: skip
-    made: Array = handing.computed("minimum_filter", asked, parallel)
-    return made
+    return DOORS.computed("minimum_filter", asked, parallel)
 
 
 @prepares("maximum_filter")
@@ -216,20 +213,15 @@ def _box(
     origin: Any, axes: Any,
 ) -> Prepared:  # fmt: skip
     arrays = Arrays(input, output)
-    chosen = arrays.axes(axes)
     if footprint is not None:
         if size is not None:
             raise HandedOver("there are a size and a footprint")
         found = np.asarray(footprint, bool)
-        if found.ndim != len(chosen) or not found.all():
+        if found.ndim != len(arrays.axes(axes)) or not found.all():
             raise HandedOver(f"the footprint of shape {found.shape} is no box")
         size = found.shape
-    each = [
-        handing.sequence(value, len(chosen), name)
-        for value, name in ((size, "size"), (mode, "mode"), (origin, "origin"))
-    ]
     sums = []
-    for axis, one, name, shift in zip(chosen, *each, strict=True):
+    for axis, one, name, shift in by_axis(arrays, axes, size=size, mode=mode, origin=origin):
         count = positive(one)
         if count > 1:
             sums.append(handing.one_sum(axis, np.ones(count), name, shift, extreme=extreme))

@@ -1,81 +1,33 @@
-"""Who computes a call: ours, or SciPy, which is handed what our kernels do not take.
+"""What filters of SciPy's names share: their arrays and arguments, or why a call is SciPy's."""
 
-SciPy's documentation is the contract, and so are its errors: what is wrong is handed over, too.
-"""
-
-import logging
+import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
-from numbaconv.api import scipys
+from numbaconv.api.scipys import Doors, HandedOver, Prepare, Prepared
 from numbaconv.filtering import sums
 from numbaconv.filtering.borders import MODES
-from numbaconv.problem import arguments
 from numbaconv.problem.arrays import Array
 
-#: Says at level DEBUG which calls SciPy computes, and why.
-LOG = logging.getLogger("numbaconv.ndimage")
-
-
-# What is None where it is not given.
-_MAY_LACK = ("output", "axes", "radius", "size", "footprint")
-
-
-class HandedOver(Exception):  # noqa: N818 - it is no error
-    """A call is for SciPy; the message says why."""
-
-
-class Prepared(Protocol):
-    """A call that ours can compute."""
-
-    def run(self, parallel: bool) -> Array:
-        """Return the result."""
-
-
-#: What prepares a call of a function, from its arguments by name, or hands it over.
-Prepare = Callable[..., Prepared]
-_PREPARE: dict[str, Prepare] = {}
+DOORS = Doors("ndimage")
 
 
 def prepares(name: str) -> Callable[[Prepare], Prepare]:
-    """Register what prepares calls of SciPy's function of a name."""
+    """Register what prepares calls of SciPy's function of a name, of complex arrays by parts."""
 
     def keep(prepare: Prepare) -> Prepare:
-        _PREPARE[name] = prepare
-        return prepare
+        @functools.wraps(prepare)
+        def of_any_kind(**asked: Any) -> Prepared:
+            if np.iscomplexobj(asked["input"]):
+                return ByParts(name, prepare, **asked)
+            return prepare(**asked)
+
+        return DOORS.prepares(name)(of_any_kind)
 
     return keep
-
-
-def computed(name: str, asked: Mapping[str, Any], parallel: Any) -> Any:
-    """Return the result of a call, from whoever takes it."""
-    parallel = arguments.flag(parallel, "parallel")
-    try:
-        prepared = _prepared(name, asked)
-    except HandedOver as why:
-        LOG.debug("%s is SciPy's: %s", name, why)
-        # SciPy's older releases lack some of these.
-        given = {k: v for k, v in asked.items() if v is not None or k not in _MAY_LACK}
-        return scipys.function("scipy.ndimage", name)(**given)
-    return prepared.run(parallel)
-
-
-def reason(name: str, asked: Mapping[str, Any]) -> str | None:
-    """Return why a call is SciPy's, or None."""
-    try:
-        _prepared(name, asked)
-    except HandedOver as why:
-        return str(why)
-    return None
-
-
-def _prepared(name: str, asked: Mapping[str, Any]) -> Prepared:
-    if not np.iscomplexobj(asked["input"]):
-        return _PREPARE[name](**asked)
-    return ByParts(name, **asked)
 
 
 class ByParts:
@@ -85,13 +37,17 @@ class ByParts:
     ----------
     name : str
         Of the filter.
+    prepare : callable
+        What prepares a call of real arrays.
     input, output, cval
         As the caller passed them.
     **asked
         All other arguments.
     """
 
-    def __init__(self, name: str, input: Any, output: Any, cval: Any, **asked: Any) -> None:
+    def __init__(
+        self, name: str, prepare: Prepare, input: Any, output: Any, cval: Any, **asked: Any
+    ) -> None:
         x = np.asarray(input)
         self.result = x.dtype.newbyteorder("=")
         self.shape, self.out = x.shape, None
@@ -105,7 +61,7 @@ class ByParts:
             raise HandedOver(f"input is complex, and {name} makes {self.result} of it")
         part = np.dtype(f"f{self.result.itemsize // 2}")
         self.parts = [
-            _PREPARE[name](input=half, output=part, cval=beyond, **asked)
+            prepare(input=half, output=part, cval=beyond, **asked)
             for half, beyond in ((x.real, np.real(cval)), (x.imag, np.imag(cval)))
         ]
 
@@ -216,6 +172,13 @@ def sequence(value: Any, count: int, name: str) -> list[Any]:
     if len(found) != count:
         raise HandedOver(f"{name} has {len(found)} entries, for {count} axes")
     return found
+
+
+def by_axis(arrays: Arrays, axes: Any, **values: Any) -> Iterator[tuple[Any, ...]]:
+    """Yield (axis, one of each of some values) for each of `axes`, which may be all."""
+    chosen = arrays.axes(axes)
+    each = [sequence(value, len(chosen), name) for name, value in values.items()]
+    yield from zip(chosen, *each, strict=True)
 
 
 def integer(value: Any, name: str) -> int:

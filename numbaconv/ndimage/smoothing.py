@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from numbaconv.api.scipys import HandedOver, Prepared
 from numbaconv.ndimage import handing
-from numbaconv.ndimage.handing import Arrays, HandedOver, Prepared, Separable, prepares
+from numbaconv.ndimage.handing import DOORS, Arrays, Separable, by_axis, prepares
 from numbaconv.problem.arrays import Array
 
 # Deviations that are none.
@@ -80,8 +81,7 @@ def gaussian_filter1d(
         "input": input, "sigma": sigma, "axis": axis, "order": order, "output": output,
         "mode": mode, "cval": cval, "truncate": truncate, "radius": radius,
     }  # fmt: skip
-    made: Array = handing.computed("gaussian_filter1d", asked, parallel)
-    return made
+    return DOORS.computed("gaussian_filter1d", asked, parallel)
 
 
 @prepares("gaussian_filter1d")
@@ -142,8 +142,7 @@ def gaussian_filter(
         "input": input, "sigma": sigma, "order": order, "output": output, "mode": mode,
         "cval": cval, "truncate": truncate, "radius": radius, "axes": axes,
     }  # fmt: skip
-    made: Array = handing.computed("gaussian_filter", asked, parallel)
-    return made
+    return DOORS.computed("gaussian_filter", asked, parallel)
 
 
 @prepares("gaussian_filter")
@@ -152,13 +151,9 @@ def _gaussian_filter(
     radius: Any, axes: Any,
 ) -> Prepared:  # fmt: skip
     arrays = Arrays(input, output)
-    chosen = arrays.axes(axes)
-    each = [
-        handing.sequence(value, len(chosen), name)
-        for value, name in ((sigma, "sigma"), (order, "order"), (mode, "mode"), (radius, "radius"))
-    ]
+    each = by_axis(arrays, axes, sigma=sigma, order=order, mode=mode, radius=radius)
     sums = []
-    for axis, deviation, derivative, name, reach in zip(chosen, *each, strict=True):
+    for axis, deviation, derivative, name, reach in each:
         if _number(deviation, "sigma") > _LEAST_SIGMA:
             taps = _gaussian(deviation, derivative, truncate, reach)
             sums.append(handing.one_sum(axis, taps, name, 0))
@@ -226,8 +221,7 @@ def uniform_filter1d(
         "input": input, "size": size, "axis": axis, "output": output, "mode": mode, "cval": cval,
         "origin": origin,
     }  # fmt: skip
-    made: Array = handing.computed("uniform_filter1d", asked, parallel)
-    return made
+    return DOORS.computed("uniform_filter1d", asked, parallel)
 
 
 @prepares("uniform_filter1d")
@@ -280,8 +274,7 @@ def uniform_filter(
         "input": input, "size": size, "output": output, "mode": mode, "cval": cval,
         "origin": origin, "axes": axes,
     }  # fmt: skip
-    made: Array = handing.computed("uniform_filter", asked, parallel)
-    return made
+    return DOORS.computed("uniform_filter", asked, parallel)
 
 
 @prepares("uniform_filter")
@@ -289,13 +282,8 @@ def _uniform_filter(
     input: Any, size: Any, output: Any, mode: Any, cval: Any, origin: Any, axes: Any
 ) -> Prepared:
     arrays = Arrays(input, output)
-    chosen = arrays.axes(axes)
-    each = [
-        handing.sequence(value, len(chosen), name)
-        for value, name in ((size, "size"), (mode, "mode"), (origin, "origin"))
-    ]
     sums = []
-    for axis, one, name, shift in zip(chosen, *each, strict=True):
+    for axis, one, name, shift in by_axis(arrays, axes, size=size, mode=mode, origin=origin):
         count = positive(one)
         if count > 1:
             sums.append(handing.one_sum(axis, np.ones(count), name, shift, divisor=count))

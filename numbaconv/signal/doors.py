@@ -1,19 +1,18 @@
 """Convolution and correlation by the names of `scipy.signal`."""
 
-import inspect
-import logging
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from numbaconv.api import scipys
+from numbaconv.api.scipys import Doors
 from numbaconv.problem import arguments
 from numbaconv.problem.arrays import Array
 from numbaconv.signal import sums
-from numbaconv.signal.sums import HandedOver, Prepared
+from numbaconv.signal.sums import Correlation
 
-_LOG = logging.getLogger("numbaconv.signal")
+_DOORS = Doors("signal")
 
 
 def convolve2d(
@@ -54,8 +53,10 @@ def convolve2d(
     array([[1, 3, 2],
            [3, 7, 4]])
     """
-    asked = (in1, in2, mode, boundary, fillvalue)
-    return _computed("convolve2d", asked, parallel)
+    asked = {
+        "in1": in1, "in2": in2, "mode": mode, "boundary": boundary, "fillvalue": fillvalue,
+    }  # fmt: skip
+    return _DOORS.computed("convolve2d", asked, parallel)
 
 
 def correlate2d(
@@ -87,8 +88,10 @@ def correlate2d(
     array([[1],
            [3]])
     """
-    asked = (in1, in2, mode, boundary, fillvalue)
-    return _computed("correlate2d", asked, parallel)
+    asked = {
+        "in1": in1, "in2": in2, "mode": mode, "boundary": boundary, "fillvalue": fillvalue,
+    }  # fmt: skip
+    return _DOORS.computed("correlate2d", asked, parallel)
 
 
 def convolve(
@@ -118,7 +121,8 @@ def convolve(
     >>> signal.convolve([1, 2, 3], [0, 1, 2], mode="same")
     array([1, 4, 7])
     """
-    return _computed("convolve", (in1, in2, mode, method), parallel)
+    asked = {"in1": in1, "in2": in2, "mode": mode, "method": method}
+    return _DOORS.computed("convolve", asked, parallel)
 
 
 def correlate(
@@ -143,7 +147,8 @@ def correlate(
     >>> signal.correlate([1, 2, 3, 2, 1], [1, 2], mode="valid")
     array([5, 8, 7, 4])
     """
-    return _computed("correlate", (in1, in2, mode, method), parallel)
+    asked = {"in1": in1, "in2": in2, "mode": mode, "method": method}
+    return _DOORS.computed("correlate", asked, parallel)
 
 
 def choose_conv_method(
@@ -202,56 +207,32 @@ def route(function: Callable[..., Any], *args: Any, **kwargs: Any) -> str:
     >>> signal.route(signal.convolve, [1, 2, 3], [1, 2], method="fft")
     "scipy: method is 'fft'"
     """
-    name = getattr(function, "__name__", repr(function))
-    if globals().get(name) is not function or name not in _PREPARE:
-        raise ValueError(f"function must be one of {tuple(_PREPARE)}, got {function!r}")
-    bound = inspect.signature(function).bind(*args, **kwargs)
-    bound.apply_defaults()
-    asked = tuple(value for key, value in bound.arguments.items() if key != "parallel")
-    try:
-        _PREPARE[name](*asked)
-    except HandedOver as why:
-        return f"scipy: {why}"
-    return "numbaconv"
+    return _DOORS.route(function, args, kwargs)
 
 
-def _computed(name: str, asked: tuple[Any, ...], parallel: Any) -> Array:
-    """Return the result of a call, from whoever takes it."""
-    parallel = arguments.flag(parallel, "parallel")
-    try:
-        prepared = _PREPARE[name](*asked)
-    except HandedOver as why:
-        _LOG.debug("%s is SciPy's: %s", name, why)
-        made: Array = scipys.function("scipy.signal", name)(*asked)
-        return made
-    return prepared.run(parallel)
-
-
-def _convolve2d(in1: Any, in2: Any, mode: Any, boundary: Any, fillvalue: Any) -> Prepared:
+@_DOORS.prepares("convolve2d")
+def _convolve2d(in1: Any, in2: Any, mode: Any, boundary: Any, fillvalue: Any) -> Correlation:
     x, w = sums.operands(in1, in2, (2,))
     middle = [(n - 1) // 2 for n in w.shape]
-    return Prepared(x, sums.turned(w), mode, middle, sums.border(boundary, fillvalue))
+    return Correlation(x, sums.turned(w), mode, middle, sums.border(boundary, fillvalue))
 
 
-def _correlate2d(in1: Any, in2: Any, mode: Any, boundary: Any, fillvalue: Any) -> Prepared:
+@_DOORS.prepares("correlate2d")
+def _correlate2d(in1: Any, in2: Any, mode: Any, boundary: Any, fillvalue: Any) -> Correlation:
     x, w = sums.operands(in1, in2, (2,))
     middle = [n // 2 for n in w.shape]
-    return Prepared(x, np.conj(w), mode, middle, sums.border(boundary, fillvalue))
+    return Correlation(x, np.conj(w), mode, middle, sums.border(boundary, fillvalue))
 
 
-def _convolve(in1: Any, in2: Any, mode: Any, method: Any) -> Prepared:
+@_DOORS.prepares("convolve")
+def _convolve(in1: Any, in2: Any, mode: Any, method: Any) -> Correlation:
     x, w = sums.operands(in1, in2, (1, 2, 3))
     sums.check_method(x, w, mode, method)
-    return Prepared(x, sums.turned(w), mode, [(n - 1) // 2 for n in w.shape], "zeros")
+    return Correlation(x, sums.turned(w), mode, [(n - 1) // 2 for n in w.shape], "zeros")
 
 
-def _correlate(in1: Any, in2: Any, mode: Any, method: Any) -> Prepared:
+@_DOORS.prepares("correlate")
+def _correlate(in1: Any, in2: Any, mode: Any, method: Any) -> Correlation:
     x, w = sums.operands(in1, in2, (1, 2, 3))
     sums.check_method(x, w, mode, method)
-    return Prepared(x, np.conj(w), mode, [(n - 1) // 2 for n in w.shape], "zeros")
-
-
-_PREPARE: dict[str, Callable[..., Prepared]] = {
-    "convolve2d": _convolve2d, "correlate2d": _correlate2d, "convolve": _convolve,
-    "correlate": _correlate,
-}  # fmt: skip
+    return Correlation(x, np.conj(w), mode, [(n - 1) // 2 for n in w.shape], "zeros")

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from numbaconv.api import scipys
+from numbaconv.api.scipys import HandedOver
 from numbaconv.problem.arrays import Array
 from numbaconv.problem.types import PaddingMode
 
@@ -14,11 +15,7 @@ _FEW = 512
 _BORDERS: dict[str, PaddingMode] = {"fill": "zeros", "wrap": "circular", "symm": "symmetric"}
 
 
-class HandedOver(Exception):  # noqa: N818 - it is no error
-    """A call is for SciPy; the message says why."""
-
-
-class Prepared:
+class Correlation:
     """A correlation that ours can compute.
 
     Parameters

@@ -6,7 +6,6 @@ Run as ``python tests/scipys_own.py {theirs,ours} JUNIT PYTEST-ARGUMENTS...``.
 import sys
 
 import pytest
-from scipy._lib import _array_api
 
 import numbaconv as nbc
 from numbaconv.api import scipys
@@ -15,7 +14,10 @@ from numbaconv.api import scipys
 def replace():
     """Put ours in the place of SciPy's; its tests look functions up in a table of capabilities."""
     nbc.patch_scipy()
-    table = getattr(_array_api, "xp_capabilities_table", {})
+    try:
+        from scipy._lib._array_api import xp_capabilities_table as table
+    except ImportError:  # SciPy before 1.17
+        return
     for (module, name), own in scipys._REPLACED.items():
         if own in table:
             table[getattr(sys.modules[module], name)] = table[own]

@@ -8,6 +8,7 @@ import sys
 import time
 
 import numpy as np
+import onnx.parser
 import pytest
 from children import ROOT, code, python
 from PIL import Image
@@ -424,6 +425,59 @@ class TestBench:
         status, _, err = run("bench", *arguments)
         assert status == 2
         assert "torch failed on others.tiny" in err
+
+
+class TestNetworks:
+    @pytest.fixture
+    def model(self, tmp_path):
+        """A network of two equal convolutions and one with a pad more at one end."""
+        found = onnx.parser.parse_model("""
+            <ir_version: 8, opset_import: ["": 17]>
+            graph (float[n, 4, 16, 12] x, float[4, 4, 3, 3] w) => (float[n, 4, h, v] y)
+            { a = Conv<pads = [1, 1, 1, 1]>(x, w)
+              b = Conv<pads = [1, 1, 1, 1]>(a, w)
+              y = Conv<strides = [2, 2], auto_pad = "SAME_UPPER">(b, w) }""")
+        onnx.save(found, tmp_path / "network.onnx")
+        return tmp_path / "network.onnx"
+
+    def test_a_row_a_layer_and_their_sum(self, run, model):
+        arguments = ("--shape", "x=2,4,16,12", "--rounds", 1)
+        status, out, _ = run("bench", "--onnx", model, *arguments)
+        assert status == 0
+        heads, same, strided, together, *_ = out.splitlines()
+        assert heads.split()[:3] == ["layer", "nodes", "numbaconv"]
+        assert heads.split()[-1] == "algorithm"
+        assert same.split()[:2] == ["conv.4@16x12-4.3x3s1x1p1x1", "2"]
+        assert same.split()[-1] in nbc.algorithms((2, 4, 16, 12), (4, 4, 3, 3), padding=1)
+        assert strided.split()[:2] == ["conv.4@16x12-4.3x3s2x2p0-1x0-1", "1"]
+        assert together.split()[:2] == ["together", "3"]
+
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            ([], "input 'x' has the open shape ['n', 4, 16, 12]: give it by --shape"),
+            (["--shape", "z=1,4,16,12"], "the network has no input 'z', but x, w"),
+            (["--shape", "1,4,16,12"], "--shape takes NAME=N,C,H,W, got '1,4,16,12'"),
+            (["--shape", "x=1,3,16,12"], "channels"),
+            (["--layer", "a"], "--onnx goes with"),
+        ],
+    )
+    def test_mistakes(self, run, model, arguments, says):
+        status, _, err = run("bench", "--onnx", model, *arguments)
+        assert status == 2
+        assert says in err
+        assert "Traceback" not in err
+
+    def test_what_is_no_network(self, run, tmp_path):
+        (tmp_path / "text.onnx").write_text("nothing")
+        status, _, err = run("bench", "--onnx", tmp_path / "text.onnx")
+        assert status == 2
+        assert "Traceback" not in err
+
+    def test_shapes_without_a_network(self, run):
+        status, _, err = run("bench", "--shape", "x=1")
+        assert status == 2
+        assert "--shape goes with --onnx MODEL" in err
 
 
 def test_module_and_script_are_the_same():

@@ -22,7 +22,7 @@ FLOORS = {
 }
 FLOORS["host"] = tuple(FLOORS)
 #: Who opens doors; nobody below may know of them.
-ABOVE = ("api", "ndimage", "signal", "nopython", "cuda", "dask", "cli", "bench")
+ABOVE = ("api", "ndimage", "signal", "nopython", "cuda", "dask", "onnx", "cli", "bench")
 
 
 def name_of(path):

@@ -52,6 +52,8 @@ def torch(layer: Layer, x: Array, weight: Array) -> Call | None:
     """Return a call of PyTorch's eager function."""
     import torch
 
+    if layer.padding == layer.pads:  # its functions take one number for both sides
+        return None
     torch.set_num_threads(THREADS)
     torch.set_grad_enabled(False)
     functional = torch.nn.functional
@@ -69,9 +71,10 @@ def onnxruntime(layer: Layer, x: Array, weight: Array) -> Call | None:
 
     if x.dtype != "float32":
         return None
+    lows, highs = zip(*layer.pads, strict=True)
     node = helper.make_node(
         "Conv", ["x", "w"], ["y"], strides=layer.stride, group=layer.groups,
-        pads=layer.padding * 2, dilations=layer.dilation,
+        pads=[*lows, *highs], dilations=layer.dilation,
     )  # fmt: skip
     float32 = onnx.TensorProto.FLOAT
     graph = helper.make_graph(
@@ -97,9 +100,8 @@ def openvino(layer: Layer, x: Array, weight: Array) -> Call | None:
     if x.dtype != "float32":
         return None
     data = opset8.parameter(x.shape, ov.Type.f32)
-    window = tuple(
-        list(axes) for axes in (layer.stride, layer.padding, layer.padding, layer.dilation)
-    )
+    lows, highs = zip(*layer.pads, strict=True)
+    window = tuple(list(axes) for axes in (layer.stride, lows, highs, layer.dilation))
     if layer.groups > 1:
         shape = (layer.groups, layer.outputs // layer.groups, *weight.shape[1:])
         node = opset8.group_convolution(data, opset8.constant(weight.reshape(shape)), *window)
@@ -119,7 +121,7 @@ def ncnn(layer: Layer, x: Array, weight: Array) -> Call | None:
     import ncnn
     import numpy as np
 
-    if x.dtype != "float32" or layer.ndim != 2:
+    if x.dtype != "float32" or layer.ndim != 2 or layer.padding == layer.pads:
         return None
     depthwise = layer.groups > 1
     kind = "ConvolutionDepthWise" if depthwise else "Convolution"

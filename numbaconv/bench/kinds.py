@@ -7,6 +7,7 @@ combined at random.
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ _SIZES = (7, 10, 13, 14, 17, 19, 20, 26, 28, 35, 38, 40, 52, 56, 64, 76, 80, 104
 _IMAGES = ((480, 640), (512, 512), (1080, 1920), (1024, 1024))
 _NAME = re.compile(
     r"(?P<kind>\w+)\.(?P<channels>\d+)@(?P<size>[\dx]+)-(?P<outputs>\d+)\.(?P<kernel>[\dx]+)"
-    r"s(?P<stride>[\dx]+)p(?P<padding>[\dx]+)(d(?P<dilation>[\dx]+))?(g(?P<groups>\d+))?"
+    r"s(?P<stride>[\dx]+)p(?P<padding>[\dx-]+)(d(?P<dilation>[\dx]+))?(g(?P<groups>\d+))?"
 )
 
 
@@ -192,18 +193,19 @@ def draw(sample: Sample, kinds: Sequence[str] = KINDS) -> list[Layer]:
 
 def named(
     kind: str, channels: int, size: Ints, outputs: int, kernel: Ints, stride: Ints,
-    padding: Ints, groups: int, dilation: Ints,
+    padding: tuple[Any, ...], groups: int, dilation: Ints,
 ) -> Layer:  # fmt: skip
     """Return a layer whose name says all of it."""
+    layer = Layer("", channels, size, outputs, kernel, stride, padding, groups, dilation)
 
-    def spell(axes: Ints) -> str:
-        return "x".join(map(str, axes))
+    def spell(axes: tuple[Any, ...]) -> str:
+        return "x".join(str(a) if isinstance(a, int) else f"{a[0]}-{a[1]}" for a in axes)
 
     name = f"{kind}.{channels}@{spell(size)}-{outputs}.{spell(kernel)}"
-    name += f"s{spell(stride)}p{spell(padding)}"
+    name += f"s{spell(stride)}p{spell(layer.padding)}"
     name += f"d{spell(dilation)}" if max(dilation) > 1 else ""
     name += f"g{groups}" if groups > 1 else ""
-    return Layer(name, channels, size, outputs, kernel, stride, padding, groups, dilation)
+    return replace(layer, name=name)
 
 
 def find(name: str) -> Layer:
@@ -213,6 +215,8 @@ def find(name: str) -> Layer:
     --------
     >>> find("strip.160@7x9-72.1x9s1x1p0x4").kernel
     (1, 9)
+    >>> find("network.3@8x8-4.3x3s2x2p0-1x1").pads
+    ((0, 1), (1, 1))
     >>> find("resnet50.conv1").kernel
     (7, 7)
     """
@@ -226,7 +230,9 @@ def find(name: str) -> Layer:
         value = found[part]
         return tuple(map(int, value.split("x"))) if value else (1,) * len(axes("size"))
 
+    pads = [tuple(map(int, part.split("-"))) for part in found["padding"].split("x")]
+    padding = tuple(pair[0] if len(pair) == 1 else pair for pair in pads)
     return named(
         found["kind"], int(found["channels"]), axes("size"), int(found["outputs"]), axes("kernel"),
-        axes("stride"), axes("padding"), int(found["groups"] or 1), axes("dilation"),
+        axes("stride"), padding, int(found["groups"] or 1), axes("dilation"),
     )  # fmt: skip

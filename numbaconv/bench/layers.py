@@ -23,7 +23,7 @@ class Layer:
     channels, outputs, groups : int
         Channels in and out.
     size, kernel, stride, padding, dilation : int or tuple of int
-        One number for all of `ndim` axes, or one for each.
+        One number for all of `ndim` axes, or one for each; of padding also (low, high) for each.
     ndim : int
         Spatial axes, where `size` is one number.
     dtype : str
@@ -56,14 +56,23 @@ class Layer:
             value = getattr(self, name)
             axes = (value,) * ndim if isinstance(value, int) else tuple(value)
             object.__setattr__(self, name, axes)
+        if all(low == high for low, high in self.pads):
+            object.__setattr__(self, "padding", tuple(low for low, _ in self.pads))
+        else:
+            object.__setattr__(self, "padding", self.pads)
+
+    @property
+    def pads(self) -> tuple[tuple[int, int], ...]:
+        """How many zeros are added before and after each axis."""
+        return tuple((p, p) if isinstance(p, int) else tuple(p) for p in self.padding)
 
     @property
     def output(self) -> Ints:
         """Output positions along each axis."""
         return tuple(
-            output_size(n, p, p, k, s, d)
-            for n, p, k, s, d in zip(
-                self.size, self.padding, self.kernel, self.stride, self.dilation, strict=True
+            output_size(n, low, high, k, s, d)
+            for n, (low, high), k, s, d in zip(
+                self.size, self.pads, self.kernel, self.stride, self.dilation, strict=True
             )
         )
 

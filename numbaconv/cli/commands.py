@@ -12,6 +12,7 @@ from numbaconv.bench.kinds import SUITES, Sample
 from numbaconv.cli import apply as apply_command
 from numbaconv.cli import bench as bench_command
 from numbaconv.cli import info as info_command
+from numbaconv.cli import network as network_command
 from numbaconv.cli import warmup as warmup_command
 from numbaconv.cli.filters import FORMS, named
 from numbaconv.cli.job import Job
@@ -130,6 +131,19 @@ def warmup(
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write bars of the ratio per layer, as a PNG or SVG file (needs matplotlib).",
 )
+@click.option(
+    "--onnx",
+    "model",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The convolutions of a network instead, beside ONNX Runtime's (needs onnx).",
+)
+@click.option(
+    "--shape",
+    "shapes",
+    multiple=True,
+    metavar="NAME=N,C,H,W",
+    help="Of an input of the network that leaves its own open.",
+)
 def bench(
     suite: tuple[str, ...],
     seed: int,
@@ -140,6 +154,8 @@ def bench(
     batch: tuple[int, ...],
     rounds: int,
     picture: Path | None,
+    model: Path | None,
+    shapes: tuple[str, ...],
 ) -> None:
     """Time convolution layers of networks, or of each kind, beside other engines if wanted.
 
@@ -147,6 +163,13 @@ def bench(
     the call ("numbaconv plain"), and how many times faster numbaconv is. Each engine runs in a
     process of its own with 2 threads; they take turns.
     """
+    if model is not None:
+        if suite or layer or batch or picture:
+            raise click.UsageError("--onnx goes with --shape, --against, --python, --rounds alone")
+        network_command.run(model, shapes, against, python, rounds)
+        return
+    if shapes:
+        raise click.UsageError("--shape goes with --onnx MODEL")
     sample = Sample(seed, per_kind)
     bench_command.run(suite, sample, layer, against, python, batch or (1, 8), rounds, picture)
 

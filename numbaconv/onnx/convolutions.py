@@ -1,0 +1,152 @@
+"""ONNX's Conv, ConvInteger, QLinearConv and ConvTranspose."""
+
+from typing import Any
+
+import numpy as np
+
+from numbaconv.api.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
+from numbaconv.onnx import windows
+from numbaconv.onnx.layers import KINDS, Layers
+from numbaconv.onnx.node import Node
+from numbaconv.onnx.windows import Attributes
+from numbaconv.problem.arrays import Array
+from numbaconv.problem.formulas import dilated_size
+from numbaconv.problem.geometry import Ints
+
+_TRANSPOSED = (conv_transpose1d, conv_transpose2d, conv_transpose3d)
+
+
+class _Convolution(Node):
+    """What operators share that convolve by a prepared layer."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self._layers = Layers()
+
+
+def layer_options(attributes: Attributes, x: Ints, weight: Ints) -> dict[str, Any]:
+    """Return the arguments of a layer."""
+    ndim = windows.spatial_axes(x)
+    if len(weight) != len(x):
+        raise ValueError(f"input and weights must have as many axes, got shapes {x} and {weight}")
+    kernel = windows.kernel_shape(attributes, weight)
+    strides = windows.per_axis(attributes, "strides", ndim)
+    dilations = windows.per_axis(attributes, "dilations", ndim)
+    return {
+        "stride": strides, "dilation": dilations, "groups": attributes.get("group") or 1,
+        "padding": windows.padding(attributes, x[2:], kernel, strides, dilations),
+    }  # fmt: skip
+
+
+class Conv(_Convolution):
+    """``Y = conv(X, W) + B``."""
+
+    def compute(self, attributes: dict[str, Any], *inputs: Any) -> tuple[Array, ...]:
+        """Return Y."""
+        x, weight, bias = (*inputs, None)[:3]
+        options = layer_options(attributes, x.shape, weight.shape)
+        kind = KINDS[x.ndim - 3]
+        layer = self._layers.get(
+            (weight, bias), tuple(options.values()), lambda: kind(weight, bias, **options)
+        )
+        return (layer(x),)
+
+
+class ConvInteger(_Convolution):
+    """``y = conv(x - x_zero_point, w - w_zero_point)`` in int32."""
+
+    def compute(self, attributes: dict[str, Any], *inputs: Any) -> tuple[Array, ...]:
+        """Return y."""
+        x, weight, x_zero, weight_zero = (*inputs, None, None)[:4]
+        return (self.sums(attributes, (x, x_zero), (weight, weight_zero)),)
+
+    def sums(
+        self, attributes: Attributes, x: tuple[Any, Any], weight: tuple[Any, Any], bias: Any = None
+    ) -> Array:
+        """Return the exact sums; zero points are numbers, or the weights' one an output channel."""
+        (values, zero), (kernels, kernels_zero) = x, weight
+        options = layer_options(attributes, values.shape, kernels.shape)
+        kind = KINDS[values.ndim - 3]
+        layer = self._layers.get(
+            (kernels, kernels_zero, bias), tuple(options.values()),
+            lambda: kind(
+                _centred(kernels, kernels_zero, len(kernels)), bias, dtype=np.int32, **options
+            ),
+        )  # fmt: skip
+        return layer(_centred(values, zero, 1))
+
+
+def _centred(values: Array, zero: Array | None, outputs: int) -> Array:
+    """Return integers less their zero point, in int32."""
+    if zero is None:
+        return values.astype(np.int32)
+    if zero.size not in (1, outputs):
+        raise ValueError(f"a zero point must have 1 or {outputs} elements, got shape {zero.shape}")
+    aligned = zero.reshape(-1, *(1,) * (values.ndim - 1))
+    return np.subtract(values, aligned, dtype=np.int32)
+
+
+class QLinearConv(ConvInteger):
+    """A convolution of quantized numbers, with a quantized result.
+
+    The sums are exact in int32. They are scaled by ``x_scale * w_scale / y_scale``, which is worked
+    out in float32, and the product in float64; it is rounded half to even, and then the zero point
+    is added, as QuantizeLinear does.
+    """
+
+    def compute(self, attributes: dict[str, Any], *inputs: Any) -> tuple[Array, ...]:
+        """Return y, of the type of its zero point."""
+        x, x_scale, x_zero, weight, w_scale, w_zero, y_scale, y_zero, bias = (*inputs, None)[:9]
+        sums = self.sums(attributes, (x, x_zero), (weight, w_zero), bias)
+        scale = np.asarray(x_scale * w_scale / y_scale, np.float64)
+        if scale.size not in (1, sums.shape[1]):
+            raise ValueError(
+                f"w_scale must have 1 or {sums.shape[1]} elements, got shape {w_scale.shape}"
+            )
+        dtype = x.dtype if y_zero is None else y_zero.dtype
+        y = sums * scale.reshape(-1, *(1,) * (sums.ndim - 2))
+        np.rint(y, out=y)
+        if y_zero is not None:
+            y += y_zero.item()
+        limits = np.iinfo(dtype)
+        return (np.clip(y, limits.min, limits.max, out=y).astype(dtype),)
+
+
+class ConvTranspose(Node):
+    """``Y = conv_transpose(X, W) + B``."""
+
+    def compute(self, attributes: dict[str, Any], *inputs: Any) -> tuple[Array, ...]:
+        """Return Y."""
+        x, weight, bias = (*inputs, None)[:3]
+        ndim = windows.spatial_axes(x.shape)
+        kernel = windows.kernel_shape(attributes, weight.shape)
+        strides = windows.per_axis(attributes, "strides", ndim)
+        dilations = windows.per_axis(attributes, "dilations", ndim)
+        added = tuple(attributes.get("output_padding") or (0,) * ndim)
+        natural = [
+            (n - 1) * s + dilated_size(k, d) + a
+            for n, k, s, d, a in zip(x.shape[2:], kernel, strides, dilations, added, strict=True)
+        ]
+        auto = windows.automatic(attributes)
+        size = attributes.get("output_shape")
+        if not size and auto.startswith("SAME"):
+            size = [n * s for n, s in zip(x.shape[2:], strides, strict=True)]
+        if size:
+            if len(size) != ndim:
+                raise ValueError(f"output_shape must have {ndim} numbers, got {size}")
+            totals = [max(n - m, 0) for n, m in zip(natural, size, strict=True)]
+            pads = windows.halves(totals, smaller_first=auto == "SAME_UPPER")
+        else:
+            pads = windows.padding(attributes, x.shape[2:], kernel, strides, dilations)
+        y = _TRANSPOSED[ndim - 1](
+            x, weight, bias, stride=strides, padding=pads, output_padding=added,
+            groups=attributes.get("group") or 1, dilation=dilations,
+        )  # fmt: skip
+        if size and tuple(size) != y.shape[2:]:
+            # More was asked for than inputs reach: nothing but the bias arrives there.
+            inner, y = y, np.zeros((*y.shape[:2], *size), y.dtype)
+            if bias is not None:
+                y += bias.reshape(-1, *(1,) * ndim)
+            corner: tuple[Any, ...] = (..., *map(slice, inner.shape[2:]))
+            y[corner] = inner
+        return (y,)

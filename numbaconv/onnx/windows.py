@@ -1,0 +1,71 @@
+"""ONNX's attributes of windows as our arguments: pads, auto_pad, strides, dilations."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from numbaconv.problem.formulas import dilated_size
+from numbaconv.problem.geometry import Ints
+
+Attributes = Mapping[str, Any]
+Pairs = tuple[tuple[int, int], ...]
+
+
+def spatial_axes(shape: Ints) -> int:
+    """Return how many axes follow batch and channels, or raise ValueError if none computes them."""
+    if not 3 <= len(shape) <= 5:
+        raise ValueError(f"the input must have 1 to 3 axes after batch and channels, got {shape}")
+    return len(shape) - 2
+
+
+def per_axis(attributes: Attributes, name: str, ndim: int) -> Ints:
+    """Return an attribute of an integer for each axis, 1 where it is missing."""
+    values = attributes.get(name) or (1,) * ndim
+    if len(values) != ndim:
+        raise ValueError(f"{name} must have {ndim} numbers, one for each axis, got {values}")
+    return tuple(values)
+
+
+def kernel_shape(attributes: Attributes, weight: Ints) -> Ints:
+    """Return the spatial shape of the weights, which `kernel_shape` must name if it is there."""
+    kernel = attributes.get("kernel_shape")
+    if kernel and tuple(kernel) != weight[2:]:
+        raise ValueError(f"kernel_shape is {kernel}, but the weights have shape {weight}")
+    return weight[2:]
+
+
+def automatic(attributes: Attributes) -> str:
+    """Return `auto_pad`: NOTSET, VALID, SAME_UPPER or SAME_LOWER."""
+    found: str = attributes.get("auto_pad") or "NOTSET"
+    if found not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
+        raise ValueError(f"auto_pad must be NOTSET, VALID, SAME_UPPER or SAME_LOWER, got {found!r}")
+    return found
+
+
+def pairs(attributes: Attributes, ndim: int) -> Pairs:
+    """Return `pads` as (low, high) for each axis."""
+    pads = attributes.get("pads") or (0,) * (2 * ndim)
+    if len(pads) != 2 * ndim:
+        raise ValueError(f"pads must have {2 * ndim} numbers, two for each axis, got {pads}")
+    return tuple(zip(pads[:ndim], pads[ndim:], strict=True))
+
+
+def padding(
+    attributes: Attributes, size: Ints, kernel: Ints, strides: Ints, dilations: Ints
+) -> Pairs:
+    """Return (low, high) for each axis, worked out where `auto_pad` says so."""
+    auto = automatic(attributes)
+    if auto == "NOTSET":
+        return pairs(attributes, len(size))
+    if auto == "VALID":
+        return ((0, 0),) * len(size)
+    totals = [
+        max((-(-n // s) - 1) * s + dilated_size(k, d) - n, 0)
+        for n, k, s, d in zip(size, kernel, strides, dilations, strict=True)
+    ]
+    return halves(totals, smaller_first=auto == "SAME_UPPER")
+
+
+def halves(totals: Sequence[int], *, smaller_first: bool) -> Pairs:
+    """Return each total in two halves, an odd one's smaller half first or last."""
+    cut = [(total // 2, total - total // 2) for total in totals]
+    return tuple(cut if smaller_first else (pair[::-1] for pair in cut))

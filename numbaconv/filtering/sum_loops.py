@@ -37,7 +37,8 @@ class Shape(NamedTuple):
     low: int  # neighbours before a row's first element
     high: int  # and behind the last
     above: int  # rows before a plane's first,
-    ring: int  # and those that wait
+    ring: int  # and those that wait,
+    slots: int  # for whose like there is memory
     before: int  # planes before the first,
     ring_planes: int  # and those of a window
     taps_down: int
@@ -48,6 +49,17 @@ class Shape(NamedTuple):
     worker_bytes: int
     divisor: int  # of the sums, or 0,
     first_divisor: int  # and of those that are summed again
+    block: int  # rows of the result that are summed at once: what they sum is
+    box_planes: int  # so many planes, rows and columns
+    box_rows: int
+    box_columns: int
+    first_plane: int  # from these positions on
+    first_row: int
+    first_column: int
+    column: int  # elements from column to column
+    doublings: int  # of sums of equal weights along a row, or 0,
+    doubled: int  # where they lie in a worker's memory,
+    length_along: int  # and how many neighbours they sum
 
 
 class Natives(NamedTuple):
@@ -55,6 +67,7 @@ class Natives(NamedTuple):
 
     widen: int  # from the input, or 0
     add_down: int
+    add_block: int  # for several rows of the result, or 0
     add_along: int
     round: int  # to the result's type
     unround: int  # and back to float64; both 0 where it is that
@@ -70,13 +83,14 @@ def _unpack(p: Table) -> Shape:
     return Shape(
         p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13],
         p[14], p[15], p[16], p[17], p[18], p[19], p[20], p[21], p[22], p[23],
-        p[24], p[25], p[26],
+        p[24], p[25], p[26], p[27], p[28], p[29], p[30], p[31], p[32], p[33], p[34], p[35],
+        p[36], p[37], p[38],
     )  # fmt: skip
 
 
 @device
 def _unpack_natives(p: Table) -> Natives:
-    return Natives(p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9])
+    return Natives(p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10])
 
 
 @team_kernel
@@ -112,48 +126,131 @@ def _filter_task(
     w1 = min(w0 + s.piece, s.width)
     source = x + plane * s.x_plane
     rows = lists[worker]
-    sums = own + s.pitch
-    for h in range(h0, h1):
-        to = out + ((plane * s.rows + h) * s.width + w0) * s.out_size
+    sums = own + s.block * s.pitch
+    h = h0
+    while h < h1:
+        count = s.block if h1 - h >= s.block else 1
         if s.form == DOWN:
-            _list_input_rows(s, n, source, h, w0, row_places, down, rows)
-            _sum(n.add_down, s.taps_down, rows, n.weights_down, sums, w1 - w0)
+            _down_input(s, n, source, h, w0, count, row_places, down, rows, sums, w1 - w0)
         elif s.form == ALONG:
             _bring(s, n, source + h * s.x_row, w0, w1, own, places)
-            _sum_along(s, n, own, sums, along, rows, w1 - w0)
+            _sum_along(s, n, own, own, sums, along, rows, w1 - w0)
         elif s.form == DOWN_ALONG:
-            _list_input_rows(s, n, source, h, 0, row_places, down, rows)
             middle = own + s.low * s.work
-            _sum(n.add_down, s.taps_down, rows, n.weights_down, middle, s.width)
-            _round(s, n, middle, sums, s.width)
-            _extend(s, n, own, places)
-            _sum_along(s, n, own, sums, along, rows, s.width)
+            _down_input(s, n, source, h, 0, count, row_places, down, rows, middle, s.width)
+            for j in range(count):
+                _round(s, n, middle + j * s.pitch, sums, s.width)
+                _extend(s, n, own + j * s.pitch, places)
+            for j in range(count):
+                _sum_along(s, n, own + j * s.pitch, own, sums + j * s.pitch, along, rows, s.width)
         elif s.form == ALONG_DOWN:
-            for q in range(h if h == h0 else h + s.ring - 1, h + s.ring):
-                to_ring = own + (2 + q % s.ring) * s.pitch
+            for q in range(h if h == h0 else h + s.ring - 1, h + s.ring - 1 + count):
+                to_ring = own + (2 * s.block + q % s.slots) * s.pitch
                 found = place(q - s.above, s.rows, s.above, row_places)
                 if found < 0:
                     copy_bytes(to_ring, n.constant, s.width * s.work)
                     continue
                 row = source + found * s.x_row
                 _bring(s, n, row, 0, s.width, own, places)
-                _sum_along(s, n, own, to_ring, along, rows, s.width)
+                _sum_along(s, n, own, own, to_ring, along, rows, s.width)
                 _round(s, n, to_ring, sums, s.width)
-            for k in range(s.sums_down):
-                rows[k] = own + (2 + (h + down[1, k]) % s.ring) * s.pitch
-            _sum(n.add_down, s.taps_down, rows, n.weights_down, sums, s.width)
+            _down_ring(s, n, own, h, count, down, rows, sums)
         else:
-            _bring_window(s, n, x, plane, h, h == h0, own, places, row_places, plane_places)
-            for k in range(s.sums_down):
-                slot = 2 + down[0, k] * s.ring + (h + down[1, k]) % s.ring
-                rows[k] = own + slot * s.pitch + down[2, k] * s.work
-            _sum(n.add_down, s.taps_down, rows, n.weights_down, sums, s.width)
-        if s.divisor:
-            call(n.divide, (sums, sums, s.divisor, w1 - w0))
-        if n.round:
-            call(n.round, (to, sums, w1 - w0))
-        else:
-            copy_bytes(to, sums, (w1 - w0) * s.work)
+            _bring_window(s, n, x, plane, h, count, h == h0, own, places, row_places, plane_places)
+            _down_ring(s, n, own, h, count, down, rows, sums)
+        for j in range(count):
+            _give(s, n, out, (plane * s.rows + h + j) * s.width + w0, sums + j * s.pitch, w1 - w0)
+        h += count
+
+
+@device
+def _give(s: Shape, n: Natives, out: int, first: int, sums: int, length: int) -> None:
+    """Write a row of sums to the result, from an element on."""
+    if s.divisor:
+        call(n.divide, (sums, sums, s.divisor, length))
+    if n.round:
+        call(n.round, (out + first * s.out_size, sums, length))
+    else:
+        copy_bytes(out + first * s.out_size, sums, length * s.work)
+
+
+@device
+def _down_input(
+    s: Shape, n: Natives, source: int, h: int, w0: int, count: int, row_places: Table,
+    down: Table, rows: Table, to: int, length: int,
+) -> None:  # fmt: skip
+    """Sum rows of the input for some rows of the result."""
+    if n.add_block and count == s.block:
+        for k in range(s.box_rows + count - 1):
+            rows[k] = _input_row(s, n, source, h + s.first_row + k, w0, row_places)
+        _sum_block(s, n, rows, to, length)
+        return
+    for j in range(count):
+        for k in range(s.sums_down):
+            rows[k] = _input_row(s, n, source, h + j + down[1, k], w0, row_places)
+        _sum(n.add_down, s.taps_down, rows, n.weights_down, to + j * s.pitch, length)
+
+
+@device
+def _sum_doubled(
+    s: Shape, n: Natives, row: int, doubled: int, to: int, rows: Table, length: int
+) -> None:  # fmt: skip
+    """Sum neighbours by sums of 2, 4, 8 and so on, and those of them that make up the number."""
+    source, cell = row, s.column * s.work
+    for k in range(s.doublings):
+        half = 1 << k
+        rows[0], rows[1] = source, source + half * cell
+        source = doubled + k * s.pitch
+        _sum(n.add_along, 2, rows, n.weights_along, source,
+             length + (s.length_along - 2 * half) * s.column)  # fmt: skip
+    taps, first = 0, 0
+    for k in range(s.doublings, -1, -1):
+        if s.length_along >> k & 1:
+            rows[taps] = (doubled + (k - 1) * s.pitch if k else row) + first * cell
+            taps += 1
+            first += 1 << k
+    _sum(n.add_along, taps, rows, n.weights_along, to, length)
+
+
+@device
+def _input_row(
+    s: Shape, n: Natives, source: int, position: int, w0: int, row_places: Table
+) -> int:  # fmt: skip
+    """Return the address of a row of the input, counted from the first that is summed."""
+    row = place(position - s.above, s.rows, s.above, row_places)
+    at = source + row * s.x_row + w0 * s.size
+    return n.constant_input if row < 0 else at
+
+
+@device
+def _down_ring(
+    s: Shape, n: Natives, own: int, h: int, count: int, down: Table, rows: Table, to: int
+) -> None:  # fmt: skip
+    """Sum rows that wait in the ring for some rows of the result."""
+    ring = own + 2 * s.block * s.pitch
+    if n.add_block and count == s.block:
+        k = 0
+        for a in range(s.first_plane, s.first_plane + s.box_planes):
+            for q in range(h + s.first_row, h + s.first_row + s.box_rows + count - 1):
+                row = ring + (a * s.slots + q % s.slots) * s.pitch + s.first_column * s.work
+                for c in range(s.box_columns):
+                    rows[k + c] = row + c * s.column * s.work
+                k += s.box_columns
+        _sum_block(s, n, rows, to, s.width)
+        return
+    for j in range(count):
+        for k in range(s.sums_down):
+            slot = down[0, k] * s.slots + (h + j + down[1, k]) % s.slots
+            rows[k] = ring + slot * s.pitch + down[2, k] * s.work
+        _sum(n.add_down, s.taps_down, rows, n.weights_down, to + j * s.pitch, s.width)
+
+
+@device
+def _sum_block(s: Shape, n: Natives, rows: Table, to: int, length: int) -> None:
+    call(n.add_block, (
+        s.box_planes, s.box_rows, s.box_columns, rows.ctypes.data, n.weights_down, to, s.pitch,
+        length,
+    ))  # fmt: skip
 
 
 @device
@@ -163,24 +260,15 @@ def _sum(add: int, taps: int, rows: Table, weights: int, to: int, length: int) -
 
 @device
 def _sum_along(
-    s: Shape, n: Natives, row: int, to: int, along: Table, rows: Table, length: int
-) -> None:
-    """Sum the neighbours of each element of a row with its borders."""
+    s: Shape, n: Natives, row: int, memory: int, to: int, along: Table, rows: Table, length: int
+) -> None:  # fmt: skip
+    """Sum the neighbours of each element of a row with its borders; `memory` is the worker's."""
+    if s.doublings:
+        _sum_doubled(s, n, row + along[0] * s.work, memory + s.doubled, to, rows, length)
+        return
     for k in range(s.sums_along):
         rows[k] = row + along[k] * s.work
     _sum(n.add_along, s.taps_along, rows, n.weights_along, to, length)
-
-
-@device
-def _list_input_rows(
-    s: Shape, n: Natives, source: int, h: int, w0: int, row_places: Table, down: Table,
-    rows: Table,
-) -> None:  # fmt: skip
-    """List the rows of the input that a row of the result sums."""
-    for k in range(s.sums_down):
-        row = place(h + down[1, k] - s.above, s.rows, s.above, row_places)
-        at = source + row * s.x_row + w0 * s.size
-        rows[k] = n.constant_input if row < 0 else at
 
 
 @device
@@ -239,16 +327,16 @@ def _extend(s: Shape, n: Natives, row: int, places: Table) -> None:
 
 @device
 def _bring_window(
-    s: Shape, n: Natives, x: int, plane: int, h: int, first: bool, own: int, places: Table,
-    row_places: Table, plane_places: Table,
+    s: Shape, n: Natives, x: int, plane: int, h: int, count: int, first: bool, own: int,
+    places: Table, row_places: Table, plane_places: Table,
 ) -> None:  # fmt: skip
-    """Bring the rows near that a row's windows reach, beside those that are there."""
+    """Bring the rows near that some rows' windows reach, beside those that are there."""
     d = plane % s.depth
     for a in range(s.ring_planes):
         at = place(d + a - s.before, s.depth, s.before, plane_places)
         source = x + (plane - d + at) * s.x_plane
-        for q in range(h if first else h + s.ring - 1, h + s.ring):
-            to = own + (2 + a * s.ring + q % s.ring) * s.pitch
+        for q in range(h if first else h + s.ring - 1, h + s.ring - 1 + count):
+            to = own + (2 * s.block + a * s.slots + q % s.slots) * s.pitch
             found = place(q - s.above, s.rows, s.above, row_places)
             if at < 0 or found < 0:
                 copy_bytes(to, n.constant, (s.low + s.width + s.high) * s.work)

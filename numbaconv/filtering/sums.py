@@ -10,7 +10,7 @@ import numpy as np
 from numbaconv.filtering import borders, sum_loops
 from numbaconv.kernels import held, launches, threads, workspace
 from numbaconv.kernels.jit import native_available
-from numbaconv.native import weighted
+from numbaconv.native import row_blocks, weighted
 from numbaconv.problem.arrays import Array, address
 from numbaconv.teams import jobs
 
@@ -24,6 +24,8 @@ _MOST_SCHEDULES = 4
 _LEAST_ROWS = 4
 # Elements of rows that are worth a call.
 _LEAST_ROW = 64
+# Rows of a symmetric sum whose sharing is worth a block.
+_LEAST_PAIRED = 5
 # Weights that make no difference.
 _NOTHING = np.finfo(np.float64).eps
 
@@ -87,6 +89,7 @@ class _Taps:
 
     def __init__(self, asked: Sum | None, dtype: np.dtype[Any]) -> None:
         self.count, self.native, self.kind = 0, 0, weighted.PLAIN
+        self.several, self.block, self.first, self.size = 0, 1, 0, 0
         self.places = np.zeros(0, np.int64)
         self.weights = np.zeros(0)
         if asked is None:
@@ -105,7 +108,7 @@ class _Taps:
         if self.kind == weighted.PLAIN:
             # The last first, but over windows.
             order = np.roll(np.arange(size), 1)
-            if asked.in_order:
+            if asked.in_order or asked.divisor:
                 self.kind = weighted.IN_ORDER
                 order = np.flatnonzero(np.abs(w) > _NOTHING)
         else:
@@ -116,10 +119,23 @@ class _Taps:
         used = order if plain else order[[0, *range(1, len(order), 2)]]
         self.weights = np.ascontiguousarray(w[used])
         self.count = len(self.weights)
-        if asked.extreme is None:
-            self.native = weighted.adder(self.kind, dtype)
-        else:
+        if asked.extreme is not None:
             self.native = weighted.chooser(asked.extreme, dtype)
+            return
+        self.native = weighted.adder(self.kind, dtype)
+        self.first, self.size = shift, size
+        # In order, those without a weight are left out: blocks take whole windows.
+        if self.kind != weighted.IN_ORDER or self.count == size:
+            self.take_blocks(size - (self.kind == weighted.PLAIN), dtype)
+
+    def take_blocks(self, rows: int, dtype: np.dtype[Any]) -> None:
+        """Sum several rows of the result at once, whose windows are so many rows."""
+        pairs = self.kind in (weighted.SYMMETRIC, weighted.ANTISYMMETRIC)
+        if pairs and rows < _LEAST_PAIRED:
+            return
+        self.block = max(row_blocks.most_rows(rows), 1)
+        if self.block > 1:
+            self.several = row_blocks.block_adder(self.kind, dtype, self.block)
 
 
 def _cells(size: int, asked: Sum, cell: int) -> Array:
@@ -127,6 +143,13 @@ def _cells(size: int, asked: Sum, cell: int) -> Array:
     found = borders.beyond(size, *asked.reach, asked.mode)[:, None] * cell
     found = np.where(found < 0, borders.CONSTANT, found + np.arange(cell))
     return found.reshape(-1)
+
+
+def _doublings(along: Sum | None) -> int:
+    """Return how often sums of equal weights are doubled, or 0 where that is not worth it."""
+    size = 0 if along is None or not along.divisor else len(along.weights)
+    doublings = max(size.bit_length() - 1, 0)
+    return doublings if 2 * (2 * doublings + size.bit_count()) < size else 0
 
 
 _DOUBLE = np.dtype(np.float64)
@@ -182,6 +205,9 @@ class Filter:
         if along is not None:
             self.places = _cells(self.width // cell, along, cell)
             self.along.places *= cell
+        #: Planes, rows and columns of what blocks sum, and their first positions.
+        self.box, self.first = (1, self.down.size, 1), (0, self.down.first, 0)
+        self.doublings = _doublings(along)
         zeros = np.zeros_like(self.down.places)
         self.window = np.stack([zeros, self.down.places, zeros])
         if form != sum_loops.WINDOW:
@@ -193,8 +219,11 @@ class Filter:
         self.piece = min(self.width, _PIECE) if cut else self.width
         held = self.low + self.piece + self.high
         self.pitch = -(-held * self.work.itemsize // 64) * 64 + 64
-        slots = self.ring if self.form in _WAITING else 0
-        self.worker_bytes = (2 + slots * self.ring_planes) * self.pitch
+        self.block = self.down.block
+        self.slots = self.ring + self.block - 1
+        waiting = self.slots * self.ring_planes if self.form in _WAITING else 0
+        self.doubled = (2 * self.block + waiting) * self.pitch
+        self.worker_bytes = self.doubled + self.doublings * self.pitch
         self.constant = np.full(held, np.array(cval).astype(self.work))
         self.constant_input = np.zeros(1, self.source)
         if self.form in (sum_loops.DOWN, sum_loops.DOWN_ALONG):
@@ -207,7 +236,8 @@ class Filter:
         self.natives = np.array(
             sum_loops.Natives(
                 widen=widen,
-                add_down=self.down.native, add_along=self.along.native,
+                add_down=self.down.native, add_block=self.down.several,
+                add_along=self.along.native,
                 round=0 if same else weighted.converter(self.result, back=True),
                 unround=0 if same else weighted.converter(self.result, back=False),
                 divide=weighted.divider() if divides else 0,
@@ -216,7 +246,8 @@ class Filter:
                 constant_input=address(self.constant_input),
             ), np.int64,
         )  # fmt: skip
-        listed = max(len(self.down.places), len(self.along.places)) + 1
+        boxes = self.box[0] * (self.box[1] + self.block - 1) * self.box[2]
+        listed = max(len(self.down.places), len(self.along.places), boxes) + 1
         self.lists = threads.Scratch(1, (listed,))
         taps = self.down.count + self.along.count + 4
         self.work_of_all = self.planes * self.depth * self.rows * self.width * taps
@@ -276,11 +307,15 @@ class Filter:
             x_plane=x_plane, x_row=x_row, size=self.source.itemsize, work=self.work.itemsize,
             out_size=self.result.itemsize, strips=strips, pieces=pieces, piece=self.piece,
             low=self.low, high=self.high,
-            above=self.above, ring=self.ring, before=self.before, ring_planes=self.ring_planes,
+            above=self.above, ring=self.ring, slots=self.slots,
+            before=self.before, ring_planes=self.ring_planes,
             taps_down=self.down.count, taps_along=self.along.count,
             sums_down=len(self.down.places), sums_along=len(self.along.places), pitch=self.pitch,
             worker_bytes=self.worker_bytes, divisor=self.divisor,
-            first_divisor=self.first_divisor,
+            first_divisor=self.first_divisor, block=self.block, box_planes=self.box[0],
+            box_rows=self.box[1], box_columns=self.box[2], first_plane=self.first[0],
+            first_row=self.first[1], first_column=self.first[2], column=self.cell,
+            doublings=self.doublings, doubled=self.doubled, length_along=self.along.size,
         )  # fmt: skip
         return np.array(shape, np.int64), planes * strips * pieces
 
@@ -310,7 +345,9 @@ class Window(Filter):
         cell: int = 1,
     ) -> None:  # fmt: skip
         planes, depth, rows, width = shape
-        super().__init__((planes, rows, width), source, result, None, None, sum_loops.WINDOW, cval)
+        super().__init__(
+            (planes, rows, width), source, result, None, None, sum_loops.WINDOW, cval, cell
+        )
         self.depth = depth
         sums = [Sum(a, np.ones(n), o, m) for a, (n, o, m) in enumerate(
             zip(weights.shape, origins, modes, strict=True)
@@ -333,6 +370,10 @@ class Window(Filter):
         ).astype(np.int64)  # fmt: skip
         self.window[2] *= cell
         self.down.places = self.window[1]
+        if kept.all():
+            self.box = weights.shape
+            self.first = shifts[0], shifts[1], shifts[2] * cell
+            self.down.take_blocks(weights.shape[1], _DOUBLE)
         self._lay(cval)
 
 

@@ -33,7 +33,8 @@ def _signed(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(dtype.str.replace("u", "i"))
 
 
-def _element(dtype: np.dtype[Any]) -> tuple[int, int]:
+def element(dtype: np.dtype[Any]) -> tuple[int, int]:
+    """Return the code of an element as a vector's, and whether it has no sign."""
     return dtype_code(_signed(dtype)), int(dtype.kind == "u")
 
 
@@ -44,7 +45,7 @@ def adder(kind: int, dtype: np.dtype[Any]) -> int:
     for each of the `taps`; of pairs the middle row's, and then two for each further tap. The
     float64 row of sums goes to `to`.
     """
-    return link.address(_adder, kind, *_element(dtype), isa.host().lanes(_DOUBLE))
+    return link.address(_adder, kind, *element(dtype), isa.host().lanes(_DOUBLE))
 
 
 def converter(dtype: np.dtype[Any], *, back: bool) -> int:
@@ -52,7 +53,7 @@ def converter(dtype: np.dtype[Any], *, back: bool) -> int:
 
     It is called with (to, source, length). Whole numbers are cut off, and wrap.
     """
-    return link.address(_converter, int(back), *_element(dtype), isa.host().lanes(_DOUBLE))
+    return link.address(_converter, int(back), *element(dtype), isa.host().lanes(_DOUBLE))
 
 
 def chooser(kind: int, dtype: np.dtype[Any]) -> int:
@@ -60,7 +61,7 @@ def chooser(kind: int, dtype: np.dtype[Any]) -> int:
 
     It is called as that of `adder`; weights are not read. Rows are of `dtype`, as is the result.
     """
-    return link.address(_chooser, kind, *_element(dtype), isa.host().lanes(dtype))
+    return link.address(_chooser, kind, *element(dtype), isa.host().lanes(dtype))
 
 
 def _chooser(kind: int, code: int, unsigned: int, lanes: int) -> Callable[..., None]:
@@ -124,7 +125,7 @@ def _emit_divider(b: Any, values: list[Any], lanes: int, fuses: int) -> None:
             else:
                 e.store_masked(quotient(value), b.add(to, at), mask)
 
-    _in_blocks(e, length, block)
+    in_blocks(e, length, block)
 
 
 def _adder(kind: int, code: int, unsigned: int, lanes: int) -> Callable[..., None]:
@@ -151,7 +152,8 @@ def _convert(context: Any, back: Any, code: Any, unsigned: Any, lanes: Any, argu
     return link.body(_emit_converter, (back, code, unsigned, lanes), arguments)
 
 
-def _widened(e: Emitter, into: Emitter, value: Any, unsigned: int) -> Any:
+def widened(e: Emitter, into: Emitter, value: Any, unsigned: int) -> Any:
+    """Return a vector of a row as doubles."""
     if e.is_float:
         return value if e.size == 8 else e.b.fpext(value, into.vector)
     return (e.b.uitofp if unsigned else e.b.sitofp)(value, into.vector)
@@ -176,12 +178,14 @@ def _narrowed(e: Emitter, into: Emitter, value: Any, unsigned: int) -> Any:
     return b.select(negative, b.sub(e.zero, found), found)
 
 
-def _in_blocks(e: Emitter, length: Any, block: Callable[[Any, int, Any], None]) -> None:
+def in_blocks(
+    e: Emitter, length: Any, block: Callable[[Any, int, Any], None], vectors: int = _CARRIED
+) -> None:
     """Emit ``block(first, vectors, mask)`` for some vectors at once, and for the rest."""
-    b, many = e.b, e.lanes * _CARRIED
+    b, many = e.b, e.lanes * vectors
     whole = b.sdiv(length, e.i64(many))
     with e.loop(whole, [], "whole") as loop:
-        block(b.mul(loop.index, e.i64(many)), _CARRIED, None)
+        block(b.mul(loop.index, e.i64(many)), vectors, None)
         loop.next([])
     done = b.mul(whole, e.i64(many))
     rest = b.sdiv(b.add(b.sub(length, done), e.i64(e.lanes - 1)), e.i64(e.lanes))
@@ -218,7 +222,7 @@ def _emit_chooser(
             else:
                 e.store_masked(value, target, mask)
 
-    _in_blocks(e, length, block)
+    in_blocks(e, length, block)
 
 
 def _winner(e: Emitter, kind: int, held: Any, new: Any, unsigned: int) -> Any:
@@ -243,7 +247,7 @@ def _emit_adder(b: Any, values: list[Any], kind: int, code: int, unsigned: int, 
         def read(entry: Any, v: int) -> Any:
             at = e.at(b.add(e.load_int(entry), start), v * lanes * e.size)
             value = e.load(at) if mask is None else e.load_masked(at, mask)
-            return _widened(e, into, value, unsigned)
+            return widened(e, into, value, unsigned)
 
         zero = into.zero if kind == IN_ORDER else into.constant(-0.0)
         sums, table, count, weight = [zero] * vectors, rows, taps, weights
@@ -269,7 +273,7 @@ def _emit_adder(b: Any, values: list[Any], kind: int, code: int, unsigned: int, 
             else:
                 into.store_masked(value, target, mask)
 
-    _in_blocks(e, length, block)
+    in_blocks(e, length, block)
 
 
 def _emit_converter(
@@ -282,7 +286,7 @@ def _emit_converter(
     def block(first: Any, mask: Any) -> None:
         at = e.at(source, b.mul(first, e.i64(of.size)))
         value = of.load(at) if mask is None else of.load_masked(at, mask)
-        made = (_narrowed if back else _widened)(e, into, value, unsigned)
+        made = (_narrowed if back else widened)(e, into, value, unsigned)
         target = e.at(to, b.mul(first, e.i64(makes.size)))
         if mask is None:
             makes.store(made, target)

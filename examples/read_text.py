@@ -12,7 +12,6 @@ Prints the words and draws them over the page.
 
 import importlib.util
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,6 @@ import skimage
 from matplotlib.figure import Figure
 from onnx import version_converter
 
-import numbaconv as nbc
 import numbaconv.onnx
 
 
@@ -68,32 +66,33 @@ def spell(network, characters, image):
     return "".join(characters[index - 1] for index in kept)
 
 
-def main():
-    page = skimage.color.gray2rgb(skimage.data.page())
-    scale = 3
-    size = [32 * -(-scale * n // 32) for n in page.shape[:2]]
+def read(page):
+    """Return a page of grey values, enlarged and in colours, and (text, box) of its lines."""
+    page = skimage.color.gray2rgb(page)
+    size = [32 * -(-3 * n // 32) for n in page.shape[:2]]  # what the network takes
     page = skimage.transform.resize(page, size)
     _, finder = load("ch_PP-OCRv3_det_infer.onnx")
     model, reader = load("ch_PP-OCRv3_rec_infer.onnx")
     (metadata,) = (m.value for m in model.metadata_props if m.key == "character")
     characters = [*metadata.splitlines(), " "]
-    nbc.warmup()
-    run(finder, page)
-    start = time.perf_counter()
-    boxes = list(lines(run(finder, page)[0, 0]))
-    print(f"{len(boxes)} lines found in {time.perf_counter() - start:.2f} s")
+    found = []
+    for box in lines(run(finder, page)[0, 0]):
+        top, bottom, left, right = box
+        found.append((spell(reader, characters, page[top:bottom, left:right]), box))
+    return page, found
+
+
+def main():
+    page, found = read(skimage.data.page())
     figure = Figure((14, 4), layout="constrained")
     picture, spelt = figure.subplots(1, 2, sharex=True, sharey=True)
     picture.imshow(page)
     for axes in (picture, spelt):
         axes.axis("off")
-    start = time.perf_counter()
-    for top, bottom, left, right in boxes:
-        text = spell(reader, characters, page[top:bottom, left:right])
+    for text, (top, bottom, left, right) in found:
         print(text)
         picture.plot([left, right, right, left, left], [top, top, bottom, bottom, top], "C0")
         spelt.text(left, (top + bottom) / 2, text, fontsize=12, verticalalignment="center")
-    print(f"read in {time.perf_counter() - start:.2f} s")
     figure.savefig(sys.argv[1] if len(sys.argv) > 1 else "text.png", dpi=60)
 
 

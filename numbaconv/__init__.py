@@ -157,6 +157,8 @@ nopython.register(found for found in list(globals().values()) if inspect.isfunct
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("numbaconv")
     for module, names in _LATER.items():
         if name in names:
             found = getattr(importlib.import_module(f"numbaconv.api.{module}"), name)

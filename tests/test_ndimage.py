@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from problems import AWKWARD
 
 from numbaconv import ndimage
+from numbaconv.filtering import strips
 
 NAMES = [name for name in ndimage.__all__ if name != "route"]
 MODES = (
@@ -288,6 +289,8 @@ tracemalloc.start()
 for part, out in (
     (x[:, 5:-5, 7:-9], np.zeros((9, 890, 1084), "f4")), (x[4, 5:, 3:], np.zeros((895, 1097), "f4")),
     (x[::2, ::-3, :-1], np.zeros((5, 300, 1099), "f4")),
+    (x.reshape(8100, 1100).T, np.zeros((1100, 8100), "f4")),
+    (x.reshape(8100, 1100).astype(">f4"), np.zeros((8100, 1100), "f4")),
 ):
     axes = (0, 1) if part.ndim == 2 else (1, 2)
     sigma = [0] * (part.ndim - 2) + [2, 2]
@@ -307,6 +310,28 @@ for part, out in (
 print("good")
 """
     assert children.code(code).strip() == "good"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_copied_some_rows_at_a_time(mode, monkeypatch):
+    """What cannot be read as it lies: Fortran's order, every other element, another byte order."""
+    monkeypatch.setattr(strips, "MOST_COPIED", 4000)
+    rng = np.random.default_rng(1)
+    for shape in ((60, 50), (4, 60, 11), (3, 1, 40, 9), (50, 1, 1)):
+        x = (rng.random(shape) * 200).astype("f4")
+        for other in (
+            np.asfortranarray(x), np.repeat(x, 2, axis=-1)[..., ::2], x.astype(">f4"),
+            x[..., ::-1].copy()[..., ::-1],
+        ):  # fmt: skip
+            options = {"mode": mode, "cval": 3}
+            for axis in range(x.ndim):
+                for w in (rng.standard_normal(5), [1, 2, 1]):
+                    assert_same(*both("correlate1d", other, w, axis=axis, **options), units=0)
+            w = rng.standard_normal((2, 3, 4, 2)[-x.ndim :])
+            assert_same(*both("correlate", other, w, **options), units=0)
+            assert_same(*both("gaussian_filter", other, 1.5, **options), units=0)
+            assert_same(*both("uniform_filter", other, 4, **options), units=2)
+            assert_same(*both("maximum_filter", other, 3, **options), units=0)
 
 
 def test_in_place():

@@ -253,13 +253,15 @@ class Filter:
         self.work_of_all = self.planes * self.depth * self.rows * self.width * taps
         self.schedules: dict[tuple[int, ...], tuple[Array, int]] = {}
 
+    def reads(self, x: Array) -> bool:
+        """Return whether an array can be read as it lies: rows are contiguous, elements native."""
+        return x.dtype == self.source and x.flags.aligned and self.strides_of(x) is not None
+
     def run(self, x: Array, out: Array, parallel: bool) -> None:
-        """Filter an array whose rows are contiguous to a contiguous one."""
-        workers = jobs.team_size(1 << 30, work=self.work_of_all, parallel=parallel)
+        """Filter an array that can be read as it lies to a contiguous one of the result's type."""
         strides = self.strides_of(x)
-        if strides is None:
-            x = np.ascontiguousarray(x)
-            strides = self.rows * self.width * x.itemsize, self.width * x.itemsize
+        assert strides is not None
+        workers = jobs.team_size(1 << 30, work=self.work_of_all, parallel=parallel)
         found = self.schedules.get((workers, *strides))
         if found is None:
             if len(self.schedules) >= _MOST_SCHEDULES:

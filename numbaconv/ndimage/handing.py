@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from numbaconv.api.scipys import Doors, HandedOver, Prepare, Prepared
-from numbaconv.filtering import sums
+from numbaconv.filtering import strips, sums
 from numbaconv.filtering.borders import MODES
 from numbaconv.problem.arrays import Array
 
@@ -130,14 +130,12 @@ class Arrays:
         plain = self.out is not None and self._is_plain(self.out)
         target: Array = self.out if plain else np.empty(self.shape, self.result)  # type: ignore[assignment]
         current = self.x
-        if current.dtype != self.source or not current.flags.aligned:
-            current = current.astype(self.source)
         if not passes:
             target[...] = current
         for number, one in enumerate(passes):
             last = number == len(passes) - 1
             to = target if last else np.empty(self.shape, self.result)
-            one.run(current, to, parallel)
+            strips.run(one, current, to, parallel)
             current = to
         if self.out is None:
             return target

@@ -9,7 +9,8 @@ import numpy.typing as npt
 from numbaconv import routes
 from numbaconv.api import backends
 from numbaconv.host import convolution
-from numbaconv.kernels import held
+from numbaconv.kernels import held, recording
+from numbaconv.nopython import replay
 from numbaconv.problem import arguments
 from numbaconv.problem.arrays import Array
 from numbaconv.problem.formulas import dilated_size
@@ -126,6 +127,13 @@ class _Conv:
             x = arguments.as_array(x, "x")
         source = x
         found = self._by_signature.get((source.shape, source.dtype))
+        may_replay = (
+            out is None and parallel is True and source.flags.carray and not recording.active
+        )
+        if may_replay and found is not None and found.replay is not None:
+            made = found.replay(source)
+            if made is not None:
+                return made
         if parallel is not True and parallel is not False:
             parallel = arguments.flag(parallel, "parallel")
         if found is None:
@@ -134,7 +142,20 @@ class _Conv:
         packed = self._packed.get(found.key)
         if packed is None:
             packed = self._pack(found.call, found.key, parallel)
+        if may_replay and found.is_to_be_recorded():
+            return self._record(found, source, packed)
         return call.run(found.call, source, packed, out, parallel, (source,))
+
+    @staticmethod
+    def _record(found: "_Prepared", x: Array, packed: Packed) -> Array:
+        """Return the convolution of `x`, and let later calls launch the same."""
+        constants = (packed.weight, packed.bias, *packed.alive)
+        result, found.replay = replay.record(
+            lambda: call.run(found.call, x, packed, None, True, (x,)), x, constants
+        )
+        if found.replay is not None:
+            held.grew(found.replay.words)
+        return result
 
     def _prepared(
         self, shape: Ints, dtype: np.dtype[Any], parallel: bool, name: str = "x"
@@ -215,10 +236,18 @@ class _Conv:
 class _Prepared:
     """How inputs of one shape are convolved, and which form of the weights that takes."""
 
-    __slots__ = ("__weakref__", "call", "key")
+    __slots__ = ("__weakref__", "_calls", "call", "key", "replay")
+
+    replay: "replay.Replay | None"
 
     def __init__(self, found: call.Call, key: Any) -> None:
-        self.call, self.key = found, key
+        self.call, self.key, self.replay = found, key, None
+        self._calls = 0
+
+    def is_to_be_recorded(self) -> bool:
+        """Return whether this is the second call: the first one compiles, and fills tables."""
+        self._calls += 1
+        return self._calls == 2
 
 
 def _frozen(value: Any, depth: int = 2) -> Any:

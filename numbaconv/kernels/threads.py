@@ -60,11 +60,17 @@ def sharing(tasks: int, *, work: int, parallel: bool) -> int:
     return min(tasks, thread_count())
 
 
+def asked_for() -> int:
+    """Return how many threads the caller lets Numba use, without starting any."""
+    # Asking Numba would start its threads; before it has any, nobody has set their number.
+    if numba_parallel._is_initialized:
+        return int(numba.get_num_threads())
+    return int(numba.config.NUMBA_NUM_THREADS)
+
+
 def thread_count() -> int:
     """Return how many threads a call may use, without starting any."""
-    most = int(numba.config.NUMBA_NUM_THREADS)
-    # Asking Numba would start its threads; before it has any, nobody has set their number.
-    count = int(numba.get_num_threads()) if numba_parallel._is_initialized else most
+    most, count = int(numba.config.NUMBA_NUM_THREADS), asked_for()
     if recording.active:
         recording.depends_on_threads(count)
     return min(count, cores.default_threads()) if count == most else count

@@ -127,9 +127,8 @@ class Site:
         results : sequence of ndarray
             What it returned.
         """
-        try:
-            words = _program(recorder, places, results)
-        except _RefusedError:
+        words = words_of(recorder, places, results)
+        if words is None:
             return
         size = held.measured((words, recorder.kept))
         with _changing:
@@ -169,6 +168,16 @@ class Site:
         entries[at, 1:3], entries[at, 3:] = head[1:], values
         # The program's address last: an entry that has one is whole.
         runtime.publish(int(entries[at].ctypes.data), head[0])
+
+
+def words_of(
+    recorder: recording.Recorder, places: list[tuple[Any, int]], results: Sequence[Any]
+) -> Any:
+    """Return what was recorded as a program, or None if none can be made of it."""
+    try:
+        return _program(recorder, places, results)
+    except _RefusedError:
+        return None
 
 
 def _program(

@@ -1,0 +1,121 @@
+"""A layer's call, launched again without its way through Python."""
+
+import ctypes
+import functools
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from numbaconv.kernels import recording, threads
+from numbaconv.kernels.workspace import Workspace
+from numbaconv.nopython import programs, runtime
+from numbaconv.problem.arrays import Array
+from numbaconv.problem.geometry import Ints
+
+# The address of a word that holds the runtime block's, of the input, of the result, and its status.
+_Block = ctypes.c_int64 * 4
+_from_buffer, _addressof = ctypes.c_char.from_buffer, ctypes.addressof
+_empty = np.empty
+_BYTE = np.dtype(np.uint8)
+
+
+# Of processes: a child has none of its parent's threads, which programs share work with.
+_forks = 0
+
+
+def _after_fork() -> None:
+    """Let a child launch nothing that its parent recorded."""
+    global _forks
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+@functools.cache
+def _anchor() -> Any:
+    """Return the word that a block begins with the address of."""
+    return np.array([runtime.block().ctypes.data], np.int64)
+
+
+@functools.cache
+def _runner() -> Callable[[int, int, int], None]:
+    kind = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+    return kind(int(runtime.block()[runtime.RUN]))
+
+
+class Replay:
+    """What a call launched, to be launched again for arrays of the same shape and dtype.
+
+    Parameters
+    ----------
+    words : ndarray of int64
+        The program.
+    kept : object
+        What it reads, to be kept alive.
+    shape, dtype
+        Of the result.
+    count : int
+        How many threads the caller must let Numba use, or 0 where that makes no difference.
+    """
+
+    __slots__ = (
+        "_anchor",
+        "_count",
+        "_dtype",
+        "_forks",
+        "_program",
+        "_run",
+        "_shape",
+        "kept",
+        "words",
+    )
+
+    def __init__(
+        self, words: Array, kept: Any, shape: Ints, dtype: np.dtype[Any], count: int
+    ) -> None:
+        self.words, self.kept = words, kept
+        self._count, self._forks = count, _forks
+        self._program, self._anchor = int(words.ctypes.data), int(_anchor().ctypes.data)
+        self._run, self._shape, self._dtype = _runner(), shape, dtype
+
+    def __call__(self, x: Array) -> Array | None:
+        """Return the result for a contiguous array, or None if Python has to find it."""
+        if self._forks != _forks or (self._count and threads.asked_for() != self._count):
+            return None
+        y = _empty(self._shape, self._dtype)
+        block = _Block(self._anchor, _addressof(_from_buffer(x)), _addressof(_from_buffer(y)), 0)
+        at = _addressof(block)
+        self._run(self._program, at, at + 24)
+        return None if block[3] else y
+
+
+def record(run: Callable[[], Array], x: Array, weights: tuple[Any, ...]) -> tuple[Array, Any]:
+    """Return the result of a call, and its `Replay`, or None where there can be none.
+
+    Parameters
+    ----------
+    run : callable
+        The call: it returns a new array.
+    x : ndarray
+        What it reads, contiguous.
+    weights : tuple
+        Arrays and workspaces, among others, that are the same in every call.
+    """
+    constants = [
+        w.view(_BYTE, (w.reach,)) if isinstance(w, Workspace) else w
+        for w in weights
+        if isinstance(w, np.ndarray | Workspace)
+    ]
+    with recording.recording() as recorder:
+        recording.keep(weights, constants=constants)
+        y = run()
+    words = None
+    if x.size and y.size:
+        words = programs.words_of(recorder, [(x, 1), (y, 2)], [y])
+    if words is None:
+        return y, None
+    return y, Replay(words, recorder.kept, y.shape, y.dtype, recorder.threads)

@@ -29,11 +29,17 @@ class Layers:
     def time_prepared(self, name, batch):
         self.layer(self.x, out=self.out)
 
+    time_prepared.pretty_name = "Layers of networks: weights prepared"
+
     def time_plain(self, name, batch):
         self.function(self.x, self.weight, out=self.out, **self.keywords)
 
+    time_plain.pretty_name = "Layers of networks: conv2d"
+
     def time_im2col(self, name, batch):
         self.function(self.x, self.weight, out=self.out, algorithm="im2col", **self.keywords)
+
+    time_im2col.pretty_name = "Layers of networks: the reference"
 
 
 class Kinds:
@@ -55,8 +61,12 @@ class Kinds:
     def time_prepared(self, name):
         self.layer(self.x, out=self.out)
 
+    time_prepared.pretty_name = "Layers by kind: weights prepared"
+
     def time_im2col(self, name):
         self.reference(self.x, out=self.out)
+
+    time_im2col.pretty_name = "Layers by kind: the reference"
 
 
 class Dtypes:
@@ -81,6 +91,8 @@ class Dtypes:
     def time_im2col(self, dtype, layout):
         nbc.conv2d(self.x, self.weight, **self.keywords)
 
+    time_im2col.pretty_name = "Dtypes and layouts: the reference"
+
 
 class Small:
     """One 1x32x32 image through a 3x3 kernel: what a call costs."""
@@ -97,8 +109,12 @@ class Small:
     def time_conv2d(self, parallel):
         nbc.conv2d(self.x, self.weight, padding=1, parallel=parallel)
 
+    time_conv2d.pretty_name = "A small call: conv2d"
+
     def time_layer(self, parallel):
         self.layer(self.x, parallel=parallel)
+
+    time_layer.pretty_name = "A small call: Conv2d"
 
 
 class Memory:
@@ -112,5 +128,9 @@ class Memory:
     def peakmem_setup(self):
         pass
 
+    peakmem_setup.pretty_name = "Peak memory: the arrays alone"
+
     def peakmem_im2col(self):
         nbc.conv2d(self.x, self.weight, padding=1, out=self.out, algorithm="im2col")
+
+    peakmem_im2col.pretty_name = "Peak memory: the reference"

@@ -31,11 +31,17 @@ class Patches:
     def time_im2col(self, layout, patches):
         nbc.im2col(self.x, 3, 1, 1, out=self.cols, **self.keywords)
 
+    time_im2col.pretty_name = "im2col by layout"
+
     def time_col2im(self, layout, patches):
         nbc.col2im(self.cols, (56, 56), 3, 1, 1, out=self.back, **self.keywords)
 
+    time_col2im.pretty_name = "col2im by layout"
+
     def time_copy(self, layout, patches):
         copy(self.flat, self.copied)
+
+    time_copy.pretty_name = "A copy of as many bytes"
 
 
 class Forms:
@@ -64,8 +70,12 @@ class Forms:
     def time_im2col(self, name, form):
         nbc.im2col(self.x, self.kernel, out=self.cols, **self.keywords)
 
+    time_im2col.pretty_name = "im2col by form of patches"
+
     def time_col2im(self, name, form):
         nbc.col2im(self.cols, self.size, self.kernel, out=self.back, **self.keywords)
+
+    time_col2im.pretty_name = "col2im by form of patches"
 
 
 class Shapes:
@@ -89,5 +99,9 @@ class Shapes:
     def time_im2col(self, name):
         nbc.im2col(self.x, self.kernel, out=self.cols, **self.keywords)
 
+    time_im2col.pretty_name = "im2col by shape"
+
     def time_col2im(self, name):
         nbc.col2im(self.cols, self.x.shape[2:], self.kernel, out=self.back, **self.keywords)
+
+    time_col2im.pretty_name = "col2im by shape"

@@ -107,6 +107,8 @@ class Import:
 
     track_import_over_numba.unit = "seconds"
 
+    track_import_over_numba.pretty_name = "Import, beside Numba's"
+
 
 class FirstCall:
     """Each in processes and with a cache of its own, once for all tracks."""
@@ -121,11 +123,17 @@ class FirstCall:
     def track_with_cache(self, found, kind):
         return found[kind]["warm"]
 
+    track_with_cache.pretty_name = "First call with a cache"
+
     def track_without_cache(self, found, kind):
         return found[kind]["cold"]
 
+    track_without_cache.pretty_name = "First call without a cache"
+
     def track_compiled_signatures(self, found, kind):
         return found[kind]["signatures"]
+
+    track_compiled_signatures.pretty_name = "First call: functions compiled"
 
     def track_cache_size(self, found, kind):
         return found[kind]["bytes"]
@@ -135,3 +143,5 @@ class FirstCall:
     track_without_cache.unit = "seconds"
     track_compiled_signatures.unit = "entries"
     track_cache_size.unit = "bytes"
+
+    track_cache_size.pretty_name = "First call: size of its cache"

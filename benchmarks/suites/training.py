@@ -81,3 +81,5 @@ class Training:
 
     def time_call(self, name):
         self.call()
+
+    time_call.pretty_name = "Gradients, transposed convolution"

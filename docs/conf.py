@@ -54,7 +54,6 @@ warnings.filterwarnings("ignore", message=".*encountered in.*", category=Runtime
 
 html_theme = "pydata_sphinx_theme"
 html_title = "numbaconv"
-html_static_path = ["_static"]
 html_show_sourcelink = False
 html_theme_options = {
     "navbar_align": "left",

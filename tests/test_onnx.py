@@ -230,6 +230,19 @@ class TestConvolution:
             run("MaxPool", x, kernel_shape=[2, 2])
         assert run("Conv", x, weight).dtype == "complex64"
 
+    @pytest.mark.parametrize(("operator", "inputs", "attributes", "kind"), [
+        ("ConvInteger", [whole((1, 1, 3, 3)), whole((1, 1, 2, 2), "u1", 0), np.uint8(1)], {},
+         TypeError),
+        ("ConvTranspose", [whole((1, 1, 3, 3)), whole((1, 1, 2, 2))],
+         {"output_shape": [10**7, 10**7]}, MemoryError),
+        ("Conv", [whole((1, 1, 3, 3)), whole((1, 1, 2, 2))],
+         {"strides": [0, 1], "auto_pad": "SAME_UPPER"}, ValueError),
+        ("Conv", [whole((1, 1, 3, 3)), whole((1, 1, 2, 2))], {"group": 0}, ValueError),
+    ])  # fmt: skip
+    def test_errors_of_any_kind_name_the_node(self, operator, inputs, attributes, kind):
+        with pytest.raises(kind, match=rf"node 'layer' \({operator}, output 'y0'\): "):
+            run(operator, *map(np.asarray, inputs), **attributes)
+
     def test_wrong_kernel_shape(self):
         with pytest.raises(ValueError, match="kernel_shape is"):
             run("Conv", whole((1, 1, 5, 5)), whole((1, 1, 2, 2)), kernel_shape=[3, 3])
@@ -386,6 +399,10 @@ class TestPools:
             run("GlobalAveragePool", x), x.mean(axes, keepdims=True, dtype="float64"), rtol=1e-6
         )
 
+    @pytest.mark.parametrize("operator", ["GlobalMaxPool", "GlobalAveragePool"])
+    def test_global_of_no_images(self, operator):
+        assert run(operator, np.zeros((0, 3, 4, 5), "float32")).shape == (0, 3, 1, 1)
+
     @pytest.mark.parametrize("output_shape", [None, (1, 2, 6, 9)])
     def test_unpooling(self, output_shape):
         x = whole((1, 2, 5, 8), low=1, high=99)
@@ -452,6 +469,40 @@ class TestPreparedWeights:
         y = network.run(None, {"x0": self.x, "x1": view})[0]
         np.testing.assert_array_equal(y, direct(self.x, weight))
 
+    def test_an_array_that_may_be_made_writeable_again(self):
+        network = numbaconv.onnx.evaluator(model_of("Conv", [self.x, self.weight]))
+        weight = self.weight.copy()
+        weight.setflags(write=False)
+        network.run(None, {"x0": self.x, "x1": weight})
+        weight.setflags(write=True)
+        weight += 1
+        y = network.run(None, {"x0": self.x, "x1": weight})[0]
+        np.testing.assert_array_equal(y, direct(self.x, weight))
+
+    def test_of_every_size_that_comes_again(self, monkeypatch):
+        """Padding by SAME depends on the size; a layer is kept for each of some."""
+        count = self.made(monkeypatch)
+        network = numbaconv.onnx.evaluator(
+            model_of("Conv", [self.x, self.weight], constants=[1], auto_pad="SAME_LOWER",
+                     strides=[2, 2])
+        )  # fmt: skip
+        for _ in range(3):
+            for size in ((8, 9), (9, 8)):
+                network.run(None, {"x0": whole((1, 4, *size))})
+        assert len(count) == 2
+
+    def test_of_bfloat16(self, monkeypatch):
+        count = self.made(monkeypatch)
+        weight = self.weight.astype(ml_dtypes.bfloat16)
+        network = numbaconv.onnx.evaluator(
+            model_of("Conv", [self.x.astype(ml_dtypes.bfloat16), weight], constants=[1])
+        )
+        for _ in range(3):
+            y = network.run(None, {"x0": self.x.astype(ml_dtypes.bfloat16)})[0]
+            expected = direct(self.x, self.weight).astype(ml_dtypes.bfloat16)
+            np.testing.assert_array_equal(y, expected)
+        assert len(count) == 1
+
     def test_arrays_are_held_weakly(self):
         network = numbaconv.onnx.evaluator(model_of("Conv", [self.x, self.weight]))
         weight = self.weight.copy()
@@ -515,3 +566,25 @@ class TestEvaluator:
         a, b = numbaconv.onnx.evaluator(model).run(None, {"x": x, "w": weight})
         np.testing.assert_array_equal(a, direct(x, weight))
         np.testing.assert_array_equal(b, direct(x, weight, stride=3))
+
+    def test_functions_and_subgraphs_have_our_operators(self, monkeypatch):
+        count = []
+        compute = numbaconv.onnx.OPS[0].compute
+        monkeypatch.setattr(
+            numbaconv.onnx.OPS[0], "compute", lambda *a: count.append(1) or compute(*a)
+        )
+        model = onnx.parser.parse_model("""
+            <ir_version: 8, opset_import: ["": 17, "own": 1]>
+            graph (float[1, 1, 7] x, float[1, 1, 2] w, bool c) => (float[1, 1, n] b)
+            { a = own.blur(x, w)
+              b = If (c) <
+                then_branch = g1 () => (float[1, 1, n] y) { y = Conv(a, w) },
+                else_branch = g2 () => (float[1, 1, n] z) { z = Identity(a) }
+              > }
+            <domain: "own", opset_import: ["": 17]>
+            blur(x, w) => (y) { y = Conv(x, w) }""")
+        x, weight = whole((1, 1, 7)), whole((1, 1, 2), seed=1)
+        feeds = {"x": x, "w": weight, "c": np.array(True)}
+        (b,) = numbaconv.onnx.evaluator(model).run(None, feeds)
+        np.testing.assert_array_equal(b, direct(direct(x, weight), weight))
+        assert len(count) == 2

@@ -36,6 +36,6 @@ def test_every_function_is_in_the_reference():
     listed = set(re.findall(r"^   ([\w.]+)$", reference, re.MULTILINE))
     types = {"Algorithm", "IntOrAxes", "Layout", "Padding", "PaddingMode", "Patches"}
     assert set(nbc.__all__) - types <= listed
-    for door in ("ndimage", "signal"):
+    for door in ("ndimage", "signal", "onnx"):
         module = __import__(f"numbaconv.{door}", fromlist=["__all__"])
         assert {f"{door}.{name}" for name in module.__all__} <= listed

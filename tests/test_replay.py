@@ -1,8 +1,10 @@
 """Layers' calls that are launched again without their way through Python."""
 
+import gc
 import os
 import pickle
 import threading
+import weakref
 
 import naive
 import numba
@@ -39,7 +41,7 @@ def layer_and_input(kind, shape, weight, options, dtype="float32"):
 
 
 def replays(layer):
-    return [p.replay for p in layer._by_signature.values() if p.replay is not None]
+    return list(layer._replays.values())
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: f"{p[0]}-{p[1]}")
@@ -145,6 +147,32 @@ def test_copies_of_a_layer():
     nbc.release_memory()
     for _ in range(3):
         np.testing.assert_array_equal(again(x), expected)
+
+
+def test_what_is_held_of_a_layer():
+    """Weights live as long as their layer, and do not count as what is held between calls."""
+    weight = np.ones((256, 256, 3, 3), "float32")
+    nbc.release_memory()
+    before = nbc.memory().total
+    gone = []
+    for _ in range(3):
+        layer = nbc.Conv2d(weight, padding=1)
+        for _ in range(4):
+            layer(np.ones((1, 256, 9, 9), "float32"))
+        assert replays(layer)
+        gone.append(weakref.ref(layer._packed[next(iter(layer._packed))].weight))
+        assert nbc.memory().total - before < weight.nbytes
+    del layer
+    gc.collect()
+    assert [one() for one in gone] == [None] * 3
+
+
+def test_borrowed_memory_is_given_back():
+    layer, _, draw = layer_and_input(*PROBLEMS[5])
+    for _ in range(4):
+        layer(draw())
+    nbc.release_memory()
+    assert nbc.memory().total < 1 << 20
 
 
 def test_while_others_are_recorded():

@@ -56,7 +56,12 @@ def test_arrays(data):
     mode = data.draw(st.sampled_from(["full", "same", "valid"]))
     for name in ("convolve", "correlate"):
         assert_same(*both(name, x, w, mode, "direct"), units=0)
-        assert_same(*both(name, w, x, mode), units=8)
+        # SciPy may transform each array in its own precision, whatever the result's is.
+        own = [np.finfo(a.dtype).eps for a in (x, w) if a.dtype.kind in "fc"]
+        units = 8 * max(own, default=np.finfo("f8").eps) / np.finfo("f8").eps
+        ours, theirs = both(name, w, x, mode)
+        single = getattr(theirs, "dtype", None) in ("f4", "c8")
+        assert_same(ours, theirs, units=8 if single else units)
 
 
 def test_random_floats_and_long_arrays():

@@ -14,7 +14,7 @@ import numbaconv as nbc
 from numbaconv import ndimage
 
 page = skimage.data.page().astype("float64")
-template = page[49:65, 166:223]
+template = page[50:65, 166:223]
 print("template", template.shape, "page", page.shape)
 
 # %%

@@ -20,8 +20,11 @@ from numbaconv.problem.types import Algorithm, IntOrAxes, Layout, Padding, Paddi
 from numbaconv.running import call
 from numbaconv.running.packed import Packed
 
-# Forms of a layer's weights that it keeps, for inputs of several shapes.
+# Forms of a layer's weights that it keeps, for inputs of several shapes, and calls of one shape.
 _MOST_FORMS = 4
+_MOST_REPLAYS = 16
+# Which of the calls of a shape that go the long way are recorded.
+_RECORDED = (2, 100, 10_000)
 
 
 class _Conv:
@@ -101,7 +104,8 @@ class _Conv:
         self._by_signature: weakref.WeakValueDictionary[Any, _Prepared] = (
             weakref.WeakValueDictionary()
         )
-        self._packed: dict[Any, Packed] = {}
+        self._replays: dict[Any, replay.Replay] = {}
+        self._packed: dict[Any, Packed] = {}  # the last: it makes the layer immutable
 
     def __call__(self, x: npt.ArrayLike, out: Array | None = None, parallel: bool = True) -> Array:
         """Return the convolution of `x`.
@@ -126,14 +130,16 @@ class _Conv:
                 return backend.convolve(self._options, x, self._weight, self._bias, out, parallel)
             x = arguments.as_array(x, "x")
         source = x
-        found = self._by_signature.get((source.shape, source.dtype))
+        signature = source.shape, source.dtype
         may_replay = (
             out is None and parallel is True and source.flags.carray and not recording.active
         )
-        if may_replay and found is not None and found.replay is not None:
-            made = found.replay(source)
+        if may_replay:
+            again = self._replays.get(signature)
+            made = None if again is None else again(source)
             if made is not None:
                 return made
+        found = self._by_signature.get(signature)
         if parallel is not True and parallel is not False:
             parallel = arguments.flag(parallel, "parallel")
         if found is None:
@@ -146,15 +152,17 @@ class _Conv:
             return self._record(found, source, packed)
         return call.run(found.call, source, packed, out, parallel, (source,))
 
-    @staticmethod
-    def _record(found: "_Prepared", x: Array, packed: Packed) -> Array:
+    def _record(self, found: "_Prepared", x: Array, packed: Packed) -> Array:
         """Return the convolution of `x`, and let later calls launch the same."""
-        constants = (packed.weight, packed.bias, *packed.alive)
-        result, found.replay = replay.record(
-            lambda: call.run(found.call, x, packed, None, True, (x,)), x, constants
+        weights = (packed.weight, packed.bias, *packed.alive)
+        result, again = replay.record(
+            lambda: call.run(found.call, x, packed, None, True, (x,)), x, weights
         )
-        if found.replay is not None:
-            held.grew(found.replay.words)
+        if again is not None:
+            while len(self._replays) >= _MOST_REPLAYS:
+                self._replays.pop(next(iter(self._replays)), None)
+            # They hold the weights, as the layer does: what is known of an input's shape does not.
+            self._replays[x.shape, x.dtype] = again
         return result
 
     def _prepared(
@@ -236,18 +244,19 @@ class _Conv:
 class _Prepared:
     """How inputs of one shape are convolved, and which form of the weights that takes."""
 
-    __slots__ = ("__weakref__", "_calls", "call", "key", "replay")
-
-    replay: "replay.Replay | None"
+    __slots__ = ("__weakref__", "_calls", "call", "key")
 
     def __init__(self, found: call.Call, key: Any) -> None:
-        self.call, self.key, self.replay = found, key, None
+        self.call, self.key = found, key
         self._calls = 0
 
     def is_to_be_recorded(self) -> bool:
-        """Return whether this is the second call: the first one compiles, and fills tables."""
+        """Return whether this is the second call: the first one compiles, and fills tables.
+
+        Now and then it is tried again: for what was forgotten meanwhile, or cannot run any more.
+        """
         self._calls += 1
-        return self._calls == 2
+        return self._calls in _RECORDED
 
 
 def _frozen(value: Any, depth: int = 2) -> Any:

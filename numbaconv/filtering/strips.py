@@ -34,13 +34,38 @@ def run(planned: Filter, x: Array, out: Array, parallel: bool) -> None:
 
 
 def _run_in_parts(planned: Filter, x: Array, out: Array, parallel: bool) -> None:
-    """Filter copies of some rows, and of those that they reach, at a time."""
+    """Filter copies of some planes, or of some rows and of those that they reach, at a time."""
     outer, planes = [math.prod(x.shape[:a]) for a in range(x.ndim)], planned.planes * planned.depth
     axis = min(a for a in range(x.ndim) if outer[a] == planes and x.shape[a] > 1)
+    if axis and planned.depth == 1:
+        step = max(1, MOST_COPIED * len(x) // x.nbytes)
+        for first in range(0, len(x), step):
+            last = min(first + step, len(x))
+            part = _part(planned, (last - first) * planes // len(x), planned.rows)
+            if step == 1:
+                run(part, x[first], out[first], parallel)
+            else:
+                run(part, x[first:last], out[first:last], parallel)
+        return
+    _run_by_rows(planned, x, out, axis, parallel)
+
+
+def _part(planned: Filter, planes: int, rows: int) -> Filter:
+    """Return the same filter of fewer planes, or of another number of rows."""
+    part = copy.copy(planned)
+    part.planes, part.rows = planes, rows
+    size, whole = planes * rows, planned.planes * planned.rows
+    part.work_of_all = -(-planned.work_of_all * size // whole)
+    part.schedules = {}
+    return part
+
+
+def _run_by_rows(planned: Filter, x: Array, out: Array, axis: int, parallel: bool) -> None:
+    """Filter copies of some rows, those of an axis, and of those that they reach, at a time."""
     source, to = np.moveaxis(x, axis, 0), np.moveaxis(out, axis, 0)
     above, below = planned.above, planned.ring - 1 - planned.above
     constant = borders.CONSTANT in planned.row_places
-    n, part = len(source), copy.copy(planned)
+    n, part = len(source), planned
     strip = max(MOST_COPIED // 2 * n // x.nbytes, planned.ring)
     for first in range(0, n, strip):
         last = min(first + strip, n)
@@ -56,12 +81,11 @@ def _run_in_parts(planned: Filter, x: Array, out: Array, parallel: bool) -> None
             rows[k - begin] = source[planned.row_places[k + above]]
         for k in range(b, end):
             rows[k - begin] = source[planned.row_places[k - n + above]]
-        if part.rows != len(rows) * planned.rows // n:
-            part.rows = len(rows) * planned.rows // n
+        count = len(rows) * planned.rows // n
+        if part is planned or part.rows != count:
+            part = _part(planned, planned.planes, count)
             mode = "constant" if constant else "nearest"
-            part.row_places = borders.beyond(part.rows, above, below, mode)
-            part.work_of_all = planned.work_of_all * len(rows) // n
-            part.schedules = {}
+            part.row_places = borders.beyond(count, above, below, mode)
         result = np.empty(near.shape, planned.result)
         part.run(near, result, parallel)
         to[first:last] = np.moveaxis(result, axis, 0)[first - begin : last - begin]

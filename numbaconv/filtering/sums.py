@@ -18,6 +18,8 @@ from numbaconv.teams import jobs
 _PIECE = 1 << 12
 # Bytes of a worker's memory that two sums in turn, and windows, may take.
 _MOST_MEMORY = 1 << 23
+# Taps of a launch, which take some tenths of a second: of several a vector holds.
+_MOST_WORK = 4 * launches.MOST_TAPS
 # Numbers of workers, and strides, for which a plan keeps its tables.
 _MOST_SCHEDULES = 4
 # Rows of a strip, for each that it computes beside its own.
@@ -87,7 +89,7 @@ def takes(dtype: np.dtype[Any]) -> bool:
 class _Taps:
     """The taps of a sum in SciPy's order, and the function that adds them up."""
 
-    def __init__(self, asked: Sum | None, dtype: np.dtype[Any]) -> None:
+    def __init__(self, asked: Sum | None, dtype: np.dtype[Any], *, blocks: bool = False) -> None:
         self.count, self.native, self.kind = 0, 0, weighted.PLAIN
         self.several, self.block, self.first, self.size = 0, 1, 0, 0
         self.places = np.zeros(0, np.int64)
@@ -125,7 +127,7 @@ class _Taps:
         self.native = weighted.adder(self.kind, dtype)
         self.first, self.size = shift, size
         # In order, those without a weight are left out: blocks take whole windows.
-        if self.kind != weighted.IN_ORDER or self.count == size:
+        if blocks and (self.kind != weighted.IN_ORDER or self.count == size):
             self.take_blocks(size - (self.kind == weighted.PLAIN), dtype)
 
     def take_blocks(self, rows: int, dtype: np.dtype[Any]) -> None:
@@ -188,7 +190,7 @@ class Filter:
         #: Of rows in memory: extremes are found in the input's own type.
         self.work = source if found is not None and found.extreme is not None else _DOUBLE
         first = source if form in (sum_loops.DOWN, sum_loops.DOWN_ALONG) else self.work
-        self.down, self.along = _Taps(down, first), _Taps(along, self.work)
+        self.down, self.along = _Taps(down, first, blocks=True), _Taps(along, self.work)
         self.above, below = (0, 0) if down is None else down.reach
         self.low, self.high = (0, 0) if along is None else along.reach
         self.low, self.high = self.low * cell, self.high * cell
@@ -249,7 +251,8 @@ class Filter:
         boxes = self.box[0] * (self.box[1] + self.block - 1) * self.box[2]
         listed = max(len(self.down.places), len(self.along.places), boxes) + 1
         self.lists = threads.Scratch(1, (listed,))
-        taps = self.down.count + self.along.count + 4
+        along_taps = 4 * self.doublings if self.doublings else self.along.count
+        taps = self.down.count + along_taps + 4
         self.work_of_all = self.planes * self.depth * self.rows * self.width * taps
         self.schedules: dict[tuple[int, ...], tuple[Array, int]] = {}
 
@@ -269,7 +272,7 @@ class Filter:
             found = self.schedules[workers, *strides] = self._schedule(workers, *strides)
         packed, tasks = found
         space, scratch = workspace.take(workers * self.worker_bytes), self.lists.take(workers)
-        for begin, end in launches.ranges(tasks, self.work_of_all, launches.MOST_TAPS):
+        for begin, end in launches.ranges(tasks, self.work_of_all, _MOST_WORK):
             jobs.run(
                 sum_loops.filter_rows, workers, begin, end, address(x), address(out),
                 space.address, packed, self.natives, self.places, self.row_places,
@@ -299,11 +302,11 @@ class Filter:
         """Return the packed `sum_loops.Shape`, and its tasks."""
         planes = self.planes * self.depth
         pieces = -(-self.width // self.piece)
-        strips = 1
-        if planes * pieces < 4 * workers:
-            again = self.ring if self.form in _WAITING else 0
-            most = max(1, self.rows // max(1, _LEAST_ROWS * again))
-            strips = min(self.rows, -(-4 * workers // (planes * pieces)), most)
+        # A launch has work for all, and none of its tasks takes long.
+        tasks = 4 * workers * -(-self.work_of_all // _MOST_WORK)
+        again = self.ring if self.form in _WAITING else 0
+        most = max(1, self.rows // max(1, _LEAST_ROWS * again))
+        strips = max(1, min(self.rows, -(-tasks // (planes * pieces)), most))
         shape = sum_loops.Shape(
             form=self.form, planes=planes, depth=self.depth, rows=self.rows, width=self.width,
             x_plane=x_plane, x_row=x_row, size=self.source.itemsize, work=self.work.itemsize,

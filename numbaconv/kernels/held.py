@@ -106,7 +106,7 @@ def memory() -> Memory:
 def release_memory() -> None:
     """Give back what numbaconv holds between calls: the next call of each kind plans anew.
 
-    What jitted code has recorded stays.
+    What jitted code and layers have recorded stays.
 
     Examples
     --------
@@ -124,6 +124,9 @@ def release_memory() -> None:
     workspaces = sys.modules.get("numbaconv.kernels.workspace")
     if workspaces:
         workspaces.release()
+    runtime = sys.modules.get("numbaconv.nopython.runtime")
+    if runtime:
+        runtime.release()
 
 
 def find(key: Hashable) -> Any:

@@ -96,14 +96,13 @@ def clock(context: Any) -> Any:
 
     def codegen(context: Any, b: Any, signature: Any, values: Any) -> Any:
         triple = str(context.codegen().magic_tuple()[0])
-        kind = ir.FunctionType(I64, [])
         if triple.startswith(("x86_64", "i686", "amd64")):
-            return b.call(
-                cgutils.get_or_insert_function(b.module, kind, "llvm.readcyclecounter"), []
-            )
-        if triple.startswith(("aarch64", "arm64")):
-            read = ir.InlineAsm(kind, "mrs $0, cntvct_el0", "=r", side_effect=True)
-            return b.call(read, [])
-        return ir.Constant(I64, 0)
+            name = "llvm.readcyclecounter"
+        elif triple.startswith(("aarch64", "arm64")):
+            name = "llvm.readsteadycounter"  # the other is for the kernel alone
+        else:
+            return ir.Constant(I64, 0)
+        kind = ir.FunctionType(I64, [])
+        return b.call(cgutils.get_or_insert_function(b.module, kind, name), [])
 
     return types.int64(), codegen

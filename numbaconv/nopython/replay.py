@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv.kernels import recording, threads
+from numbaconv.kernels import held, recording, threads
 from numbaconv.kernels.workspace import Workspace
 from numbaconv.nopython import programs, runtime
 from numbaconv.problem.arrays import Array
@@ -18,7 +18,8 @@ from numbaconv.problem.geometry import Ints
 _Block = ctypes.c_int64 * 4
 _from_buffer, _addressof = ctypes.c_char.from_buffer, ctypes.addressof
 _empty = np.empty
-_BYTE = np.dtype(np.uint8)
+# Bytes of a program and of its tables, beside the weights.
+_LARGEST = 1 << 17
 
 
 # Of processes: a child has none of its parent's threads, which programs share work with.
@@ -54,8 +55,8 @@ class Replay:
     ----------
     words : ndarray of int64
         The program.
-    kept : object
-        What it reads, to be kept alive.
+    kept : tuple
+        What it reads, to be kept alive: tables, and weights.
     shape, dtype
         Of the result.
     count : int
@@ -75,9 +76,9 @@ class Replay:
     )
 
     def __init__(
-        self, words: Array, kept: Any, shape: Ints, dtype: np.dtype[Any], count: int
+        self, words: Array, kept: tuple[Any, ...], shape: Ints, dtype: np.dtype[Any], count: int
     ) -> None:
-        self.words, self.kept = words, kept
+        self.kept = words, *kept
         self._count, self._forks = count, _forks
         self._program, self._anchor = int(words.ctypes.data), int(_anchor().ctypes.data)
         self._run, self._shape, self._dtype = _runner(), shape, dtype
@@ -106,16 +107,16 @@ def record(run: Callable[[], Array], x: Array, weights: tuple[Any, ...]) -> tupl
         Arrays and workspaces, among others, that are the same in every call.
     """
     constants = [
-        w.view(_BYTE, (w.reach,)) if isinstance(w, Workspace) else w
+        (w.address, w.reach) if isinstance(w, Workspace) else (w.ctypes.data, max(w.nbytes, 1))
         for w in weights
         if isinstance(w, np.ndarray | Workspace)
     ]
     with recording.recording() as recorder:
-        recording.keep(weights, constants=constants)
+        recorder.constants += constants
         y = run()
     words = None
     if x.size and y.size:
         words = programs.words_of(recorder, [(x, 1), (y, 2)], [y])
-    if words is None:
+    if words is None or held.measured((words, recorder.kept)) > _LARGEST:
         return y, None
-    return y, Replay(words, recorder.kept, y.shape, y.dtype, recorder.threads)
+    return y, Replay(words, (recorder.kept, weights), y.shape, y.dtype, recorder.threads)

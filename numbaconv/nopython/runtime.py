@@ -77,6 +77,27 @@ def held_nbytes() -> int:
     return int(found[0])
 
 
+def release() -> None:
+    """Free the memory that waits in the slots."""
+    if _block[RUN]:
+        _free_slots()(int(_block.ctypes.data) + 8 * SLOTS)
+
+
+@functools.cache
+def _free_slots() -> Callable[[int], None]:
+    return ctypes.CFUNCTYPE(None, ctypes.c_int64)(link.address(_free_slots_function))
+
+
+def _free_slots_function() -> Callable[..., None]:
+    def free_slots(slots: int) -> None:
+        for i in range(_SLOTS):
+            found: int = exchange(slots + 8 * i, 0)
+            if found != 0:
+                _free(load(found - 56))
+
+    return free_slots
+
+
 @functools.cache
 def _measure() -> Callable[[int, int], None]:
     kind = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)

@@ -29,6 +29,8 @@ The same by the evaluator's own way:
 from collections.abc import Iterable
 from typing import Any
 
+from onnx.reference import ReferenceEvaluator
+
 from numbaconv.onnx.convolutions import Conv, ConvInteger, ConvTranspose, QLinearConv
 from numbaconv.onnx.folding import Col2Im
 from numbaconv.onnx.pools import (
@@ -71,6 +73,12 @@ def evaluator(model: Any, *, new_ops: Iterable[type] = (), **options: Any) -> An
     --------
     OPS : The operators alone.
     """
-    from onnx.reference import ReferenceEvaluator
+    return _Evaluator(model, new_ops=[*new_ops], **options)
 
-    return ReferenceEvaluator(model, new_ops=[*new_ops, *OPS], **options)
+
+class _Evaluator(ReferenceEvaluator):  # type: ignore[misc]
+    """The reference evaluator with our operators, in functions of the model and subgraphs, too."""
+
+    def __init__(self, proto: Any, *arguments: Any, new_ops: Any = None, **options: Any) -> None:
+        # An evaluator makes those of functions as its own class does, without `new_ops`.
+        super().__init__(proto, *arguments, new_ops=[*(new_ops or ()), *OPS], **options)

@@ -7,7 +7,7 @@ import numpy as np
 from numbaconv.api.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from numbaconv.onnx import windows
 from numbaconv.onnx.layers import KINDS, Layers
-from numbaconv.onnx.node import Node
+from numbaconv.onnx.node import Node, wide
 from numbaconv.onnx.windows import Attributes
 from numbaconv.problem.arrays import Array
 from numbaconv.problem.formulas import dilated_size
@@ -33,7 +33,7 @@ def layer_options(attributes: Attributes, x: Ints, weight: Ints) -> dict[str, An
     strides = windows.per_axis(attributes, "strides", ndim)
     dilations = windows.per_axis(attributes, "dilations", ndim)
     return {
-        "stride": strides, "dilation": dilations, "groups": attributes.get("group") or 1,
+        "stride": strides, "dilation": dilations, "groups": windows.number(attributes, "group", 1),
         "padding": windows.padding(attributes, x[2:], kernel, strides, dilations),
     }  # fmt: skip
 
@@ -47,9 +47,11 @@ class Conv(_Convolution):
         options = layer_options(attributes, x.shape, weight.shape)
         kind = KINDS[x.ndim - 3]
         layer = self._layers.get(
-            (weight, bias), tuple(options.values()), lambda: kind(weight, bias, **options)
+            (weight, bias),
+            tuple(options.values()),
+            lambda: kind(wide(weight), wide(bias), **options),
         )
-        return (layer(x),)
+        return (layer(wide(x)),)
 
 
 class ConvInteger(_Convolution):
@@ -117,7 +119,7 @@ class ConvTranspose(Node):
 
     def compute(self, attributes: dict[str, Any], *inputs: Any) -> tuple[Array, ...]:
         """Return Y."""
-        x, weight, bias = (*inputs, None)[:3]
+        x, weight, bias = map(wide, (*inputs, None)[:3])
         ndim = windows.spatial_axes(x.shape)
         kernel = windows.kernel_shape(attributes, weight.shape)
         strides = windows.per_axis(attributes, "strides", ndim)
@@ -140,7 +142,7 @@ class ConvTranspose(Node):
             pads = windows.padding(attributes, x.shape[2:], kernel, strides, dilations)
         y = _TRANSPOSED[ndim - 1](
             x, weight, bias, stride=strides, padding=pads, output_padding=added,
-            groups=attributes.get("group") or 1, dilation=dilations,
+            groups=windows.number(attributes, "group", 1), dilation=dilations,
         )  # fmt: skip
         if size and tuple(size) != y.shape[2:]:
             # More was asked for than inputs reach: nothing but the bias arrives there.

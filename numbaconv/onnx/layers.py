@@ -13,8 +13,11 @@ Layer = Conv1d | Conv2d | Conv3d
 KINDS = (Conv1d, Conv2d, Conv3d)
 
 
+# Layers of a node at a time: "SAME" pads by the size of the input.
+_MOST = 4
+
+
 class _Kept(NamedTuple):
-    options: Hashable
     arrays: tuple[Any, ...]  # weak references, or None
     copies: tuple[Any, ...]  # of arrays that can be written to
     layer: Layer
@@ -36,22 +39,19 @@ class Layers:
     """
 
     def __init__(self) -> None:
-        self._kept: _Kept | None = None
+        self._kept: dict[Hashable, _Kept] = {}
 
     def get(
         self, arrays: tuple[Array | None, ...], options: Hashable, make: Callable[[], Layer]
     ) -> Layer:
         """Return the layer that was made of these very arrays and options, or make it."""
-        kept = self._kept
-        if (
-            kept is not None
-            and kept.options == options
-            and all(map(_same, arrays, kept.arrays, kept.copies))
-        ):
+        kept = self._kept.get(options)
+        if kept is not None and all(map(_same, arrays, kept.arrays, kept.copies)):
             return kept.layer
         layer = make()
-        self._kept = _Kept(
-            options,
+        while len(self._kept) >= _MOST:
+            self._kept.pop(next(iter(self._kept)), None)
+        self._kept[options] = _Kept(
             tuple(None if a is None else weakref.ref(a) for a in arrays),
             tuple(None if a is None or _is_constant(a) else a.copy() for a in arrays),
             layer,
@@ -67,10 +67,9 @@ def _same(array: Array | None, known: Any, copy: Array | None) -> bool:
 
 def _is_constant(array: Array) -> bool:
     """Return whether nobody can write to an array: an initializer is a view of bytes."""
-    while isinstance(array, np.ndarray):
-        if array.flags.writeable:
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        if base.flags.writeable:
             return False
-        if array.base is None:
-            return True
-        array = array.base
-    return isinstance(array, bytes)
+        base = base.base
+    return isinstance(base, bytes)

@@ -7,6 +7,14 @@ from onnx.reference.op_run import OpRun
 
 from numbaconv.problem.arrays import Array
 
+# What is raised again with the node's name. NumPy has errors of its own below these.
+_ERRORS = (TypeError, ValueError, MemoryError, ArithmeticError)
+
+
+def wide(x: Any) -> Any:
+    """Return bfloat16 and its like as float32, which they are computed in."""
+    return x if x is None or x.dtype.kind != "V" else x.astype(np.float32)
+
 
 class Node(OpRun):  # type: ignore[misc]
     """An operator of ONNX's standard domain."""
@@ -14,30 +22,28 @@ class Node(OpRun):  # type: ignore[misc]
     op_domain = ""
 
     def compute(self, attributes: dict[str, Any], *inputs: Any) -> tuple[Array, ...]:
-        """Return the outputs."""
+        """Return the outputs; results in float32 are rounded to what the first input was."""
         raise NotImplementedError
 
     def _run(self, *inputs: Any, **attributes: Any) -> tuple[Array, ...]:
-        # bfloat16 and its like are computed in float32 and rounded once.
-        small = [x.dtype for x in inputs if x is not None and x.dtype.kind == "V"]
-        if not small:
-            return self.compute(attributes, *inputs)
-        wide = (
-            x if x is None or x.dtype.kind != "V" else x.astype(np.float32) for x in inputs
-        )  # fmt: skip
-        results = self.compute(attributes, *wide)
-        return tuple(y.astype(small[0]) if y.dtype == np.float32 else y for y in results)
+        arrays = [None if x is None else np.asarray(x) for x in inputs]
+        results = self.compute(attributes, *arrays)
+        small = arrays[0].dtype if arrays[0] is not None else None
+        if small is None or small.kind != "V":
+            return results
+        return tuple(y.astype(small) if y.dtype == np.float32 else y for y in results)
 
     def run(self, *inputs: Any, **keywords: Any) -> tuple[Array, ...]:
         """Return the outputs; errors name the node."""
         try:
             results: tuple[Array, ...] = super().run(*inputs, **keywords)
-        except (TypeError, ValueError, MemoryError) as error:
+        except _ERRORS as error:
             # The evaluator puts a TypeError of its own before ours.
             cause = error.__cause__
             first = cause if isinstance(cause, TypeError | AttributeError) else error
+            kind = next((k for k in _ERRORS if isinstance(first, k)), TypeError)
             node = self.onnx_node
             name = f" {node.name!r}" if node.name else ""
-            message = f"node{name} ({node.op_type}, output {node.output[0]!r}): {first}"
-            raise type(first)(message) from error
+            output = f", output {node.output[0]!r}" if node.output else ""
+            raise kind(f"node{name} ({node.op_type}{output}): {first}") from error
         return results

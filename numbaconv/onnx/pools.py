@@ -9,7 +9,7 @@ from numbaconv.api.avg_pool import avg_pool1d, avg_pool2d, avg_pool3d
 from numbaconv.api.max_pool import max_pool1d, max_pool2d, max_pool3d
 from numbaconv.api.max_unpool import max_unpool1d, max_unpool2d, max_unpool3d
 from numbaconv.onnx import windows
-from numbaconv.onnx.node import Node
+from numbaconv.onnx.node import Node, wide
 from numbaconv.onnx.windows import Attributes
 from numbaconv.problem.arrays import Array
 from numbaconv.problem.geometry import Ints
@@ -38,7 +38,7 @@ class MaxPool(Node):
 
     def compute(self, attributes: dict[str, Any], *inputs: Any) -> tuple[Array, ...]:
         """Return Y, or Y and Indices."""
-        (x,) = inputs
+        x = wide(inputs[0])
         window = _window(attributes, x.shape)
         ndim = x.ndim - 2
         if len(self.output) < 2 or not self.output[1]:
@@ -57,7 +57,7 @@ class AveragePool(Node):
 
     def compute(self, attributes: dict[str, Any], *inputs: Any) -> tuple[Array, ...]:
         """Return Y."""
-        (x,) = inputs
+        x = wide(inputs[0])
         pool = _MEANS[windows.spatial_axes(x.shape) - 1]
         return (
             pool(
@@ -72,18 +72,19 @@ class LpPool(Node):
 
     def compute(self, attributes: dict[str, Any], *inputs: Any) -> tuple[Array, ...]:
         """Return Y."""
-        (x,) = inputs
-        p = attributes.get("p") or 2
+        x = wide(inputs[0])
+        p = windows.number(attributes, "p", 2)
         sums = _MEANS[windows.spatial_axes(x.shape) - 1](
             np.abs(x).astype(np.float64) ** p, divisor_override=1, **_window(attributes, x.shape)
         )
         return ((sums ** (1 / p)).astype(x.dtype),)
 
 
-def _over_planes(pools: Any, x: Array) -> Array:
+def _over_planes(pools: Any, planes: Array) -> Array:
     """Return a pool over all that follows batch and channels, however many axes."""
-    flat = x.reshape(*x.shape[:2], -1)
-    y: Array = pools[0](flat, flat.shape[2])
+    x = wide(planes)
+    size = math.prod(x.shape[2:])
+    y: Array = pools[0](x.reshape(*x.shape[:2], size), size)
     return y.reshape(*x.shape[:2], *(1,) * (x.ndim - 2))
 
 
@@ -109,6 +110,7 @@ class MaxUnpool(Node):
     def compute(self, attributes: dict[str, Any], *inputs: Any) -> tuple[Array, ...]:
         """Return the output."""
         x, indices, output_shape = (*inputs, None)[:3]
+        x = wide(x)
         ndim = windows.spatial_axes(x.shape)
         kernel = windows.per_axis(attributes, "kernel_shape", ndim)
         strides = windows.per_axis(attributes, "strides", ndim)

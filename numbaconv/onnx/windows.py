@@ -20,9 +20,17 @@ def spatial_axes(shape: Ints) -> int:
 def per_axis(attributes: Attributes, name: str, ndim: int) -> Ints:
     """Return an attribute of an integer for each axis, 1 where it is missing."""
     values = attributes.get(name) or (1,) * ndim
-    if len(values) != ndim:
-        raise ValueError(f"{name} must have {ndim} numbers, one for each axis, got {values}")
+    if len(values) != ndim or min(values) < 1:
+        raise ValueError(
+            f"{name} must be {ndim} positive numbers, one for each axis, got {list(values)}"
+        )
     return tuple(values)
+
+
+def number(attributes: Attributes, name: str, default: int) -> Any:
+    """Return an attribute that is a number, or its default where it is missing."""
+    value = attributes.get(name)
+    return default if value is None else value
 
 
 def kernel_shape(attributes: Attributes, weight: Ints) -> Ints:

@@ -12,15 +12,16 @@ ALL = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
 def test_every_half_becomes_its_float():
     found = halves.converted(ALL, np.dtype(np.float32), parallel=True)
     assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, ALL.astype(np.float32))
+    with np.errstate(invalid="ignore"):  # ARM tells of signalling NaNs
+        expected = ALL.astype(np.float32)
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_floats_are_rounded_to_nearest_ties_to_even():
     rng = np.random.default_rng(20261128)
-    numbers = ALL.astype(np.float32)
-    numbers = numbers[np.isfinite(numbers)]
+    numbers = ALL[np.isfinite(ALL)].astype(np.float32)
     middle = (numbers[:-1] + numbers[1:]) / 2
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         x = np.concatenate([
             numbers, middle, np.nextafter(middle, np.float32(np.inf)),
             rng.integers(0, 1 << 32, 100_001, dtype=np.uint32).view(np.float32),

@@ -160,7 +160,7 @@ class _Conv:
         )
         if again is not None:
             while len(self._replays) >= _MOST_REPLAYS:
-                self._replays.pop(next(iter(self._replays)), None)
+                self._replays.pop(next(iter(tuple(self._replays))), None)
             # They hold the weights, as the layer does: what is known of an input's shape does not.
             self._replays[x.shape, x.dtype] = again
         return result
@@ -189,7 +189,7 @@ class _Conv:
             bias = convolution.checked_bias(self._options, found, bias)
         packed = call.pack(found, self._weight, bias, parallel, keep=True)
         while len(self._packed) >= _MOST_FORMS:
-            self._packed.pop(next(iter(self._packed)), None)
+            self._packed.pop(next(iter(tuple(self._packed))), None)
         # Of two threads that pack at once, both get the first one's.
         return self._packed.setdefault(key, packed)
 

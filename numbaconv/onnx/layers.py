@@ -50,7 +50,7 @@ class Layers:
             return kept.layer
         layer = make()
         while len(self._kept) >= _MOST:
-            self._kept.pop(next(iter(self._kept)), None)
+            self._kept.pop(next(iter(tuple(self._kept))), None)
         self._kept[options] = _Kept(
             tuple(None if a is None else weakref.ref(a) for a in arrays),
             tuple(None if a is None or _is_constant(a) else a.copy() for a in arrays),

@@ -15,28 +15,9 @@ from numbaconv.cli.filters import FILTERS
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
-from matplotlib.patches import Rectangle
+from matrices import draw, outline_patches
 
 DOCS = Path(__file__).parent.parent / "docs"
-TINTS = ["#4477aa", "#ee6677", "#228833", "#ccbb44"]
-
-
-def grid(axes, matrix, title, tints=None):
-    """Draw a matrix with its numbers; `tints` colours columns."""
-    rows, columns = matrix.shape
-    for i in range(rows):
-        for j in range(columns):
-            colour = TINTS[tints[j]] if tints is not None else "white"
-            axes.add_patch(
-                Rectangle((j, -i), 1, 1, facecolor=colour, alpha=0.35 if tints is not None else 1,
-                          edgecolor="black", linewidth=0.8)
-            )  # fmt: skip
-            axes.text(j + 0.5, -i + 0.5, f"{matrix[i, j]:g}", ha="center", va="center")
-    axes.set_title(title, fontsize=11)
-    axes.set_xlim(-0.2, columns + 0.2)
-    axes.set_ylim(-rows + 0.8, 1.4)
-    axes.set_aspect("equal")
-    axes.axis("off")
 
 
 def main():
@@ -50,16 +31,11 @@ def main():
         1, 4, width_ratios=[3, 4.4, 4.4, 4.4], top=0.92, bottom=0.44, left=0.01, right=0.99
     )
     axes = [figure.add_subplot(top[0, i]) for i in range(4)]
-    grid(axes[0], image[0], "image, 3×3")
-    for tint, (i, j) in enumerate(np.ndindex(2, 2)):
-        shift = 0.05 * tint
-        axes[0].add_patch(
-            Rectangle((j + shift, -i - 1 + shift), 2 - 2 * shift, 2 - 2 * shift, fill=False,
-                      edgecolor=TINTS[tint], linewidth=2.4)
-        )  # fmt: skip
-    grid(axes[1], kernels, "two 2×2 kernels are rows  ×")
-    grid(axes[2], columns, "im2col: a patch is a column  =", range(4))
-    grid(axes[3], product, "one product, all outputs", range(4))
+    draw(axes[0], image[0], "image, 3×3")
+    outline_patches(axes[0])
+    draw(axes[1], kernels, "two 2×2 kernels are rows  ×")
+    draw(axes[2], columns, "im2col: a patch is a column  =", range(4))
+    draw(axes[3], product, "one product, all outputs", range(4))
     bottom = figure.add_gridspec(1, 4, top=0.40, bottom=0.0, left=0.01, right=0.99, wspace=0.03)
     path = resources.files("sklearn.datasets.images") / "china.jpg"
     with path.open("rb") as file:

@@ -6,33 +6,15 @@ What a convolution computes, laid out so that one matrix product computes it: an
 channels, two kernels, and a number in every cell. All numbers below are the library's own output.
 """
 
+import sys
+
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.patches import Rectangle
 
 import numbaconv as nbc
 
-TINTS = ["#4477aa", "#ee6677", "#228833", "#ccbb44"]
-
-
-def draw(axes, matrix, title, columns=None, rows=None):
-    """Draw a matrix with its numbers; columns, or rows, in colours."""
-    height, width = matrix.shape
-    for (i, j), value in np.ndenumerate(matrix):
-        tint = None
-        if columns is not None:
-            tint = TINTS[columns[j] % 4]
-        elif rows is not None:
-            tint = TINTS[rows[i] % 4]
-        axes.add_patch(
-            Rectangle((j, -i), 1, 1, facecolor=tint or "white", alpha=0.35 if tint else 1,
-                      edgecolor="black", linewidth=0.7)
-        )  # fmt: skip
-        axes.text(j + 0.5, 0.5 - i, f"{value:g}", ha="center", va="center", fontsize=9)
-    axes.set(xlim=(-0.2, width + 0.2), ylim=(0.8 - height, 1.2), aspect="equal", title=title)
-    axes.title.set_fontsize(10)
-    axes.axis("off")
-
+sys.path.insert(0, "..")  # the script runs in its own folder
+from matrices import draw, outline_patches
 
 # %%
 # An image and two kernels
@@ -68,12 +50,7 @@ patches.shape
 
 figure, axes = plt.subplots(1, 2, figsize=(7, 6), layout="constrained", width_ratios=[1, 1.3])
 draw(axes[0], image[0], "channel 0, and the four patches")
-for tint, (i, j) in enumerate(np.ndindex(2, 2)):
-    shift = 0.05 * tint
-    axes[0].add_patch(
-        Rectangle((j + shift, -i - 1 + shift), 2 - 2 * shift, 2 - 2 * shift, fill=False,
-                  edgecolor=TINTS[tint], linewidth=2.4)
-    )  # fmt: skip
+outline_patches(axes[0])
 draw(axes[1], patches, "input matrix: a patch a column", columns=range(4))
 
 # %%
@@ -153,7 +130,7 @@ assert np.array_equal(to_image, nbc.conv2d_input_grad(image.shape, kernels, shap
 figure, axes = plt.subplots(1, 4, figsize=(9, 5), layout="constrained", width_ratios=[2, 1, 1, 1])
 draw(axes[0], to_patches, "gradient of the input matrix", columns=range(4))
 for c in range(3):
-    draw(axes[1 + c], to_image[c], f"of the image, channel {c}")
+    draw(axes[1 + c], to_image[c], f"image, channel {c}")
 
 # %%
 # Where the faster routes leave the matrix behind

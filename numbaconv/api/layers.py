@@ -159,8 +159,7 @@ class _Conv:
             lambda: call.run(found.call, x, packed, None, True, (x,)), x, weights
         )
         if again is not None:
-            while len(self._replays) >= _MOST_REPLAYS:
-                self._replays.pop(next(iter(tuple(self._replays))), None)
+            held.make_room(self._replays, _MOST_REPLAYS)
             # They hold the weights, as the layer does: what is known of an input's shape does not.
             self._replays[x.shape, x.dtype] = again
         return result
@@ -188,8 +187,7 @@ class _Conv:
         if bias is not None:
             bias = convolution.checked_bias(self._options, found, bias)
         packed = call.pack(found, self._weight, bias, parallel, keep=True)
-        while len(self._packed) >= _MOST_FORMS:
-            self._packed.pop(next(iter(tuple(self._packed))), None)
+        held.make_room(self._packed, _MOST_FORMS)
         # Of two threads that pack at once, both get the first one's.
         return self._packed.setdefault(key, packed)
 

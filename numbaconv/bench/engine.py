@@ -52,7 +52,7 @@ def torch(layer: Layer, x: Array, weight: Array) -> Call | None:
     """Return a call of PyTorch's eager function."""
     import torch
 
-    if layer.padding == layer.pads:  # its functions take one number for both sides
+    if not layer.is_symmetric:  # its functions take one number for both sides
         return None
     torch.set_num_threads(THREADS)
     torch.set_grad_enabled(False)
@@ -121,7 +121,7 @@ def ncnn(layer: Layer, x: Array, weight: Array) -> Call | None:
     import ncnn
     import numpy as np
 
-    if x.dtype != "float32" or layer.ndim != 2 or layer.padding == layer.pads:
+    if x.dtype != "float32" or layer.ndim != 2 or not layer.is_symmetric:
         return None
     depthwise = layer.groups > 1
     kind = "ConvolutionDepthWise" if depthwise else "Convolution"

@@ -56,15 +56,18 @@ class Layer:
             value = getattr(self, name)
             axes = (value,) * ndim if isinstance(value, int) else tuple(value)
             object.__setattr__(self, name, axes)
-        if all(low == high for low, high in self.pads):
-            object.__setattr__(self, "padding", tuple(low for low, _ in self.pads))
-        else:
-            object.__setattr__(self, "padding", self.pads)
+        low = tuple(low for low, _ in self.pads)
+        object.__setattr__(self, "padding", low if self.is_symmetric else self.pads)
 
     @property
     def pads(self) -> tuple[tuple[int, int], ...]:
         """How many zeros are added before and after each axis."""
         return tuple((p, p) if isinstance(p, int) else tuple(p) for p in self.padding)
+
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether as many zeros are added before each axis as after it."""
+        return all(low == high for low, high in self.pads)
 
     @property
     def output(self) -> Ints:

@@ -135,7 +135,7 @@ class _Taps:
         pairs = self.kind in (weighted.SYMMETRIC, weighted.ANTISYMMETRIC)
         if pairs and rows < _LEAST_PAIRED:
             return
-        self.block = max(row_blocks.most_rows(rows), 1)
+        self.block = row_blocks.most_rows(rows)
         if self.block > 1:
             self.several = row_blocks.block_adder(self.kind, dtype, self.block)
 

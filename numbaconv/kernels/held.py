@@ -129,6 +129,12 @@ def release_memory() -> None:
         runtime.release()
 
 
+def make_room(kept: dict[Any, Any], most: int) -> None:
+    """Drop the oldest of what somebody else keeps, until one more makes at most so many."""
+    while len(kept) >= most:
+        kept.pop(next(iter(tuple(kept)), None), None)  # other threads may change it meanwhile
+
+
 def find(key: Hashable) -> Any:
     """Return what was kept under a key, or None."""
     return _entries.get(key)

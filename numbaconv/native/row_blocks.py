@@ -28,7 +28,7 @@ _MOST_ROWS = {8: 4, 4: 2, 2: 2}
 
 def most_rows(taps: int) -> int:
     """Return of how many rows a block is where sums go over so many rows; 1 for none."""
-    return min(_MOST_ROWS[isa.host().lanes(_DOUBLE)], taps)
+    return max(min(_MOST_ROWS[isa.host().lanes(_DOUBLE)], taps), 1)
 
 
 def block_adder(kind: int, dtype: np.dtype[Any], rows: int) -> int:

@@ -20,8 +20,6 @@ _from_buffer, _addressof = ctypes.c_char.from_buffer, ctypes.addressof
 _empty = np.empty
 # Bytes of a program and of its tables, beside the weights.
 _LARGEST = 1 << 17
-
-
 # Of processes: a child has none of its parent's threads, which programs share work with.
 _forks = 0
 
@@ -63,17 +61,7 @@ class Replay:
         How many threads the caller must let Numba use, or 0 where that makes no difference.
     """
 
-    __slots__ = (
-        "_anchor",
-        "_count",
-        "_dtype",
-        "_forks",
-        "_program",
-        "_run",
-        "_shape",
-        "kept",
-        "words",
-    )
+    __slots__ = ("_anchor", "_count", "_dtype", "_forks", "_program", "_run", "_shape", "kept")
 
     def __init__(
         self, words: Array, kept: tuple[Any, ...], shape: Ints, dtype: np.dtype[Any], count: int

@@ -9,8 +9,9 @@ from numbaconv.onnx import windows
 from numbaconv.onnx.layers import KINDS, Layers
 from numbaconv.onnx.node import Node, wide
 from numbaconv.onnx.windows import Attributes
+from numbaconv.problem.arguments import halves
 from numbaconv.problem.arrays import Array
-from numbaconv.problem.formulas import dilated_size
+from numbaconv.problem.formulas import transposed_size
 from numbaconv.problem.geometry import Ints
 
 _TRANSPOSED = (conv_transpose1d, conv_transpose2d, conv_transpose3d)
@@ -126,7 +127,7 @@ class ConvTranspose(Node):
         dilations = windows.per_axis(attributes, "dilations", ndim)
         added = tuple(attributes.get("output_padding") or (0,) * ndim)
         natural = [
-            (n - 1) * s + dilated_size(k, d) + a
+            transposed_size(n, 0, 0, k, s, d, a)
             for n, k, s, d, a in zip(x.shape[2:], kernel, strides, dilations, added, strict=True)
         ]
         auto = windows.automatic(attributes)
@@ -136,8 +137,10 @@ class ConvTranspose(Node):
         if size:
             if len(size) != ndim:
                 raise ValueError(f"output_shape must have {ndim} numbers, got {size}")
+            # The smaller half of an odd total comes first for SAME_UPPER alone.
+            sides = "same" if auto == "SAME_UPPER" else "same_lower"
             totals = [max(n - m, 0) for n, m in zip(natural, size, strict=True)]
-            pads = windows.halves(totals, smaller_first=auto == "SAME_UPPER")
+            pads = tuple(halves(total, sides) for total in totals)
         else:
             pads = windows.padding(attributes, x.shape[2:], kernel, strides, dilations)
         y = _TRANSPOSED[ndim - 1](

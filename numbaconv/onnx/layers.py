@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numbaconv.api.layers import Conv1d, Conv2d, Conv3d
+from numbaconv.kernels import held
 from numbaconv.problem.arrays import Array
 
 Layer = Conv1d | Conv2d | Conv3d
@@ -49,8 +50,7 @@ class Layers:
         if kept is not None and all(map(_same, arrays, kept.arrays, kept.copies)):
             return kept.layer
         layer = make()
-        while len(self._kept) >= _MOST:
-            self._kept.pop(next(iter(tuple(self._kept))), None)
+        held.make_room(self._kept, _MOST)
         self._kept[options] = _Kept(
             tuple(None if a is None else weakref.ref(a) for a in arrays),
             tuple(None if a is None or _is_constant(a) else a.copy() for a in arrays),

@@ -12,6 +12,7 @@ from numbaconv.onnx import windows
 from numbaconv.onnx.node import Node, wide
 from numbaconv.onnx.windows import Attributes
 from numbaconv.problem.arrays import Array
+from numbaconv.problem.formulas import transposed_size
 from numbaconv.problem.geometry import Ints
 
 _MAXIMA = (max_pool1d, max_pool2d, max_pool3d)
@@ -116,7 +117,7 @@ class MaxUnpool(Node):
         strides = windows.per_axis(attributes, "strides", ndim)
         pads = windows.pairs(attributes, ndim)
         size = tuple(
-            (n - 1) * s + k - low - high
+            transposed_size(n, low, high, k, s, 1, 0)
             for n, s, k, (low, high) in zip(x.shape[2:], strides, kernel, pads, strict=True)
         )
         # Indices count over batch and channels, too, in a result of the size that follows from

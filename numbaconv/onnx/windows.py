@@ -1,13 +1,16 @@
 """ONNX's attributes of windows as our arguments: pads, auto_pad, strides, dilations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from numbaconv.problem.formulas import dilated_size
+from numbaconv.problem import arguments
 from numbaconv.problem.geometry import Ints
 
 Attributes = Mapping[str, Any]
 Pairs = tuple[tuple[int, int], ...]
+
+#: What `auto_pad` is as our padding.
+AUTOMATIC = {"VALID": "valid", "SAME_UPPER": "same", "SAME_LOWER": "same_lower"}
 
 
 def spatial_axes(shape: Ints) -> int:
@@ -44,7 +47,7 @@ def kernel_shape(attributes: Attributes, weight: Ints) -> Ints:
 def automatic(attributes: Attributes) -> str:
     """Return `auto_pad`: NOTSET, VALID, SAME_UPPER or SAME_LOWER."""
     found: str = attributes.get("auto_pad") or "NOTSET"
-    if found not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
+    if found != "NOTSET" and found not in AUTOMATIC:
         raise ValueError(f"auto_pad must be NOTSET, VALID, SAME_UPPER or SAME_LOWER, got {found!r}")
     return found
 
@@ -64,16 +67,4 @@ def padding(
     auto = automatic(attributes)
     if auto == "NOTSET":
         return pairs(attributes, len(size))
-    if auto == "VALID":
-        return ((0, 0),) * len(size)
-    totals = [
-        max((-(-n // s) - 1) * s + dilated_size(k, d) - n, 0)
-        for n, k, s, d in zip(size, kernel, strides, dilations, strict=True)
-    ]
-    return halves(totals, smaller_first=auto == "SAME_UPPER")
-
-
-def halves(totals: Sequence[int], *, smaller_first: bool) -> Pairs:
-    """Return each total in two halves, an odd one's smaller half first or last."""
-    cut = [(total // 2, total - total // 2) for total in totals]
-    return tuple(cut if smaller_first else (pair[::-1] for pair in cut))
+    return arguments.padding_pairs(AUTOMATIC[auto], size, kernel, strides, dilations)

@@ -118,7 +118,7 @@ def padding_pairs(
             same_padding(n, k, s, d)
             for n, k, s, d in zip(size, kernel, stride, dilation, strict=True)
         ]
-        return tuple(_halves(total, value) for total in totals)
+        return tuple(halves(total, value) for total in totals)
     return _explicit_pairs(value, ndim)
 
 
@@ -136,11 +136,11 @@ def transposed_padding(
     totals = [
         dilated_size(k, d) - s for k, s, d in zip(kernel, stride, dilation, strict=True)
     ]  # fmt: skip
-    pairs = tuple(_halves(max(t, 0), value) for t in totals)
+    pairs = tuple(halves(max(t, 0), value) for t in totals)
     return pairs, tuple(max(-t, 0) for t in totals)
 
 
-def _halves(total: int, padding: str) -> tuple[int, int]:
+def halves(total: int, padding: str) -> tuple[int, int]:
     """Return the low and high part of a total that "same" or "same_lower" asks for."""
     small, large = total // 2, total - total // 2
     return (small, large) if padding == "same" else (large, small)

@@ -1,10 +1,11 @@
 """Does ``algorithm="auto"`` choose well? Times every algorithm on every layer.
 
-Run as ``python -m benchmarks.calibrate [--suite kinds --seed N --per-kind N] [--save NAME]``. For
-each layer, batch 1 and 8, weights prepared or packed in the call, all algorithms whose estimate is
-within 6 times the least take turns; the figure is the least time of each. Prints the estimate over
-the time for each algorithm (a constant of `numbaconv.routes.cycles` is off where these differ
-between algorithms) and the regret: the time of the chosen algorithm over that of the fastest.
+Run as ``python -m benchmarks.calibrate [--suite kinds --seed N --per-kind N] [--layout last]
+[--save NAME]``. For each layer, batch 1 and 8, weights prepared or packed in the call, all
+algorithms whose estimate is within 6 times the least take turns; the figure is the least time of
+each. Prints the estimate over the time for each algorithm (a constant of `numbaconv.routes.cycles`
+is off where these differ between algorithms) and the regret: the time of the chosen algorithm over
+that of the fastest.
 Writes ``benchmarks/results/regret.json``, or ``NAME.json``.
 """
 
@@ -24,23 +25,25 @@ _FUNCTIONS = {1: nbc.conv1d, 2: nbc.conv2d, 3: nbc.conv3d}
 _LAYERS = {1: nbc.Conv1d, 2: nbc.Conv2d, 3: nbc.Conv3d}
 
 
-def calls(layer, batch, prepared):
+def calls(layer, batch, prepared, layout):
     """Return the plan and a call for each algorithm worth timing."""
     x, weight = layer.arrays(batch)
-    plan = nbc.explain(
-        x.shape, weight.shape, dtype=layer.dtype, prepared=prepared, **layer.keywords
-    )
+    if layout == "last":
+        x = np.ascontiguousarray(np.moveaxis(x, 1, -1))
+        weight = np.ascontiguousarray(np.moveaxis(weight, (0, 1), (-1, -2)))
+    keywords = {**layer.keywords, "layout": f"channels_{layout}"}
+    plan = nbc.explain(x.shape, weight.shape, dtype=layer.dtype, prepared=prepared, **keywords)
     least = plan.candidates[0][1]
     made = {}
     for name, cost in plan.candidates:
         if cost > 6 * least:
             continue
         if prepared:
-            convolution = _LAYERS[layer.ndim](weight, algorithm=name, **layer.keywords)
+            convolution = _LAYERS[layer.ndim](weight, algorithm=name, **keywords)
             made[name] = lambda convolution=convolution: convolution(x)
         else:
             made[name] = lambda name=name: _FUNCTIONS[layer.ndim](
-                x, weight, algorithm=name, **layer.keywords
+                x, weight, algorithm=name, **keywords
             )
     return plan, made
 
@@ -66,6 +69,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0, help="of the suite kinds")
     parser.add_argument("--per-kind", type=int, default=2)
     parser.add_argument("--save", default="regret", help="name of the result to write")
+    parser.add_argument("--layout", choices=("first", "last"), default="first")
     options = parser.parse_args()
     layers = BY_NAME
     if options.suite == "kinds":
@@ -77,7 +81,7 @@ def main():
             for name, layer in layers.items():
                 if layer.name == "others.image 5x5" and batch > 1:
                     continue
-                plan, made = calls(layer, batch, prepared)
+                plan, made = calls(layer, batch, prepared, options.layout)
                 times = least_times(made, options.seconds)
                 costs = dict(plan.candidates)
                 for algorithm, t in times.items():

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from problems import AWKWARD
 
-from numbaconv.problem.arrays import flatten, is_direct, overlaps_itself, spatial_walk, writeable
+from numbaconv.problem.arrays import (
+    LINE,
+    address,
+    empty,
+    flatten,
+    is_direct,
+    overlaps_itself,
+    spatial_walk,
+    writeable,
+)
 
 DIRECT = ("contiguous", "fortran", "strided", "negative", "offset", "read-only")
 
@@ -65,3 +74,18 @@ def test_writeable_aliases_without_a_copy():
     assert alias.flags.writeable
     assert np.shares_memory(alias, array)
     np.testing.assert_array_equal(alias, array)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32", "complex128"])
+@pytest.mark.parametrize("shape", [(), (0, 3), (5, 7), (3, 1000, 257)])
+def test_new_arrays(shape, dtype):
+    made = [empty(shape, np.dtype(dtype)) for _ in range(3)]
+    for array in made:
+        assert (array.shape, array.dtype) == (shape, np.dtype(dtype))
+        assert array.flags.c_contiguous
+        assert array.flags.writeable
+        assert array.flags.aligned
+        if array.size > 1000:
+            assert address(array) % LINE == 0
+        array[...] = 1
+    assert not np.may_share_memory(made[0], made[1])

@@ -1,6 +1,7 @@
 """Layers' calls that are launched again without their way through Python."""
 
 import gc
+import itertools
 import os
 import pickle
 import threading
@@ -51,12 +52,17 @@ def test_the_same_results(problem, dtype):
     if problem[3].get("algorithm") == "winograd" and dtype != "float32":
         pytest.skip("winograd computes in float32")
     layer, _, draw = layer_and_input(*problem, dtype=dtype)
+    results = []
     for _ in range(5):
         x = draw()
         y = layer(x)
         np.testing.assert_array_equal(y, layer(x, parallel=False))
-        assert y.flags.owndata
         assert y.flags.writeable
+        results.append((y, y.copy()))
+    # Each is in memory of its own, which no later call writes to.
+    for y, when_returned in results:
+        np.testing.assert_array_equal(y, when_returned)
+    assert not any(np.may_share_memory(a[0], b[0]) for a, b in itertools.combinations(results, 2))
 
 
 def test_what_is_replayed():

@@ -45,7 +45,9 @@ def cost(geometry: ConvGeometry, dtype: np.dtype[Any]) -> float:
     """Return the estimated cycles of one core, weights' packing included."""
     nbytes = geometry.batch * _image_bytes(geometry, dtype)
     fold = nbytes * (_FOLD + _FAR * geometry.window.stride[-1])
-    return _CALL + fold + cut.cost(_as_columns(geometry), dtype, prepared=False, gain=1.0)
+    columns = _as_columns(geometry)
+    product = cut.with_call(columns, cut.cycles_of(columns, dtype), prepared=False)
+    return _CALL + fold + product
 
 
 def _image_bytes(geometry: ConvGeometry, dtype: np.dtype[Any]) -> int:

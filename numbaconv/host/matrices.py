@@ -9,7 +9,7 @@ import numpy as np
 from numbaconv.kernels import launches, recording, threads, workspace
 from numbaconv.kernels.long_sums import SHORT_SUM
 from numbaconv.problem import arguments
-from numbaconv.problem.arrays import Array, as_batch, flatten, is_direct, overlaps_itself
+from numbaconv.problem.arrays import Array, as_batch, empty, flatten, is_direct, overlaps_itself
 from numbaconv.problem.geometry import Ints
 from numbaconv.problem.options import PatchOptions
 from numbaconv.problem.patch_geometry import PatchGeometry
@@ -51,7 +51,7 @@ def _parse_folded(options: PatchOptions, shape: Ints) -> PatchGeometry:
 def _target(out: Any, shape: Ints, dtype: np.dtype[Any]) -> Array:
     """Return the caller's `out`, or a new array."""
     arguments.check_addressable(shape, dtype)
-    return np.empty(shape, dtype) if out is None else arguments.check_out(out, shape, dtype)
+    return empty(shape, dtype) if out is None else arguments.check_out(out, shape, dtype)
 
 
 def _run(

@@ -26,10 +26,11 @@ def tile(pixels: int, vectors: int, dtype: np.dtype[Any], *, terms: int, run: in
     """Return the address of the tile of so many pixels and vectors of output channels.
 
     It is called with (runs, length, x, x_step, pixel_step, weight, weight_step, list, out,
-    out_step, bias, channels). Run i reads ``x + list[2 * i]`` and ``weight + list[2 * i + 1]``,
-    `length` elements from there on at the steps, for each pixel `pixel_step` further; weights and
-    biases are whole vectors for each. Only `channels` of a pixel are written, and pixels of the
-    result are `out_step` apart. Distances are in bytes.
+    out_step, bias, channels, ahead). Run i reads ``x + list[2 * i]`` and ``weight + list[2 * i +
+    1]``, `length` elements from there on at the steps, for each pixel `pixel_step` further; weights
+    and biases are whole vectors for each. Only `channels` of a pixel are written, and pixels of the
+    result are `out_step` apart. Distances are in bytes. `ahead` is how many tiles ahead pixels are
+    fetched, 1 or 0: the next tile's lie behind this one's where the input itself is read.
 
     `terms` is the most that are summed, in runs of at most `run`.
     """
@@ -50,11 +51,12 @@ def _tile(pixels: int, vectors: int, lanes: int, code: int, part: int) -> Callab
     def tile(
         runs: int, length: int, x: int, x_step: int, pixel_step: int, weight: int,
         weight_step: int, places: int, out: int, out_step: int, bias: int, channels: int,
+        ahead: int,
     ) -> None:  # fmt: skip
         _multiply(
             pixels, vectors, lanes, code, part,
             (runs, length, x, x_step, pixel_step, weight, weight_step, places, out, out_step,
-             bias, channels),
+             bias, channels, ahead),
         )  # fmt: skip
 
     return tile
@@ -71,7 +73,7 @@ def _emit(
     b: Any, values: list[Any], pixels: int, vectors: int, lanes: int, code: int, part: int
 ) -> None:
     (runs, length, x, x_step, pixel_step, weight, weight_step, places, out, out_step, bias,
-     channels) = values  # fmt: skip
+     channels, ahead) = values  # fmt: skip
     e = Emitter(b, code, lanes)
     step = lanes * e.size
     twice = b.mul(pixel_step, e.i64(2))
@@ -82,8 +84,13 @@ def _emit(
             e.prefetch(e.at(e.at(out, b.mul(out_step, e.i64(m))), v * step), write=True)
     biases = [e.load(e.at(bias, v * step)) for v in range(vectors)] * pixels
 
-    def advance(bases: list[Any], weights: Any, sums: list[Any]) -> list[Any]:
+    # With each element of a run a line of the next tile's.
+    following_tile = b.mul(ahead, b.mul(pixel_step, e.i64(pixels)))
+    following_step = b.mul(ahead, b.mul(x_step, e.i64(pixels)))
+
+    def advance(bases: list[Any], following: Any, weights: Any, sums: list[Any]) -> list[Any]:
         """Return the sums after one element of a run."""
+        e.prefetch(following)
         row = [e.load(e.at(weights, v * step)) for v in range(vectors)]
         ahead = b.add(weights, b.mul(weight_step, e.i64(_AHEAD)))
         for v in range(vectors):
@@ -96,13 +103,15 @@ def _emit(
 
     def whole_run(bases: list[Any], weights: Any, sums: list[Any]) -> list[Any]:
         """Return the sums after a run."""
-        with e.loop(length, [weights, *bases, *sums], "elements") as loop:
-            weights, *rest = loop.values
+        following = b.add(bases[0], following_tile)
+        with e.loop(length, [weights, following, *bases, *sums], "elements") as loop:
+            weights, following, *rest = loop.values
             bases, sums = rest[: len(bases)], rest[len(bases) :]
-            sums = advance(bases, weights, sums)
+            sums = advance(bases, following, weights, sums)
             bases = [b.add(base, x_step) for base in bases]
-            loop.next([b.add(weights, weight_step), *bases, *sums])
-        return list(loop.values[1 + len(bases) :])
+            following = b.add(following, following_step)
+            loop.next([b.add(weights, weight_step), following, *bases, *sums])
+        return list(loop.values[2 + len(bases) :])
 
     def rounds(count: Any, places: Any, sums: list[Any]) -> list[Any]:
         """Return (places, *sums) after so many runs."""

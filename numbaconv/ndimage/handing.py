@@ -10,7 +10,7 @@ import numpy as np
 from numbaconv.api.scipys import Doors, HandedOver, Prepare, Prepared
 from numbaconv.filtering import strips, sums
 from numbaconv.filtering.borders import MODES
-from numbaconv.problem.arrays import Array
+from numbaconv.problem.arrays import Array, empty
 
 DOORS = Doors("ndimage")
 
@@ -128,13 +128,13 @@ class Arrays:
     def filtered(self, passes: Sequence[sums.Filter], parallel: bool) -> Array:
         """Run passes one after the other."""
         plain = self.out is not None and self._is_plain(self.out)
-        target: Array = self.out if plain else np.empty(self.shape, self.result)  # type: ignore[assignment]
+        target: Array = self.out if plain else empty(self.shape, self.result)  # type: ignore[assignment]
         current = self.x
         if not passes:
             target[...] = current
         for number, one in enumerate(passes):
             last = number == len(passes) - 1
-            to = target if last else np.empty(self.shape, self.result)
+            to = target if last else empty(self.shape, self.result)
             strips.run(one, current, to, parallel)
             current = to
         if self.out is None:

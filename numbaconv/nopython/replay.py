@@ -11,13 +11,12 @@ import numpy as np
 from numbaconv.kernels import held, recording, threads
 from numbaconv.kernels.workspace import Workspace
 from numbaconv.nopython import programs, runtime
-from numbaconv.problem.arrays import Array
+from numbaconv.problem.arrays import Array, empty
 from numbaconv.problem.geometry import Ints
 
 # The address of a word that holds the runtime block's, of the input, of the result, and its status.
 _Block = ctypes.c_int64 * 4
 _from_buffer, _addressof = ctypes.c_char.from_buffer, ctypes.addressof
-_empty = np.empty
 # Bytes of a program and of its tables, beside the weights.
 _LARGEST = 1 << 17
 # Of processes: a child has none of its parent's threads, which programs share work with.
@@ -75,7 +74,7 @@ class Replay:
         """Return the result for a contiguous array, or None if Python has to find it."""
         if self._forks != _forks or (self._count and threads.asked_for() != self._count):
             return None
-        y = _empty(self._shape, self._dtype)
+        y = empty(self._shape, self._dtype)
         block = _Block(self._anchor, _addressof(_from_buffer(x)), _addressof(_from_buffer(y)), 0)
         at = _addressof(block)
         self._run(self._program, at, at + 24)

@@ -18,7 +18,7 @@ from numbaconv.native.pool import (
     reducer,
 )
 from numbaconv.pooling import loops, planes, rows
-from numbaconv.problem.arrays import Array, address, is_direct, native
+from numbaconv.problem.arrays import Array, address, empty, is_direct, native
 from numbaconv.problem.geometry import Ints, three_axes
 from numbaconv.problem.pool_geometry import PoolGeometry
 from numbaconv.running import results
@@ -258,7 +258,7 @@ def maximum(
 ) -> tuple[Array, Array | None]:
     """Return the maxima and, if wanted, where they are."""
     shape = plan.output_shape
-    places = np.empty(shape, np.int64) if indices else None
+    places = empty(shape, np.dtype(np.int64)) if indices else None
 
     def compute(target: Array) -> None:
         if target.size:

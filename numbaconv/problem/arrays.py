@@ -50,6 +50,10 @@ class _Memory:
 
 
 _from_buffer, _addressof = ctypes.c_char.from_buffer, ctypes.addressof
+#: Bytes of a cache line.
+LINE = 64
+# Bytes of an array from which on a microsecond more is little.
+_LARGE = 1 << 18
 
 
 def native(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -64,6 +68,19 @@ def address(array: Array) -> int:
         return _addressof(_from_buffer(array))
     except (TypeError, ValueError, BufferError):
         return array.ctypes.data
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return a new array for a result; a large one begins at a cache line.
+
+    What malloc maps for NumPy begins 16 bytes behind one, so that every vector that is stored
+    would cross into the next (docs/performance.md).
+    """
+    nbytes = math.prod(shape) * dtype.itemsize
+    if nbytes < _LARGE:
+        return np.empty(shape, dtype)
+    memory = np.empty(nbytes + LINE, np.uint8)
+    return np.ndarray(shape, dtype, memory, -address(memory) % LINE)
 
 
 def as_batch(array: Array, batched: bool) -> Array:

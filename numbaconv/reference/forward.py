@@ -27,11 +27,13 @@ from numbaconv.running.packed import Packed
 
 #: What this route is (see `numbaconv.routes.Algorithm`).
 EXACT, READS, WRITES_ANY, OWN_PADDING = True, "any", True, True
-# Cycles of any call.
-_CALL = 200_000.0
-# Of a product, and how much dearer sums are here than in a register tile.
-_PRODUCT = 3000.0
-_REFERENCE = 2.0
+# Cycles of any call, and of a product; of a vector multiply-add of floats, of complex numbers, and
+# of integers, by a loop.
+_CALL, _PRODUCT = 100_000.0, 900.0
+_MULTIPLY = {"f": 1.0, "c": 8.0, "i": 16.0, "u": 16.0}
+# Of an element of the column matrix, and of a run of channels that is copied there; of a result; of
+# a weight that the BLAS copies for each product.
+_COLUMN, _RUN, _RESULT, _WEIGHT = 0.22, 40.0, 0.9, 1.35
 
 # Bytes of one block of the column matrix, and of one block of its product: what the L2 cache holds.
 _COLUMN_BYTES = 1 << 20
@@ -266,8 +268,15 @@ def _packed_weight(
 def cost(geometry: ConvGeometry, dtype: np.dtype[Any], *, prepared: bool) -> float:
     """Return the estimated cycles of one core; `prepared` leaves the packing of weights out."""
     lanes = isa.host().nbytes / dtype.itemsize
-    factor = {"f": 1.0, "c": 4.0}.get(dtype.kind, 8.0)
-    columns = geometry.batch * geometry.window.positions * geometry.patch_size * geometry.groups
-    products = geometry.batch * geometry.groups * _PRODUCT
-    sums = geometry.flops / 4 / lanes * factor + columns * cycles.COPY
-    return float(_CALL + _REFERENCE * sums + products)
+    window = geometry.window
+    positions = geometry.batch * window.positions
+    products = geometry.batch * -(-window.positions // _MOST_POSITIONS)
+    total = geometry.flops / 4 / lanes * _MULTIPLY.get(dtype.kind, _MULTIPLY["i"])
+    total += products * geometry.groups * _PRODUCT + positions * geometry.out_channels * _RESULT
+    as_rows = _positions_are_rows(geometry)
+    if not window.is_pointwise:
+        total += positions * geometry.patch_size * geometry.groups * _COLUMN
+        total += positions * window.taps * geometry.groups * _RUN if as_rows else 0.0
+    if not as_rows:
+        total += products * cycles.weights(geometry) * _WEIGHT
+    return float(_CALL + total)

@@ -8,11 +8,11 @@ import math
 from numbaconv.problem.geometry import ConvGeometry
 
 #: Cycles of one vector multiply-add, by kind of element,
-MULTIPLY = {"f4": 0.56, "f8": 0.56, "i1": 1.7, "i2": 0.85, "i4": 1.3, "i8": 4.0}
+MULTIPLY = {"f4": 0.48, "f8": 0.48, "i1": 1.7, "i2": 0.85, "i4": 1.3, "i8": 4.0}
 #: of a call of a register tile, of an element that is copied, of one that is transposed,
-TILE = 60.0
-COPY = 0.25
-TRANSPOSE = 0.6
+TILE = 80.0
+COPY = 0.21
+TRANSPOSE = 0.35
 #: and of a weight that is packed.
 PACK = 0.45
 

@@ -8,7 +8,7 @@ import numpy as np
 from numbaconv import routes
 from numbaconv.problem import arguments
 from numbaconv.problem.geometry import ConvGeometry
-from numbaconv.running import choice, framed, strips
+from numbaconv.running import alike, choice, framed, strips
 from numbaconv.running.call import Call, is_huge, strip_flops, without_mode, work_dtype
 
 
@@ -33,7 +33,8 @@ def choose(
         _check_empty(algorithm, geometry, work)
         chosen, estimates = "im2col", {"im2col": 0.0}
     else:
-        chosen, estimates = choice.choose(algorithm, geometry, work, prepared=prepared)
+        seen = alike.with_channels_first(geometry)
+        chosen, estimates = choice.choose(algorithm, seen, work, prepared=prepared)
     route = routes.load(chosen)
     inner = geometry if route.OWN_PADDING else without_mode(geometry)
     pads = inner is not geometry
@@ -48,9 +49,15 @@ def choose(
             geometry, result, work, chosen, estimates, plan, shape, empty, pads=pads,
             writes_any=True,
         )  # fmt: skip
+    first = alike.with_channels_first(inner)
+    if chosen != "im2col" and first is not inner:
+        plan = alike.Plan(first, work, route.plan)
+        reads = alike.READS
+    else:
+        plan, reads = route.plan(inner, work), route.READS
     return Call(
-        geometry, result, work, chosen, estimates, route.plan(inner, work), shape, empty,
-        reads=route.READS, pads=pads, writes_any=route.WRITES_ANY,
+        geometry, result, work, chosen, estimates, plan, shape, empty, reads=reads, pads=pads,
+        writes_any=route.WRITES_ANY,
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from numbaconv.problem import arguments
-from numbaconv.problem.arrays import Array, overlaps_itself
+from numbaconv.problem.arrays import Array, empty, overlaps_itself
 from numbaconv.problem.geometry import Ints
 
 
@@ -20,7 +20,7 @@ def into(
     copied.
     """
     if out is None:
-        fresh = np.empty(shape, dtype)
+        fresh = empty(shape, dtype)
         compute(fresh)
         return fresh
     result = arguments.check_out(out, shape, dtype)

@@ -29,13 +29,14 @@ from numbaconv.teams import jobs
 #: What this route is (see `numbaconv.routes.Algorithm`).
 EXACT, READS, WRITES_ANY, OWN_PADDING = True, "rows", False, False
 # Cycles of any call.
-_CALL = 8_000.0
-# Of a tap of a vector that is summed, of a plane, of a byte of its input and output.
-_SUM = 0.8
+_CALL = 11_000.0
+# Of a tap of a vector that is summed, where strides leave vectors whole and where they do not; of a
+# plane, of another channel that it sums, of a byte of the output.
+_SUM, _SUM_APART = 0.58, 11.0
 # How much longer the sums of one output row take, each of which waits for the one before.
 _ALONE = 3.2
-_PLANE = 100.0
-_BYTE = 0.08
+_PLANE, _CHANNEL = 30.0, 170.0
+_BYTE = 0.15
 
 #: Input channels a group up to which sums beat products of matrices.
 MOST_CHANNELS = 8
@@ -237,11 +238,14 @@ def cost(geometry: ConvGeometry, dtype: np.dtype[Any], *, prepared: bool) -> flo
     else:
         vectors = rows * math.ceil(width / lanes) * geometry.out_channels
     sums = _SUM if geometry.window.taps <= 49 else 2 * _SUM
+    if geometry.window.stride[-1] > 2 and not geometry.channels_last:
+        sums = _SUM_APART
     height = (1, *geometry.window.output)[-2]
     if not geometry.channels_last:
         sums *= max(1.0, _ALONE / height)
     nbytes = rows * width * geometry.out_channels * dtype.itemsize
-    planes = geometry.batch * geometry.out_channels * _PLANE
+    more = geometry.in_channels // geometry.groups - 1
+    planes = geometry.batch * geometry.out_channels * (_PLANE + _CHANNEL * more)
     return float(
-        _CALL + vectors * (geometry.patch_size * sums * multiply + 4) + nbytes * _BYTE + planes
+        _CALL + vectors * (geometry.patch_size * sums * multiply + 3) + nbytes * _BYTE + planes
     )

@@ -15,8 +15,12 @@ from numbaconv.problem.geometry import ConvGeometry, three_axes
 from numbaconv.routes import cycles
 from numbaconv.routes.direct import loops
 
-# Cycles of any call.
-_CALL = 20_000.0
+# Cycles of any call, and of one that packs weights.
+_CALL, _PACKING_CALL = 12_000.0, 20_000.0
+# Of a vector of results that is stored, of a group of an image, of a channel that is copied.
+_STORE, _GROUP, _CHANNEL = 3.4, 650.0, 100.0
+# How much dearer groups of a single output are, whose tiles have one row.
+_SINGLE = 2.0
 # Vectors of a row from which on its end matters little.
 _LONG_ROW = 8
 #: Bytes of a worker's copies that still leave room for weights in 2 MiB of L2.
@@ -233,13 +237,8 @@ def _vectors(plan: Tiled, rows: int, chunk: int) -> float:
     return rows * -(-plan.output[2] // plan.lanes)
 
 
-def cost(
-    geometry: ConvGeometry, dtype: np.dtype[Any], *, prepared: bool, gain: float = 1.0
-) -> float:
-    """Return the estimated cycles of one core; `prepared` leaves the packing of weights out.
-
-    What is not packing is divided by a `gain`.
-    """
+def cycles_of(geometry: ConvGeometry, dtype: np.dtype[Any]) -> float:
+    """Return the estimated cycles of one core by tiles of channels, without calls and packing."""
     lanes = isa.host().lanes(dtype)
     outputs = geometry.out_channels // geometry.groups
     channels = geometry.in_channels // geometry.groups
@@ -247,7 +246,7 @@ def cost(
     blocks = geometry.groups * math.ceil(outputs / rows)
     vectors = cycles.vectors(geometry, lanes)
     multiply = cycles.MULTIPLY[dtype.str[1:]]
-    one = rows * geometry.patch_size * multiply + cycles.TILE / wide + 4 * rows
+    one = rows * geometry.patch_size * multiply + cycles.TILE / wide + _STORE * rows
     total = vectors * blocks * one
     kernel = three_axes(geometry.window.kernel, 1)
     positions = geometry.batch * geometry.window.positions
@@ -256,9 +255,15 @@ def cost(
         line = kernel[1] == 1 and geometry.window.output[-1] >= _LONG_ROW * lanes
         copies = min(kernel[2], geometry.window.stride[-1]) if line else kernel[2]
         total += positions * geometry.in_channels * kernel[0] * copies * cycles.COPY
-        total += geometry.batch * geometry.groups * (400 + 30 * channels)
+        total += geometry.batch * geometry.groups * (_GROUP + _CHANNEL * channels)
     if geometry.channels_last:
         turned = geometry.in_channels * kernel[2] + geometry.out_channels
         total += positions * turned * cycles.TRANSPOSE
-    total /= gain
-    return float(_CALL + (total if prepared else total + cycles.weights(geometry) * cycles.PACK))
+    return total * _SINGLE if outputs == 1 and geometry.groups > 1 else total
+
+
+def with_call(geometry: ConvGeometry, total: float, *, prepared: bool) -> float:
+    """Return so many cycles with those of a call, and of packing weights if it does that."""
+    if prepared:
+        return float(_CALL + total)
+    return float(_PACKING_CALL + total + cycles.weights(geometry) * cycles.PACK)

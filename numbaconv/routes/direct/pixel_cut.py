@@ -4,14 +4,16 @@ Estimates are in multiply-adds of a vector, but for `padded_width` and `space`. 
 a bit of the result, but for the sign of zeros.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from numbaconv.problem.formulas import end_inside, first_inside
 from numbaconv.problem.geometry import ConvGeometry
+from numbaconv.routes import cycles
 from numbaconv.routes.direct import cut
 
 # Bytes of the results that a worker turns that leave room for weights.
@@ -26,6 +28,8 @@ _MOST_TILES = 4096
 _LONG = 1000
 # How much longer the pixels of a column take, whose channels are planes: each is a cache line.
 _COLUMN = 1.25
+# Cycles of a run, and of an input element that is copied.
+_RUN_CYCLES, _COPIED_CYCLES = 7.5, 0.7
 # Chunks of a depth that are considered.
 _CHUNKS = (*range(1, 17), 20, 24, 32, 48, 64, 96, 128, 256, 512, 1024, 4096, 16384)
 
@@ -37,6 +41,7 @@ class Tiled(Protocol):
     """
 
     geometry: ConvGeometry
+    dtype: np.dtype[Any]
     input: tuple[int, int, int]
     kernel: tuple[int, int, int]
     output: tuple[int, int, int]
@@ -225,3 +230,17 @@ def best_cut(plan: Tiled, form: Form, images: int, workers: int) -> tuple[int, i
             if time < best[0] * 0.995:
                 best = (time, tall, shares)
     return best[1], best[2], best[0]
+
+
+def cycles_of(plan: Tiled, form: Form) -> float:
+    """Return the estimated cycles of one core, channels last, without calls and packing."""
+    geometry = plan.geometry
+    vectors = geometry.groups * -(-plan.outputs // plan.lanes)
+    pixels = geometry.batch * geometry.window.positions
+    multiply = cycles.MULTIPLY[plan.dtype.str[1:]]
+    runs = form.terms / plan.longest_run * _RUN_CYCLES
+    total = pixels * vectors * (form.terms * multiply + (cycles.TILE + runs) / form.pixels)
+    if not plan.in_place:
+        elements = geometry.batch * geometry.in_channels * math.prod(geometry.window.size)
+        total += elements * _COPIED_CYCLES
+    return total

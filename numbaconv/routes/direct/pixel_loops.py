@@ -63,6 +63,7 @@ class Shape(NamedTuple):
     turned: int  # whether results go through memory, to be turned to rows of channels
     sums_offset: int  # where in a worker's memory that is
     worker_bytes: int
+    ahead: int  # whether tiles fetch what the next one reads
 
 
 @device
@@ -72,7 +73,7 @@ def unpack(p: Table) -> Shape:
         p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13],
         p[14], p[15], p[16], p[17], p[18], p[19], p[20], p[21], p[22], p[23], p[24], p[25], p[26],
         p[27], p[28], p[29], p[30], p[31], p[32], p[33], p[34], p[35], p[36], p[37], p[38], p[39],
-        p[40], p[41],
+        p[40], p[41], p[42],
     )  # fmt: skip
 
 
@@ -203,5 +204,6 @@ def _multiply(
             (
                 tiles[i, 5], tiles[i, 6], reads + tiles[i, 0], s.x_step, s.pixel_step, panel,
                 s.weight_step, runs + tiles[i, 4], to + tiles[i, 1], s.tile_step, bias, channels,
+                s.ahead,
             ),
         )  # fmt: skip

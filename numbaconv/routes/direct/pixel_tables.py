@@ -99,6 +99,7 @@ class Tables:
             out_image=place.image, out_channel=place.channel, out_depth=place.depth,
             out_row=place.row, tile_step=self._tile_step(place), turned=int(not last),
             sums_offset=nbytes, worker_bytes=nbytes + sums,
+            ahead=int(plan.in_place and last and plan.geometry.window.is_pointwise),
         )  # fmt: skip
         movers = np.array(
             [0 if plan.in_place else copier(1, plan.dtype), 0 if last else transposer(plan.dtype)],

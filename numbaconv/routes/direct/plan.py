@@ -27,7 +27,7 @@ from numbaconv.native.transpose import transposer
 from numbaconv.problem.arrays import Array, address
 from numbaconv.problem.formulas import end_inside, first_inside
 from numbaconv.problem.geometry import ConvGeometry, three_axes
-from numbaconv.routes.direct import cut, loops, merged, pixels, places
+from numbaconv.routes.direct import cut, loops, merged, pixel_cut, pixels, places
 from numbaconv.routes.direct.panels import Panelled
 from numbaconv.routes.direct.places import Place
 from numbaconv.running.packed import Packed
@@ -346,7 +346,11 @@ def spread_plan(geometry: ConvGeometry, dtype: np.dtype[Any], place: Place) -> P
 def cost(geometry: ConvGeometry, dtype: np.dtype[Any], *, prepared: bool) -> float:
     """Return the estimated cycles of one core; `prepared` leaves the packing of weights out."""
     fewer = merged.merged(geometry) or geometry
-    gain = 1.0
-    if geometry.batch and emit.supports(dtype):
-        gain = plan(fewer, dtype).chosen_gain
-    return cut.cost(fewer, dtype, prepared=prepared, gain=gain)
+    if not geometry.batch or not emit.supports(dtype):
+        return cut.with_call(fewer, cut.cycles_of(fewer, dtype), prepared=prepared)
+    chosen = plan(fewer, dtype)
+    if isinstance(chosen, pixels.Plan) and fewer.channels_last:
+        total = pixel_cut.cycles_of(chosen, chosen.form(True))
+    else:
+        total = cut.cycles_of(fewer, dtype) / chosen.chosen_gain
+    return cut.with_call(fewer, total, prepared=prepared)

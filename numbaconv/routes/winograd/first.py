@@ -26,9 +26,9 @@ from numbaconv.routes.winograd.tiling import FLOAT, ITEM, Tiling, aligned
 from numbaconv.running.packed import Packed
 from numbaconv.teams import jobs
 
-# Cycles of a tile's element into Winograd's domain, and back, a lane.
-_TRANSFORM_IN = 0.4
-_TRANSFORM_OUT = 0.5
+# Cycles of a vector of tiles' elements into Winograd's domain and back, along two axes, and one.
+_TRANSFORM_IN, _TRANSFORM_OUT = 8.7, 7.7
+_TRANSFORM_LINE = 17.0
 # Bytes of transformed tiles in a worker's cache, and of those that all workers share at once.
 _OWN_BYTES = 1 << 20
 _SHARED_BYTES = 1 << 24
@@ -79,8 +79,9 @@ class Plan(Tiling):
         padded = panels * self.panel / self.lanes
         rows, n = self.blocks * self.rows, self.elements
         total = padded * rows * self.channels * n * multiply + panels * self.blocks * n * tile
-        total += padded * self.channels * n * _TRANSFORM_IN * 16
-        return total + padded * self.outputs * n * _TRANSFORM_OUT * 16
+        line = min(self.kernel) == 1
+        into, back = (_TRANSFORM_LINE,) * 2 if line else (_TRANSFORM_IN, _TRANSFORM_OUT)
+        return total + padded * n * (self.channels * into + self.outputs * back)
 
     def pack(self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool) -> Packed:
         """Return transformed weights, as panels for each element of a tile."""

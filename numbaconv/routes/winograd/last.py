@@ -24,11 +24,13 @@ from numbaconv.running.packed import Packed
 from numbaconv.teams import jobs
 
 # Cycles of a vector of a tile's element into Winograd's domain, if all inputs are within a cache of
-# so many bytes, or not; and back; and of finding a tile.
-_TRANSFORM_IN, _TRANSFORM_FAR = 8.0, 20.0
-_NEAR_BYTES = 1 << 22
+# so many bytes, or not; and back; how many times as long both take along one axis; and of finding a
+# tile.
+_TRANSFORM_IN, _TRANSFORM_FAR = 6.5, 10.0
+_NEAR_BYTES = 1 << 21
 _TRANSFORM_OUT = 9.0
-_FIND = 150.0
+_LINE = 2.0
+_FIND = 50.0
 # Bytes of a worker's products, and of a group's transformed tiles: as few, and at most.
 _PRODUCT_BYTES = 1 << 19
 _GROUP_BYTES = 1 << 22
@@ -80,8 +82,8 @@ class Plan(Tiling):
         vectors_out = -(-self.outputs // self.lanes)
         nbytes = self.geometry.batch * self.size[0] * self.size[1] * self.channels * ITEM
         transform = _TRANSFORM_IN if nbytes <= _NEAR_BYTES else _TRANSFORM_FAR
-        total += tiles * (_FIND + self.elements * vectors_in * transform)
-        return total + tiles * self.elements * vectors_out * _TRANSFORM_OUT
+        moved = self.elements * (vectors_in * transform + vectors_out * _TRANSFORM_OUT)
+        return total + tiles * (_FIND + (_LINE if min(self.kernel) == 1 else 1.0) * moved)
 
     def _height(self, tiles: int) -> int:
         """Return how many tiles are multiplied at once."""

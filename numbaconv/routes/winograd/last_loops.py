@@ -176,7 +176,7 @@ def _multiply(
                     (
                         1, s.channels, shared + xi * s.xi_stride + t * s.pitch, 4, s.pitch, panel,
                         s.block * 4, natives[4], own + xi * s.product_xi + (t - t0) * s.block * 4,
-                        s.block * 4, natives[5], s.block,
+                        s.block * 4, natives[5], s.block, 0,
                     ),
                 )  # fmt: skip
         for t in range(t0, t1):

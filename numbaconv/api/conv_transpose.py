@@ -2,7 +2,7 @@
 
 import numpy.typing as npt
 
-from numbaconv.api import backends
+from numbaconv.api import again
 from numbaconv.problem.arrays import Array
 from numbaconv.problem.options import ConvOptions
 from numbaconv.problem.types import Algorithm, IntOrAxes, Layout, Padding
@@ -102,7 +102,7 @@ def conv_transpose2d(
         dtype=dtype, algorithm=algorithm, transposed=True, output_padding=output_padding,
         output_size=output_size,
     )  # fmt: skip
-    return backends.of(x).convolve(options, x, weight, bias, out, parallel)
+    return again.convolve(options, x, weight, bias, out, parallel)
 
 
 def conv_transpose1d(
@@ -158,7 +158,7 @@ algorithm, parallel
         dtype=dtype, algorithm=algorithm, transposed=True, output_padding=output_padding,
         output_size=output_size,
     )  # fmt: skip
-    return backends.of(x).convolve(options, x, weight, bias, out, parallel)
+    return again.convolve(options, x, weight, bias, out, parallel)
 
 
 def conv_transpose3d(
@@ -214,4 +214,4 @@ algorithm, parallel
         dtype=dtype, algorithm=algorithm, transposed=True, output_padding=output_padding,
         output_size=output_size,
     )  # fmt: skip
-    return backends.of(x).convolve(options, x, weight, bias, out, parallel)
+    return again.convolve(options, x, weight, bias, out, parallel)

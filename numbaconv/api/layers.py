@@ -156,7 +156,7 @@ class _Conv:
         """Return the convolution of `x`, and let later calls launch the same."""
         weights = (packed.weight, packed.bias, *packed.alive)
         result, again = replay.record(
-            lambda: call.run(found.call, x, packed, None, True, (x,)), x, weights
+            lambda: call.run(found.call, x, packed, None, True, (x,)), (x,), weights
         )
         if again is not None:
             held.make_room(self._replays, _MOST_REPLAYS)

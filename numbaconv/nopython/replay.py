@@ -1,4 +1,4 @@
-"""A layer's call, launched again without its way through Python."""
+"""A call of a layer or a function, launched again without its way through Python."""
 
 import ctypes
 import functools
@@ -14,8 +14,9 @@ from numbaconv.nopython import programs, runtime
 from numbaconv.problem.arrays import Array, empty
 from numbaconv.problem.geometry import Ints
 
-# The address of a word that holds the runtime block's, of the input, of the result, and its status.
-_Block = ctypes.c_int64 * 4
+# By the number of inputs: the address of a word that holds the runtime block's, those of the inputs
+# and of the result, and its status.
+_BLOCKS = {inputs: ctypes.c_int64 * (inputs + 3) for inputs in (1, 2, 3)}
 _from_buffer, _addressof = ctypes.c_char.from_buffer, ctypes.addressof
 # Bytes of a program and of its tables, beside the weights.
 _LARGEST = 1 << 17
@@ -70,26 +71,29 @@ class Replay:
         self._program, self._anchor = int(words.ctypes.data), int(_anchor().ctypes.data)
         self._run, self._shape, self._dtype = _runner(), shape, dtype
 
-    def __call__(self, x: Array) -> Array | None:
-        """Return the result for a contiguous array, or None if Python has to find it."""
+    def __call__(self, *inputs: Array) -> Array | None:
+        """Return the result for contiguous arrays, or None if Python has to find it."""
         if self._forks != _forks or (self._count and threads.asked_for() != self._count):
             return None
         y = empty(self._shape, self._dtype)
-        block = _Block(self._anchor, _addressof(_from_buffer(x)), _addressof(_from_buffer(y)), 0)
+        places = [_addressof(_from_buffer(array)) for array in (*inputs, y)]
+        block = _BLOCKS[len(inputs)](self._anchor, *places)
         at = _addressof(block)
-        self._run(self._program, at, at + 24)
-        return None if block[3] else y
+        self._run(self._program, at, at + 8 * len(places) + 8)
+        return None if block[-1] else y
 
 
-def record(run: Callable[[], Array], x: Array, weights: tuple[Any, ...]) -> tuple[Array, Any]:
+def record(
+    run: Callable[[], Array], inputs: tuple[Array, ...], weights: tuple[Any, ...]
+) -> tuple[Array, Any]:
     """Return the result of a call, and its `Replay`, or None where there can be none.
 
     Parameters
     ----------
     run : callable
         The call: it returns a new array.
-    x : ndarray
-        What it reads, contiguous.
+    inputs : tuple of ndarray
+        What it reads, contiguous, and other arrays in every call.
     weights : tuple
         Arrays and workspaces, among others, that are the same in every call.
     """
@@ -102,8 +106,9 @@ def record(run: Callable[[], Array], x: Array, weights: tuple[Any, ...]) -> tupl
         recorder.constants += constants
         y = run()
     words = None
-    if x.size and y.size:
-        words = programs.words_of(recorder, [(x, 1), (y, 2)], [y])
+    if y.size and all(x.size for x in inputs):
+        places = [(array, entry + 1) for entry, array in enumerate((*inputs, y))]
+        words = programs.words_of(recorder, places, [y])
     if words is None or held.measured((words, recorder.kept)) > _LARGEST:
         return y, None
     return y, Replay(words, (recorder.kept, weights), y.shape, y.dtype, recorder.threads)

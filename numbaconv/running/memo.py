@@ -18,10 +18,8 @@ def remembered(
     *details: Any,
 ) -> T:
     """Return ``resolve(options, *details)``, from memory if the options' numbers are plain."""
-    # 1.0 and True equal 1, but must be refused: only exact ints and strings are looked up.
-    for value in options.numbers:
-        if type(value) not in _PLAIN and not _is_plain(value):
-            return resolve(options, *details)
+    if not is_plain(options.numbers):
+        return resolve(options, *details)
     key = (resolve, options, details)
     try:
         found: T | None = held.find(key)
@@ -31,6 +29,17 @@ def remembered(
         found = resolve(options, *details)
         held.keep(key, found)
     return found
+
+
+def is_plain(numbers: tuple[Any, ...]) -> bool:
+    """Return whether options can be looked up by their numbers: exact ints, strings, None, tuples.
+
+    1.0 and True equal 1, but must be refused.
+    """
+    for value in numbers:  # noqa: SIM110 (all, with its generator, takes twice as long)
+        if type(value) not in _PLAIN and not _is_plain(value):
+            return False
+    return True
 
 
 def kept(function: Callable[..., T]) -> Callable[..., T]:

@@ -1,0 +1,153 @@
+"""Small convolutions by the functions, which launch again what an earlier call recorded."""
+
+import threading
+
+import naive
+import numba
+import numpy as np
+import pytest
+
+import numbaconv as nbc
+from numbaconv.api import again
+from numbaconv.kernels import held
+
+PROBLEMS = {
+    "one pixel": ((1, 8, 5, 5), (6, 8, 1, 1), {}),
+    "padded": ((2, 3, 9, 7), (4, 3, 3, 2), {"padding": (1, 2), "stride": (2, 1)}),
+    "depthwise": ((1, 6, 8, 9), (6, 1, 3, 3), {"groups": 6, "padding": 1}),
+    "dilated": ((2, 4, 12, 11), (5, 4, 3, 3), {"dilation": (3, 2), "padding": (4, 1)}),
+    "grouped": ((1, 8, 7, 6), (6, 4, 2, 3), {"groups": 2}),
+}
+
+
+def recorded():
+    """Return what was recorded of functions' calls."""
+    calls = [value for value in held._entries.values() if isinstance(value, again._Calls)]
+    return [one.replay for one in calls if one.replay is not None]
+
+
+def draw(rng, shape, dtype="float32"):
+    return rng.integers(-3, 4, shape).astype(dtype)
+
+
+@pytest.fixture
+def rng():
+    nbc.release_memory()
+    return np.random.default_rng(11)
+
+
+def expected_of(x, weight, bias, stride=1, padding=0, dilation=1, groups=1):
+    pair = [v if isinstance(v, tuple) else (v, v) for v in (stride, padding, dilation)]
+    return naive.conv(x, weight, bias, pair[0], [(p, p) for p in pair[1]], pair[2], groups)
+
+
+@pytest.mark.parametrize("with_bias", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "uint8", "complex64", "float16"])
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_other_values_in_every_call(name, dtype, with_bias, rng):
+    x_shape, weight_shape, keywords = PROBLEMS[name]
+    results = []
+    for _ in range(5):
+        x, weight = draw(rng, x_shape, dtype), draw(rng, weight_shape, dtype)
+        bias = draw(rng, weight_shape[0], dtype) if with_bias else None
+        y = nbc.conv2d(x, weight, bias, **keywords)
+        np.testing.assert_array_equal(y, expected_of(x, weight, bias, **keywords))
+        assert y.dtype == dtype
+        results.append((y, y.copy()))
+    for y, when_returned in results:
+        np.testing.assert_array_equal(y, when_returned)
+    assert bool(recorded()) == (dtype not in ("complex64", "float16", "uint8")), dtype
+
+
+@pytest.mark.parametrize("options", [{}, {"stride": 2, "padding": 1}])
+def test_transposed_and_other_dimensions(options, rng):
+    for function, x_shape, weight_shape in (
+        (nbc.conv1d, (2, 3, 12), (4, 3, 3)),
+        (nbc.conv3d, (1, 2, 5, 6, 4), (3, 2, 3, 3, 2)),
+        (nbc.conv_transpose2d, (1, 3, 6, 5), (3, 2, 3, 3)),
+    ):
+        for _ in range(4):
+            x, weight = draw(rng, x_shape), draw(rng, weight_shape)
+            expected = function(x, weight, algorithm="im2col", **options)
+            np.testing.assert_array_equal(function(x, weight, **options), expected)
+    assert recorded()
+
+
+def test_weights_that_are_not_finite(rng):
+    x_shape, weight_shape, keywords = PROBLEMS["padded"]
+    x, weight = draw(rng, x_shape), draw(rng, weight_shape)
+    for value in (1, 1, 1, np.inf, 1, np.nan, 1):
+        weight[1, 2, 0, 0] = value
+        with np.errstate(invalid="ignore"):
+            expected = nbc.conv2d(x, weight, algorithm="im2col", **keywords)
+            np.testing.assert_array_equal(nbc.conv2d(x, weight, **keywords), expected)
+    assert recorded()
+
+
+def test_options_that_only_equal_others(rng):
+    x, weight = draw(rng, (1, 2, 8, 8)), draw(rng, (3, 2, 3, 3))
+    for _ in range(3):
+        nbc.conv2d(x, weight, stride=1)
+    assert recorded()
+    for wrong in (1.0, True):
+        with pytest.raises(TypeError, match="stride"):
+            nbc.conv2d(x, weight, stride=wrong)
+    with pytest.raises(TypeError, match="parallel"):
+        nbc.conv2d(x, weight, parallel="yes")
+    np.testing.assert_array_equal(nbc.conv2d(x, weight, stride=[1, 1]), nbc.conv2d(x, weight))
+    np.testing.assert_array_equal(nbc.conv2d(x, weight, dtype="f4"), nbc.conv2d(x, weight))
+
+
+def test_arrays_that_go_the_long_way(rng):
+    x, weight, bias = draw(rng, (1, 8, 6, 6)), draw(rng, (4, 8, 1, 1)), draw(rng, 4)
+    for _ in range(3):
+        expected = nbc.conv2d(x, weight, bias)
+    assert recorded()
+    frozen = weight.copy()
+    frozen.flags.writeable = False
+    for kernels in (frozen, np.asfortranarray(weight), weight[::-1][::-1], weight.tolist()):
+        np.testing.assert_array_equal(nbc.conv2d(x, kernels, bias), expected)
+    np.testing.assert_array_equal(nbc.conv2d(x, weight, bias.tolist()), expected)
+    out = np.empty_like(expected)
+    assert nbc.conv2d(x, weight, bias, out=out) is out
+    np.testing.assert_array_equal(out, expected)
+    same = draw(rng, (4, 4, 1, 1))
+    for _ in range(4):  # one array as all three
+        nbc.conv2d(same, same)
+
+
+def test_threads(rng):
+    x, weight = draw(rng, (4, 16, 24, 24)), draw(rng, (16, 16, 3, 3))
+    expected = nbc.conv2d(x, weight, algorithm="im2col")
+    before = numba.get_num_threads()
+    try:
+        for count in (1, before, 1, before):
+            numba.set_num_threads(count)
+            for _ in range(3):
+                np.testing.assert_array_equal(nbc.conv2d(x, weight, algorithm="exact"), expected)
+    finally:
+        numba.set_num_threads(before)
+    small, kernel = draw(rng, (1, 8, 6, 6)), draw(rng, (4, 8, 1, 1))
+    wanted, wrong = nbc.conv2d(small, kernel), []
+
+    def work():
+        wrong.extend(1 for _ in range(300) if not np.array_equal(nbc.conv2d(small, kernel), wanted))
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong
+
+
+def test_memory_is_given_back(rng):
+    x, weight = draw(rng, (1, 8, 6, 6)), draw(rng, (4, 8, 1, 1))
+    for _ in range(3):
+        expected = nbc.conv2d(x, weight)
+    assert recorded()
+    nbc.release_memory()
+    assert not recorded()
+    for _ in range(3):
+        np.testing.assert_array_equal(nbc.conv2d(x, weight), expected)
+    assert recorded()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from problems import AWKWARD, DTYPES, noise, small_integers
 
 import numbaconv as nbc
-from numbaconv.adjoint import choice, product
+from numbaconv.adjoint import choice, product, rows
 from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.problem.options import ConvOptions
 
@@ -392,3 +392,70 @@ def test_images_do_not_decide_for_each_other():
     alone = nbc.conv_transpose2d(x[1:], weight)
     x[0, 0, 0, 0] = np.nan
     np.testing.assert_array_equal(nbc.conv_transpose2d(x, weight)[1:], alone)
+
+
+class TestPatchesAsRows:
+    """The overlap-add of patches that lie one after another, where it is not the cheapest."""
+
+    @pytest.fixture(autouse=True)
+    def _chosen(self):
+        nbc.release_memory()
+        with mock.patch.object(rows, "cost", return_value=0.0):
+            yield
+        nbc.release_memory()
+
+    @pytest.mark.parametrize("parallel", [False, True])
+    @pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int8"])
+    @given(
+        channels=st.integers(1, 40), length=st.integers(1, 150), taps=st.integers(1, 70),
+        stride=st.integers(1, 90), low=st.integers(0, 20), high=st.integers(0, 20),
+        more=st.integers(0, 3), batch=st.integers(1, 3),
+    )  # fmt: skip
+    def test_values(self, dtype, parallel, channels, length, taps, stride, low, high, more, batch):
+        rng = np.random.default_rng(length)
+        x = small_integers(rng, (batch, channels, length), dtype)
+        weight = small_integers(rng, (channels, 1, taps), dtype)
+        bias = small_integers(rng, (1,), dtype) if more else None
+        more = min(more, stride - 1)
+        if (length - 1) * stride + taps + more <= low + high:
+            return
+        keywords = {"stride": stride, "padding": [(low, high)], "output_padding": more}
+        y = nbc.conv_transpose1d(x, weight, bias, **keywords, parallel=parallel)
+        expected = naive.conv_transpose(x, weight, bias, (stride,), [(low, high)], (more,), (1,), 1)
+        np.testing.assert_array_equal(y, expected)
+
+    def test_long_signals(self, rng):
+        """Several pieces of a result, and several passes over the images."""
+        x = small_integers(rng, (5, 66, 3000), "f4")
+        weight = small_integers(rng, (66, 1, 64), "f4")
+        for stride in (16, 80):
+            y = nbc.conv_transpose1d(x, weight, stride=stride)
+            expected = nbc.conv_transpose1d(x, weight, stride=stride, algorithm="im2col")
+            np.testing.assert_array_equal(y, expected)
+
+    @pytest.mark.parametrize("with_bias", [False, True])
+    def test_jitted_code_and_the_gradient_of_a_convolution(self, with_bias, rng):
+        x, weight = small_integers(rng, (2, 9, 40), "f4"), small_integers(rng, (9, 1, 30), "f4")
+        bias = small_integers(rng, (1,), "f4") if with_bias else None
+
+        @numba.njit
+        def jitted(x, weight, bias):
+            return nbc.conv_transpose1d(x, weight, bias, 8, 3)
+
+        expected = nbc.conv_transpose1d(x, weight, bias, 8, 3, algorithm="im2col")
+        for _ in range(4):
+            np.testing.assert_array_equal(jitted(x, weight, bias), expected)
+            np.testing.assert_array_equal(nbc.conv_transpose1d(x, weight, bias, 8, 3), expected)
+        found = nbc.conv1d_input_grad((2, 1, 336), weight, x, 8, 3)
+        np.testing.assert_array_equal(
+            found, nbc.conv1d_input_grad((2, 1, 336), weight, x, 8, 3, algorithm="im2col")
+        )
+
+    def test_when(self):
+        options = ConvOptions(1, stride=8)
+        for x, weight in (((2, 1, 336), (9, 1, 30)), ((2, 2, 336), (9, 2, 30))):
+            geometry = ConvGeometry.parse(options, x, weight)
+            plan = choice.resolve(geometry, np.dtype("f4"), "auto").plan
+            assert isinstance(plan, rows.Plan) == (x[1] == 1)
+        dilated = ConvGeometry.parse(options._replace(dilation=2), (2, 1, 336), (9, 1, 30))
+        assert not isinstance(choice.resolve(dilated, np.dtype("f4"), "auto").plan, rows.Plan)

@@ -66,15 +66,18 @@ def _cheapest(geometry: ConvGeometry, work: np.dtype[Any], algorithm: str) -> tu
     """Return what is estimated to take least, and its plan; None for the reference route."""
     if not emit.supports(work) or native_available() is not None:
         return "im2col", None
-    from numbaconv.adjoint import phases, product
+    from numbaconv.adjoint import phases, product, rows
 
     estimate = math.inf
     found: tuple[str, Any] = "im2col", None
     if phases.refusal(geometry) is None:
         plan = phases.Plan(geometry, work, algorithm)
         estimate, found = plan.cost, ("phases", plan)
-    if product.refusal(geometry, work) is None and product.cost(geometry, work) < estimate:
-        found = "product", product.Plan(geometry, work)
+    for name, route in (("product", product), ("rows", rows)):
+        if route.refusal(geometry, work) is None:
+            other = route.cost(geometry, work)
+            if other < estimate:
+                estimate, found = other, (name, route.Plan(geometry, work))
     return found
 
 

@@ -1,6 +1,8 @@
 """Small convolutions by the functions, which launch again what an earlier call recorded."""
 
+import math
 import threading
+from unittest import mock
 
 import naive
 import numba
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 
 import numbaconv as nbc
+from numbaconv.adjoint import product
 from numbaconv.api import again
 from numbaconv.kernels import held
 
@@ -151,3 +154,20 @@ def test_memory_is_given_back(rng):
     for _ in range(3):
         np.testing.assert_array_equal(nbc.conv2d(x, weight), expected)
     assert recorded()
+
+
+@pytest.mark.parametrize(
+    ("weight_shape", "stride", "dilation"),
+    [((9, 6, 3, 3), 2, 1), ((9, 6, 3, 3), 1, 4), ((20, 17, 4, 4), 2, 1), ((9, 1, 5, 5), 3, 1)],
+)
+def test_transposed_ones_whose_weights_are_swept(weight_shape, stride, dilation, rng):
+    """Phases get their weights from one reading of all: into one piece of memory, by launches."""
+    keywords = {"stride": stride, "dilation": dilation}
+    with mock.patch.object(product, "cost", return_value=math.inf):
+        for _ in range(4):
+            x, weight = draw(rng, (2, weight_shape[0], 7, 6)), draw(rng, weight_shape)
+            expected = nbc.conv_transpose2d(x, weight, algorithm="im2col", **keywords)
+            found = nbc.conv_transpose2d(x, weight, algorithm="exact", **keywords)
+            np.testing.assert_array_equal(found, expected)
+    assert recorded()
+    nbc.release_memory()

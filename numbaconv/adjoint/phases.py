@@ -25,6 +25,7 @@ from numbaconv.problem.geometry import ConvGeometry, Window, three_axes
 from numbaconv.reference import adjoint
 from numbaconv.routes.direct import places
 from numbaconv.routes.direct import plan as direct
+from numbaconv.routes.direct.panels import Panelled
 from numbaconv.routes.winograd import first as winograd
 from numbaconv.running import call, choice
 from numbaconv.running.packed import Packed
@@ -160,8 +161,8 @@ class Plan:
 
     @property
     def replayable(self) -> bool:
-        """Whether all is done by launches; a sweep gets addresses in a table."""
-        return not self.blanks and not self.sweeps
+        """Whether all is done by launches."""
+        return not self.blanks
 
     @property
     def pack_key(self) -> tuple[Any, ...]:
@@ -204,7 +205,7 @@ class Plan:
             return []
         found: dict[int, list[int]] = {}
         for number, phase in enumerate(self.phases):
-            if isinstance(phase.plan, direct.Plan):
+            if isinstance(phase.plan, Panelled):
                 found.setdefault(phase.plan.rows, []).append(number)
         sweeps = []
         for numbers in found.values():

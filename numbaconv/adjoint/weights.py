@@ -8,7 +8,7 @@ from numbaconv.native.link import call
 from numbaconv.native.transpose import kernel_packer, transposer
 from numbaconv.problem.arrays import Array, Table, address
 from numbaconv.problem.geometry import ConvGeometry
-from numbaconv.routes.direct import plan as direct
+from numbaconv.routes.direct.panels import Panelled
 from numbaconv.running.packed import Packed
 from numbaconv.teams import jobs
 from numbaconv.teams.jobs import fork_tasks, team_kernel, team_part
@@ -102,14 +102,14 @@ class Sweep:
     ----------
     geometry : ConvGeometry
         The convolution whose weights are given, channels first.
-    plans : list of Plan
+    plans : list of Panelled
         Of small convolutions, all with as many output channels in a block.
     taps : list of tuple of slice
         Which taps along each axis each of them takes, flipped; no two share one.
     """
 
     def __init__(
-        self, geometry: ConvGeometry, plans: list[direct.Plan], taps: list[tuple[slice, ...]]
+        self, geometry: ConvGeometry, plans: list[Panelled], taps: list[tuple[slice, ...]]
     ) -> None:
         window, self.plans = geometry.window, plans
         self.groups, self.taps = geometry.groups, window.taps
@@ -125,28 +125,29 @@ class Sweep:
             self.begins[chosen] = np.arange(chosen.size) * self.rows * size
             self.steps[chosen] = chosen.size * self.rows * size
         self.panels = np.array([plan.panel for plan in plans], np.int64)
+        # All are packed into one piece of memory, behind which unused taps go.
+        ends = np.cumsum([-(-plan.packed_nbytes // 64) * 64 for plan in plans])
+        self.offsets = np.array([0, *ends], np.int64)
         self.native = kernel_packer(self.rows, plans[0].dtype)
 
     def __call__(
         self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool
     ) -> list[Packed]:
         """Return the packed weights of each plan."""
-        make = workspace.Workspace if keep else workspace.take
-        spaces = [make(plan.packed_nbytes) for plan in self.plans]
-        unused = workspace.take(self.rows * weight.itemsize + 64)
+        nbytes = int(self.offsets[-1]) + self.rows * weight.itemsize + 64
+        space = workspace.Workspace(nbytes) if keep else workspace.take(nbytes)
         tasks = self.groups * self.plans[0].blocks
         workers = jobs.team_size(tasks, work=weight.size, parallel=parallel)
         row = self.taps * weight.itemsize
         jobs.run(
             _sweep, workers, tasks, self.plans[0].blocks, self.rows, self.outputs,
             self.channels, self.taps, row, address(weight), self.plan_of, self.begins, self.steps,
-            self.panels, np.array([space.address for space in spaces], np.int64), unused.address,
-            self.native, threads.tables(workers, len(self.begins)),
+            self.panels, space.address, self.offsets, self.native,
+            threads.tables(workers, len(self.begins)),
         )  # fmt: skip
-        workspace.give_back(unused)
         return [
-            plan.packed(space, weight, bias, keep=keep)
-            for plan, space in zip(self.plans, spaces, strict=True)
+            plan.packed(space, weight, bias, parallel, keep=keep, offset=int(offset))
+            for plan, offset in zip(self.plans, self.offsets[:-1], strict=True)
         ]
 
 
@@ -154,12 +155,12 @@ class Sweep:
 def _sweep(
     team: int, workers: int, tasks: int, blocks: int, rows: int, outputs: int, channels: int,
     taps: int, row: int, weight: int, plan_of: Table, begins: Table, steps: Table, panels: Table,
-    spaces: Table, unused: int, packer: int, tables: Table,
+    space: int, offsets: Table, packer: int, tables: Table,
 ) -> None:  # fmt: skip
     """Pack block by block of the small convolutions' output channels."""
     shared = (
-        blocks, rows, outputs, channels, taps, row, weight, plan_of, begins, steps, panels, spaces,
-        unused, packer, tables,
+        blocks, rows, outputs, channels, taps, row, weight, plan_of, begins, steps, panels, space,
+        offsets, packer, tables,
     )  # fmt: skip
     fork_tasks(team, workers, tasks, _sweep_block, shared)
 
@@ -168,16 +169,16 @@ def _sweep(
 def _sweep_block(
     task: int, worker: int, blocks: int, rows: int, outputs: int, channels: int, taps: int,
     row: int, weight: int, plan_of: Table, begins: Table, steps: Table, panels: Table,
-    spaces: Table, unused: int, packer: int, tables: Table,
+    space: int, offsets: Table, packer: int, tables: Table,
 ) -> None:  # fmt: skip
     targets = tables[worker]
     group, block = task // blocks, task % blocks
     for tap in range(taps):
         plan = plan_of[tap]
         if plan < 0:  # no result has to do with this tap
-            targets[tap] = unused
+            targets[tap] = space + offsets[-1]
         else:
-            targets[tap] = spaces[plan] + task * panels[plan] + begins[tap]
+            targets[tap] = space + offsets[plan] + task * panels[plan] + begins[tap]
     first = group * outputs * channels + block * rows
     call(
         packer,

@@ -63,7 +63,7 @@ class Panelled(ABC):
             self.rows, self.outputs, self.k, self.k * self.size, self.panel, self.size,
             transposer(self.dtype),
         )  # fmt: skip
-        return self.packed(space, weight, bias, keep=keep)
+        return self.packed(space, weight, bias, parallel, keep=keep)
 
     def pack_columns(
         self, weight: Array, rows: Array, bias: Array | None, parallel: bool, *, keep: bool
@@ -77,19 +77,21 @@ class Panelled(ABC):
             self.blocks, self.rows, self.outputs, self.k, self.panel, self.size,
             copier(1, self.dtype), rows,
         )  # fmt: skip
-        return self.packed(space, weight, bias, keep=keep)
+        return self.packed(space, weight, bias, parallel, keep=keep)
 
     def _space(self, keep: bool) -> workspace.Workspace:
         nbytes = self.packed_nbytes
         return workspace.Workspace(nbytes) if keep else workspace.take(nbytes)
 
     def packed(
-        self, space: workspace.Workspace, weight: Array, bias: Array | None, *, keep: bool
-    ) -> Packed:
-        """Return the panels that are in a workspace, with the bias."""
+        self, space: workspace.Workspace, weight: Array, bias: Array | None, parallel: bool, *,
+        keep: bool, offset: int = 0,
+    ) -> Packed:  # fmt: skip
+        """Return the panels that are in a workspace, from an offset on, with the bias."""
         padded = self.no_bias
         if bias is not None:
             blocks = self.blocks * self.rows
             padded = places.padded_bias(bias, self.geometry.groups, self.outputs, blocks)
         alive = (space, padded)
-        return Packed(weight, bias, space.address, address(padded), alive, None if keep else space)
+        released = None if keep or offset else space
+        return Packed(weight, bias, space.address + offset, address(padded), alive, released)

@@ -127,9 +127,12 @@ class Plan(Panelled):
         """What the packed form depends on: elements lie in another order than for other tiles."""
         return "pixels", super().pack_key
 
-    def pack(self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool) -> Packed:
-        """Return weights as panels, and whether taps may be left out."""
-        packed = super().pack(weight, bias, parallel, keep=keep)
+    def packed(
+        self, space: workspace.Workspace, weight: Array, bias: Array | None, parallel: bool, *,
+        keep: bool, offset: int = 0,
+    ) -> Packed:  # fmt: skip
+        """Return the panels, and whether taps may be left out."""
+        packed = super().packed(space, weight, bias, parallel, keep=keep, offset=offset)
         return packed._replace(alive=(*packed.alive, self._may_skip(weight, parallel)))
 
     def columns_of_channels_last(self) -> Array:

@@ -26,8 +26,9 @@ from numbaconv.routes.winograd.tiling import FLOAT, ITEM, Tiling, aligned
 from numbaconv.running.packed import Packed
 from numbaconv.teams import jobs
 
-# Cycles of a vector of tiles' elements into Winograd's domain and back, along two axes, and one.
-_TRANSFORM_IN, _TRANSFORM_OUT = 8.7, 7.7
+# Cycles of a vector of tiles' elements into Winograd's domain and back, along two axes, for tiles
+# of the largest results; and along one axis.
+_TRANSFORM_IN, _TRANSFORM_OUT, _LARGEST = 8.0, 8.0, 4
 _TRANSFORM_LINE = 17.0
 # Bytes of transformed tiles in a worker's cache, and of those that all workers share at once.
 _OWN_BYTES = 1 << 20
@@ -80,7 +81,8 @@ class Plan(Tiling):
         rows, n = self.blocks * self.rows, self.elements
         total = padded * rows * self.channels * n * multiply + panels * self.blocks * n * tile
         line = min(self.kernel) == 1
-        into, back = (_TRANSFORM_LINE,) * 2 if line else (_TRANSFORM_IN, _TRANSFORM_OUT)
+        back = _TRANSFORM_OUT * max(self.m) / _LARGEST
+        into, back = (_TRANSFORM_LINE,) * 2 if line else (_TRANSFORM_IN, back)
         return total + padded * n * (self.channels * into + self.outputs * back)
 
     def pack(self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool) -> Packed:

@@ -29,7 +29,7 @@ EXACT, READS, WRITES_ANY, OWN_PADDING = False, "rows", False, False
 # Cycles of any call, and of one that transforms weights.
 _CALL, _TRANSFORMING_CALL = 12_000.0, 20_000.0
 # Of a weight that is transformed, for each element of its result,
-_TRANSFORM_WEIGHT = 0.85
+_TRANSFORM_WEIGHT = 0.4
 # of a byte of transformed weights that does not fit the cache, and how many bytes that holds.
 _STREAM, _WRITTEN = 0.01, 0.1
 _CACHE = 1 << 20

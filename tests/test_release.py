@@ -31,6 +31,15 @@ def test_links_lead_somewhere(page):
             assert (page.parent / target).exists(), target
 
 
+def test_commands_are_on_pages_whose_commands_are_run():
+    """`.ci/run` runs every block of shell commands of these pages, each in a fresh environment."""
+    run = {"README.md": 3, "benchmarks/README.md": 1, "docs/onnx.md": 1}
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("benchmarks/*.md")]
+    fences = re.compile(r"^```(?:sh|shell|bash|console)\s*$", re.MULTILINE)
+    found = {p.relative_to(ROOT).as_posix(): len(fences.findall(p.read_text())) for p in pages}
+    assert {page: count for page, count in found.items() if count} == run
+
+
 def test_every_function_is_in_the_reference():
     reference = (ROOT / "docs" / "reference.md").read_text()
     listed = set(re.findall(r"^   ([\w.]+)$", reference, re.MULTILINE))

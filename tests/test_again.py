@@ -13,6 +13,7 @@ import numbaconv as nbc
 from numbaconv.adjoint import product
 from numbaconv.api import again
 from numbaconv.kernels import held
+from numbaconv.nopython import replay
 
 PROBLEMS = {
     "one pixel": ((1, 8, 5, 5), (6, 8, 1, 1), {}),
@@ -21,6 +22,12 @@ PROBLEMS = {
     "dilated": ((2, 4, 12, 11), (5, 4, 3, 3), {"dilation": (3, 2), "padding": (4, 1)}),
     "grouped": ((1, 8, 7, 6), (6, 4, 2, 3), {"groups": 2}),
 }
+
+
+@pytest.fixture(autouse=True)
+def _recorded_soon(monkeypatch):
+    """Let the second call be recorded: the first one compiles, and fills tables."""
+    monkeypatch.setattr(replay, "RECORDED", (2, 100))
 
 
 def recorded():
@@ -171,3 +178,13 @@ def test_transposed_ones_whose_weights_are_swept(weight_shape, stride, dilation,
             np.testing.assert_array_equal(found, expected)
     assert recorded()
     nbc.release_memory()
+
+
+def test_the_first_calls_are_not_recorded(rng, monkeypatch):
+    monkeypatch.undo()
+    x, weight = draw(rng, (1, 8, 6, 6)), draw(rng, (4, 8, 1, 1))
+    layer = nbc.Conv2d(weight)
+    for number in range(1, replay.RECORDED[0] + 2):
+        nbc.conv2d(x, weight)
+        layer(x)
+        assert bool(recorded()) == bool(layer._replays) == (number >= replay.RECORDED[0])

@@ -1,4 +1,4 @@
-"""Small convolutions that are called again and again, launched as the second call was recorded."""
+"""Small convolutions that are called again and again, launched as one of the calls was recorded."""
 
 from collections.abc import Hashable
 from typing import Any
@@ -14,8 +14,6 @@ from numbaconv.running import memo
 
 # Elements of arrays, and of results times those of weights, up to which microseconds matter.
 _MOST_ELEMENTS, _MOST_PRODUCTS = 1 << 16, 1 << 27
-# Which of the calls that go the long way are recorded: the first one compiles, and fills tables.
-_RECORDED = (2, 100, 10_000)
 
 
 class _Calls:
@@ -74,7 +72,7 @@ def _convolve(
             held.keep(key, calls)
         return y
     calls.count += 1
-    if calls.count not in _RECORDED:
+    if calls.count not in replay.RECORDED:
         return run()
     y, calls.replay = replay.record(run, arrays, ())
     if calls.replay is not None:

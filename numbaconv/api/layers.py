@@ -23,8 +23,6 @@ from numbaconv.running.packed import Packed
 # Forms of a layer's weights that it keeps, for inputs of several shapes, and calls of one shape.
 _MOST_FORMS = 4
 _MOST_REPLAYS = 16
-# Which of the calls of a shape that go the long way are recorded.
-_RECORDED = (2, 100, 10_000)
 
 
 class _Conv:
@@ -249,12 +247,9 @@ class _Prepared:
         self._calls = 0
 
     def is_to_be_recorded(self) -> bool:
-        """Return whether this is the second call: the first one compiles, and fills tables.
-
-        Now and then it is tried again: for what was forgotten meanwhile, or cannot run any more.
-        """
+        """Return whether this call, one more, is to be recorded."""
         self._calls += 1
-        return self._calls in _RECORDED
+        return self._calls in replay.RECORDED
 
 
 def _frozen(value: Any, depth: int = 2) -> Any:

@@ -14,6 +14,9 @@ from numbaconv.nopython import programs, runtime
 from numbaconv.problem.arrays import Array, empty
 from numbaconv.problem.geometry import Ints
 
+#: Which of the calls of a kind that go the long way are recorded, which takes what it saves later
+#: some hundred times: not the first few, and now and then another, for what was forgotten since.
+RECORDED = (10, 100, 10_000)
 # By the number of inputs: the address of a word that holds the runtime block's, those of the inputs
 # and of the result, and its status.
 _BLOCKS = {inputs: ctypes.c_int64 * (inputs + 3) for inputs in (1, 2, 3)}

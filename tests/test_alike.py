@@ -99,3 +99,23 @@ def test_which_problems():
     for channels, outputs, groups in ((1, 2, 1), (2, 1, 1), (2, 2, 2)):
         geometry = ConvGeometry(2, channels, outputs, groups, window, True)
         assert alike.with_channels_first(geometry) is geometry
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "im2col", "direct"])
+@pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("kernel", [(1, 3, 3), (3, 1, 1), (2, 2, 2)])
+def test_images_that_are_nothing_but_padding(kernel, channels, layout, algorithm):
+    """Of which there are results: those of problems over fewer axes, or of another layout, too."""
+    weight = np.ones((channels, channels, *kernel), np.float32)
+    padding = tuple(int(k > 1) * 2 for k in kernel)
+    # An axis of no elements, among those that the kernel slides along.
+    size = tuple(0 if p and all(q == 0 for q in padding[:a]) else 4 for a, p in enumerate(padding))
+    x = np.ones((2, channels, *size), np.float32)
+    if layout == "channels_last":
+        x, weight = naive.channels_last(x), naive.weight_channels_last(weight)
+    bias = np.arange(3, 3 + channels, dtype=np.float32)
+    y = nbc.conv3d(x, weight, bias, padding=padding, layout=layout, algorithm=algorithm)
+    last = y if layout == "channels_last" else naive.channels_last(y)
+    assert last.size
+    np.testing.assert_array_equal(last, np.broadcast_to(bias, last.shape))

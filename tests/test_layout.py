@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "numbaconv"
+import numbaconv
+
+#: The package as it is imported, which need not be the checkout's.
+PACKAGE = Path(numbaconv.__file__).parent
 #: From which folders each folder's modules may import, beside its own.
 FLOORS = {
     "problem": (),

@@ -6,8 +6,8 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
+from numbaconv.adjoint import padding
 from numbaconv.adjoint.choice import resolve as resolve_adjoint
-from numbaconv.adjoint.padding import folded
 from numbaconv.dask import arrays, blocks
 from numbaconv.host import convolution
 from numbaconv.problem import cuts
@@ -109,7 +109,7 @@ def adjoint(
 
 def folded_block(padded: Array, *, geometry: ConvGeometry, dtype_name: str) -> Array:
     """Return a block of a gradient whose padding has flowed back."""
-    return folded(padded, geometry).astype(dtype_name, copy=False)
+    return padding.folded(padded, geometry).astype(dtype_name, copy=False)
 
 
 def conv_block(
@@ -142,8 +142,8 @@ def _chosen_adjoint(geometry: ConvGeometry, dtype: np.dtype[Any], algorithm: Any
     if algorithm != "auto" or found.empty or found.algorithm == "im2col":
         return str(algorithm if found.empty or algorithm != "auto" else "im2col")
     plan: Any = found.plan
-    inner = getattr(plan, "inner", None)  # of a padding mode
-    plan = plan if inner is None else inner.plan
+    if isinstance(plan, padding.Plan):
+        plan = plan.inner.plan
     plans = [box.call.plan for box in plan.boxes] if isinstance(plan, strips.Plan) else [plan]
     names = {phase.call.algorithm for one in plans for phase in getattr(one, "phases", ())}
     return "winograd" if names == {"winograd"} else "exact" if "winograd" not in names else "auto"

@@ -56,9 +56,8 @@ class Plan:
 
     def run(self, x: Array, packed: Packed, out: Array, parallel: bool) -> None:
         """Write the convolution to `out`."""
-        self.inner.run(
-            x.reshape(-1, *self.input), packed, out.reshape(-1, *self.output), parallel
-        )  # fmt: skip
+        source = x.reshape(len(x), *self.input)
+        self.inner.run(source, packed, out.reshape(len(x), *self.output), parallel)
 
     def workspace_nbytes(self, images: int, workers: int) -> int:
         """Return the memory that `run` borrows."""

@@ -1,6 +1,7 @@
 """Convolutions and gradients over dask arrays equal the one-array call, in any chunks."""
 
 import re
+from unittest import mock
 
 import dask
 import dask.array as da
@@ -14,6 +15,7 @@ from problems import assert_within_bound, cases, noise, small_integers
 
 import numbaconv as nbc
 import numbaconv.dask as nbdask
+from numbaconv.adjoint import product, rows
 from numbaconv.host import convolution
 
 
@@ -244,3 +246,19 @@ def test_unknown_chunks_are_refused():
     unknown = x[x[:, 0, 0, 0] > 0]
     with pytest.raises(ValueError, match="compute_chunk_sizes"):
         nbdask.conv2d(unknown, np.ones((1, 1, 2, 2)))
+
+
+@pytest.mark.parametrize("route", [product, rows])
+def test_transposed_ones_by_one_product(route):
+    """Of which no phase says what its blocks are to be asked for."""
+    rng = np.random.default_rng(3)
+    x, weight = small_integers(rng, (2, 9, 40), "f4"), small_integers(rng, (9, 1, 30), "f4")
+    nbc.release_memory()
+    with mock.patch.object(route, "cost", return_value=0.0):
+        expected = nbc.conv_transpose1d(x, weight, stride=8, padding=3)
+        chunks = da.from_array(x, (1, 9, 17))
+        assert_same(nbdask.conv_transpose1d(chunks, weight, stride=8, padding=3), expected)
+        grads = da.from_array(x, (2, 9, 11))
+        found = nbdask.conv1d_input_grad((2, 1, 336), weight, grads, 8, 3)
+        assert_same(found, nbc.conv1d_input_grad((2, 1, 336), weight, x, 8, 3))
+    nbc.release_memory()

@@ -87,8 +87,9 @@ class Plan:
 
     def run(self, x: Array, packed: Packed, out: Array, parallel: bool) -> None:
         """Write the convolution to `out`."""
-        x = np.ascontiguousarray(x).reshape(-1, *self.input)
-        self.inner.run(x, packed, out.reshape(-1, *self.output), parallel)
+        target = out.reshape(-1, *self.output)
+        source = np.ascontiguousarray(x).reshape(len(target), *self.input)  # which may be empty
+        self.inner.run(source, packed, target, parallel)
 
     def workspace_nbytes(self, images: int, workers: int) -> int:
         """Return the memory that `run` borrows, with as many merged images."""

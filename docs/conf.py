@@ -55,6 +55,8 @@ warnings.filterwarnings("ignore", message=".*encountered in.*", category=Runtime
 html_theme = "pydata_sphinx_theme"
 html_title = "numbaconv"
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["numbaconv.css"]
 html_theme_options = {
     "navbar_align": "left",
     "show_prev_next": True,

@@ -21,8 +21,8 @@ from numbaconv.routes.direct import cut
 from numbaconv.routes.direct import plan as direct
 from numbaconv.running.packed import Packed
 
-# Bytes of the columns that are made at once, where an image has no more, and at most.
-_NEAR_BYTES, _MOST_BYTES = 1 << 22, 1 << 24
+#: Bytes of the columns that are made at once, where an image has no more, and at most.
+NEAR_BYTES, MOST_BYTES = 1 << 22, 1 << 24
 # Cycles of a byte of columns that is folded, and how many more a stride of the last axis costs; of
 # a call of both.
 _FOLD, _FAR = 1.0, 0.02
@@ -36,7 +36,7 @@ def refusal(geometry: ConvGeometry, dtype: np.dtype[Any]) -> str | None:
         return "it takes channels first, in one group"
     if window.overlap > SHORT_SUM or not emit.supports(dtype):
         return "its sums would be long, or of another dtype than there are vectors of"
-    if _image_bytes(geometry, dtype) > _MOST_BYTES:
+    if _image_bytes(geometry, dtype) > MOST_BYTES:
         return "the columns of an image would not fit its memory"
     return native_available()
 
@@ -56,11 +56,18 @@ def _image_bytes(geometry: ConvGeometry, dtype: np.dtype[Any]) -> int:
 
 
 def _as_columns(geometry: ConvGeometry) -> ConvGeometry:
-    """Return the convolution that makes columns: of so many positions of one axis."""
+    """Return the convolution that makes columns."""
+    outputs = geometry.in_channels * geometry.window.taps
+    return as_product(geometry, outputs, channels_last=False)
+
+
+def as_product(geometry: ConvGeometry, outputs: int, *, channels_last: bool) -> ConvGeometry:
+    """Return the 1x1 convolution of all positions, as one axis, that has so many outputs."""
     one = (1,)
     window = Window((geometry.window.positions,), one, one, one, ((0, 0),))
-    outputs = geometry.in_channels * geometry.window.taps
-    return ConvGeometry(geometry.batch, geometry.out_channels, outputs, 1, window, False)
+    return ConvGeometry(
+        geometry.batch, geometry.out_channels, outputs, 1, window, channels_last
+    )  # fmt: skip
 
 
 class Plan:
@@ -77,7 +84,7 @@ class Plan:
     def __init__(self, geometry: ConvGeometry, dtype: np.dtype[Any]) -> None:
         self.geometry, self.dtype = geometry, dtype
         self.inner = direct.Plan(_as_columns(geometry), dtype)
-        self.images = max(1, _NEAR_BYTES // _image_bytes(geometry, dtype))
+        self.images = max(1, NEAR_BYTES // _image_bytes(geometry, dtype))
         self.shape = geometry.in_channels * geometry.window.taps, geometry.window.positions
         # Kernels are the columns of a matrix as they lie.
         row = self.shape[0] * dtype.itemsize

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from numbaconv.adjoint import product
 from numbaconv.kernels import recording, workspace
 from numbaconv.kernels.indexing import first_inside
 from numbaconv.kernels.jit import native_available
@@ -18,13 +19,11 @@ from numbaconv.native.link import call, copy_bytes
 from numbaconv.native.moves import adder
 from numbaconv.native.transpose import transposer
 from numbaconv.problem.arrays import Array, address
-from numbaconv.problem.geometry import ConvGeometry, Window
+from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.routes.direct import plan as direct
 from numbaconv.running.packed import Packed
 from numbaconv.teams import jobs
 
-# Bytes of the columns that are made at once, where an image has no more, and at most.
-_NEAR_BYTES, _MOST_BYTES = 1 << 22, 1 << 24
 # Cycles of an element that is turned, of one that is added, of a patch; of the calls.
 _TURN, _ADD, _PATCH = 0.5, 0.5, 40.0
 _CALL = 30_000.0
@@ -41,7 +40,7 @@ def refusal(geometry: ConvGeometry, dtype: np.dtype[Any]) -> str | None:
         return "patches are runs of the result along one axis alone, without dilation"
     if window.overlap > SHORT_SUM or not emit.supports(dtype):
         return "its sums would be long, or of another dtype than there are vectors of"
-    if _image_bytes(geometry, dtype) > _MOST_BYTES:
+    if _image_bytes(geometry, dtype) > product.MOST_BYTES:
         return "the patches of an image would not fit its memory"
     return native_available()
 
@@ -61,11 +60,7 @@ def _image_bytes(geometry: ConvGeometry, dtype: np.dtype[Any]) -> int:
 
 def _as_rows(geometry: ConvGeometry) -> ConvGeometry:
     """Return the convolution that makes patches: channels last, of 1x1 kernels."""
-    one = (1,)
-    window = Window((geometry.window.positions,), one, one, one, ((0, 0),))
-    return ConvGeometry(
-        geometry.batch, geometry.out_channels, geometry.window.taps, 1, window, True
-    )
+    return product.as_product(geometry, geometry.window.taps, channels_last=True)
 
 
 class Plan:
@@ -84,7 +79,7 @@ class Plan:
     def __init__(self, geometry: ConvGeometry, dtype: np.dtype[Any]) -> None:
         self.geometry, self.dtype = geometry, dtype
         self.inner = direct.plan(_as_rows(geometry), dtype)
-        self.images = max(1, _NEAR_BYTES // _image_bytes(geometry, dtype))
+        self.images = max(1, product.NEAR_BYTES // _image_bytes(geometry, dtype))
 
     @property
     def pack_key(self) -> tuple[Any, ...]:

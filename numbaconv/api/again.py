@@ -16,13 +16,13 @@ from numbaconv.running import memo
 _MOST_ELEMENTS, _MOST_PRODUCTS = 1 << 16, 1 << 27
 
 
-class _Calls:
+class _Calls(replay.Calls):
     """The calls of one kind, and what was recorded of them."""
 
-    __slots__ = ("count", "replay")
+    __slots__ = ("replay",)
 
     def __init__(self) -> None:
-        self.count = 0
+        super().__init__()
         self.replay: replay.Replay | None = None
 
 
@@ -51,28 +51,27 @@ def _key(options: ConvOptions, arrays: tuple[Array, ...]) -> Hashable:
 def _convolve(
     key: Hashable, options: ConvOptions, arrays: tuple[Array, ...], bias: Any
 ) -> Array:  # fmt: skip
-    try:
-        calls: _Calls | None = held.find(key)
-    except TypeError:  # what cannot be hashed is an error, or a dtype spelled as a list
-        calls = _Calls()
-    if calls is not None and calls.replay is not None:
-        made = calls.replay(*arrays)
-        if made is not None:
-            return made
     x, weight = arrays[:2]
 
     def run() -> Array:
         return backends.of(x).convolve(options, x, weight, bias, None, True)
 
+    try:
+        calls: _Calls | None = held.find(key)
+    except TypeError:  # what cannot be hashed is an error, or a dtype spelled as a list
+        return run()
     if calls is None:
+        calls = _Calls()
+        calls.is_to_be_recorded()  # counts this one, which is not
         y = run()
         if y.size * weight.size <= _MOST_PRODUCTS:
-            calls = _Calls()
-            calls.count = 1
             held.keep(key, calls)
         return y
-    calls.count += 1
-    if calls.count not in replay.RECORDED:
+    if calls.replay is not None:
+        made = calls.replay(*arrays)
+        if made is not None:
+            return made
+    if not calls.is_to_be_recorded():
         return run()
     y, calls.replay = replay.record(run, arrays, ())
     if calls.replay is not None:

@@ -237,19 +237,14 @@ class _Conv:
         return f"{type(self).__name__}({', '.join(words)})"
 
 
-class _Prepared:
+class _Prepared(replay.Calls):
     """How inputs of one shape are convolved, and which form of the weights that takes."""
 
-    __slots__ = ("__weakref__", "_calls", "call", "key")
+    __slots__ = ("__weakref__", "call", "key")
 
     def __init__(self, found: call.Call, key: Any) -> None:
+        super().__init__()
         self.call, self.key = found, key
-        self._calls = 0
-
-    def is_to_be_recorded(self) -> bool:
-        """Return whether this call, one more, is to be recorded."""
-        self._calls += 1
-        return self._calls in replay.RECORDED
 
 
 def _frozen(value: Any, depth: int = 2) -> Any:

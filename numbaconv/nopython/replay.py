@@ -49,6 +49,20 @@ def _runner() -> Callable[[int, int, int], None]:
     return kind(int(runtime.block()[runtime.RUN]))
 
 
+class Calls:
+    """How often calls of a kind went the long way."""
+
+    __slots__ = ("_count",)
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def is_to_be_recorded(self) -> bool:
+        """Return whether this call, one more, is to be recorded."""
+        self._count += 1
+        return self._count in RECORDED
+
+
 class Replay:
     """What a call launched, to be launched again for arrays of the same shape and dtype.
 

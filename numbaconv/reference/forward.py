@@ -275,8 +275,8 @@ def cost(geometry: ConvGeometry, dtype: np.dtype[Any], *, prepared: bool) -> flo
     total += products * geometry.groups * _PRODUCT + positions * geometry.out_channels * _RESULT
     as_rows = _positions_are_rows(geometry)
     if not window.is_pointwise:
-        total += positions * geometry.patch_size * geometry.groups * _COLUMN
-        total += positions * window.taps * geometry.groups * _RUN if as_rows else 0.0
+        row = geometry.patch_size * _COLUMN + (window.taps * _RUN if as_rows else 0.0)
+        total += positions * geometry.groups * row
     if not as_rows:
         total += products * cycles.weights(geometry) * _WEIGHT
     return float(_CALL + total)

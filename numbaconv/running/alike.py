@@ -1,4 +1,7 @@
-"""Images of one channel, whose arrays are the same memory in both layouts: channels are first."""
+"""Problems that run as others whose arrays are the same memory: of fewer axes, of another layout.
+
+Images of one channel lie alike in both layouts: channels are taken for first.
+"""
 
 from collections.abc import Callable, Hashable
 from dataclasses import replace
@@ -23,12 +26,12 @@ def with_channels_first(geometry: ConvGeometry) -> ConvGeometry:
 
 
 class Plan:
-    """A problem that runs as one of the other layout.
+    """A problem that runs as another one.
 
     Parameters
     ----------
     geometry : ConvGeometry
-        What `with_channels_first` returned.
+        The other one, whose weights and images lie as this one's; of how many images may differ.
     dtype : dtype
         Of all arrays.
     plan : callable
@@ -40,9 +43,12 @@ class Plan:
         plan: Callable[[ConvGeometry, np.dtype[Any]], RoutePlan],
     ) -> None:  # fmt: skip
         self.inner = plan(geometry, dtype)
-        image = replace(geometry, batched=False)
+        image, kernel = replace(geometry, batched=False), geometry.window.kernel
         self.input, self.output = image.input_shape, image.output_shape
-        self.weight = (1, 1, *geometry.window.kernel)
+        channels, outputs = geometry.in_channels // geometry.groups, geometry.out_channels
+        self.weight = (outputs, channels, *kernel)
+        if geometry.channels_last:
+            self.weight = (*kernel, channels, outputs)
         self.replayable = self.inner.replayable
 
     @property
@@ -56,9 +62,10 @@ class Plan:
 
     def run(self, x: Array, packed: Packed, out: Array, parallel: bool) -> None:
         """Write the convolution to `out`."""
-        source = x.reshape(len(x), *self.input)
-        self.inner.run(source, packed, out.reshape(len(x), *self.output), parallel)
+        target = out.reshape(-1, *self.output)
+        source = np.ascontiguousarray(x).reshape(len(target), *self.input)  # which may be empty
+        self.inner.run(source, packed, target, parallel)
 
     def workspace_nbytes(self, images: int, workers: int) -> int:
-        """Return the memory that `run` borrows."""
+        """Return the memory that `run` borrows, for as many images of the other problem."""
         return self.inner.workspace_nbytes(images, workers)

@@ -6,15 +6,9 @@ is copied once for each depth.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
-import numpy as np
-
-from numbaconv.problem.arrays import Array
 from numbaconv.problem.geometry import ConvGeometry, Window
-from numbaconv.running.packed import Packed
 
 
 def merged(geometry: ConvGeometry) -> ConvGeometry | None:
@@ -43,54 +37,3 @@ def _window(window: Window, kept: slice, merged: tuple[int, ...]) -> Window:
         dilation=window.dilation[kept] + (1,) * more,
         padding=window.padding[kept] + ((0, 0),) * more,
     )  # fmt: skip
-
-
-class Plan:
-    """A problem that runs as one over fewer axes.
-
-    Parameters
-    ----------
-    geometry : ConvGeometry
-        What `merged` returned.
-    dtype : dtype
-        Of all arrays.
-    plan : callable
-        Returns the plan of a problem.
-    """
-
-    def __init__(
-        self, geometry: ConvGeometry, dtype: np.dtype[Any],
-        plan: Callable[[ConvGeometry, np.dtype[Any]], Any],
-    ) -> None:  # fmt: skip
-        self.inner = plan(geometry, dtype)
-        self.input, self.output = (
-            replace(geometry, batched=False).input_shape,
-            replace(geometry, batched=False).output_shape,
-        )
-        self.replayable = self.inner.replayable
-        self.chosen_gain = self.inner.chosen_gain
-
-    @property
-    def pack_key(self) -> Any:
-        """What the packed form of the weights depends on, beside the weights."""
-        return self.inner.pack_key
-
-    @property
-    def packed_nbytes(self) -> int:
-        """The size of packed weights."""
-        return int(self.inner.packed_nbytes)
-
-    def pack(self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool) -> Packed:
-        """Return packed weights: those of fewer axes lie alike."""
-        packed: Packed = self.inner.pack(weight, bias, parallel, keep=keep)
-        return packed
-
-    def run(self, x: Array, packed: Packed, out: Array, parallel: bool) -> None:
-        """Write the convolution to `out`."""
-        target = out.reshape(-1, *self.output)
-        source = np.ascontiguousarray(x).reshape(len(target), *self.input)  # which may be empty
-        self.inner.run(source, packed, target, parallel)
-
-    def workspace_nbytes(self, images: int, workers: int) -> int:
-        """Return the memory that `run` borrows, with as many merged images."""
-        return int(self.inner.workspace_nbytes(images, workers))

@@ -30,6 +30,7 @@ from numbaconv.problem.geometry import ConvGeometry, three_axes
 from numbaconv.routes.direct import cut, loops, merged, pixel_cut, pixels, places
 from numbaconv.routes.direct.panels import Panelled
 from numbaconv.routes.direct.places import Place
+from numbaconv.running import alike
 from numbaconv.running.packed import Packed
 from numbaconv.teams import jobs
 
@@ -323,11 +324,15 @@ def _padded(offsets: Array) -> Array:
 
 
 @held.shared
-def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan | pixels.Plan | merged.Plan:
+def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan | pixels.Plan | alike.Plan:
     """Return the plan of a problem: of either form of tile, over as few axes as can be."""
     fewer = merged.merged(geometry)
-    if fewer is not None:
-        return merged.Plan(fewer, dtype, plan)
+    return _either(geometry, dtype) if fewer is None else alike.Plan(fewer, dtype, _either)
+
+
+@held.shared
+def _either(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan | pixels.Plan:
+    """Return the plan of the form of tile that is estimated to be faster."""
     rows, tiles = Plan(geometry, dtype), pixels.Plan(geometry, dtype)
     reserve = _LEAST_GAIN_LAST if geometry.channels_last else _LEAST_GAIN
     gain = tiles.gain(cut.best_cut(rows, *_ESTIMATED)[2], _ESTIMATED) / reserve
@@ -348,7 +353,7 @@ def cost(geometry: ConvGeometry, dtype: np.dtype[Any], *, prepared: bool) -> flo
     fewer = merged.merged(geometry) or geometry
     if not geometry.batch or not emit.supports(dtype):
         return cut.with_call(fewer, cut.cycles_of(fewer, dtype), prepared=prepared)
-    chosen = plan(fewer, dtype)
+    chosen = _either(fewer, dtype)
     if isinstance(chosen, pixels.Plan) and fewer.channels_last:
         total = pixel_cut.cycles_of(chosen, chosen.form(True))
     else:

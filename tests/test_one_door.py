@@ -30,6 +30,16 @@ class WithGradient:
         raise RuntimeError("requires grad")
 
 
+class ByDLPack:
+    """Stands for an array that hands itself on by DLPack alone."""
+
+    def __init__(self, device):
+        self.device = device
+
+    def __dlpack_device__(self):
+        return self.device, 0
+
+
 def ones(*shape):
     return np.ones(shape, "f4")
 
@@ -81,7 +91,8 @@ SHARED = ("weight", "bias")
 def test_kinds():
     assert kind(da.ones(3)) == "dask"
     assert kind(OnDevice()) == kind(WithGradient()) == "device"
-    for value in (ones(3), [1, 2], 3.0, None, np.ma.ones(3), memoryview(b"abc")):
+    assert [kind(ByDLPack(device)) for device in (2, 13)] == ["device"] * 2
+    for value in (ones(3), [1, 2], 3.0, None, np.ma.ones(3), memoryview(b"abc"), ByDLPack(1)):
         assert kind(value) == "host"
 
 
@@ -110,7 +121,11 @@ def test_mixtures(name):
     about = "grad_output" if "grad_output" in arrays else "x"
     lazy = {n: da.from_array(a, chunks=4) for n, a in arrays.items()}
     for other in arrays.keys() - {about}:
-        for foreign, word in ((lazy[other], "dask"), (OnDevice(), "OnDevice")):
+        for foreign, word in (
+            (lazy[other], "dask"),
+            (OnDevice(), "OnDevice"),
+            (ByDLPack(2), "ByDLPack"),
+        ):
             with pytest.raises(TypeError, match=f"^{other} must be a NumPy array .*{word}"):
                 function(**(arrays | {other: foreign}), **options)
         with pytest.raises(TypeError, match=f"^{other} must be a"):

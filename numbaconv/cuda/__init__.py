@@ -1,11 +1,12 @@
 """Convolution on NVIDIA GPUs: numbaconv's functions over device arrays, by `numba.cuda` kernels.
 
 Needs the extra ``numbaconv[cuda]``. `numbaconv.conv2d` and its kin take anything with
-``__cuda_array_interface__``, of any strides; the functions here are the same ones, by the same
-names, and refuse arrays of another kind.
+``__cuda_array_interface__``, or on such a device by DLPack, of any strides; the functions here are
+the same ones, by the same names, and refuse arrays of another kind.
 
-Results are device arrays of Numba's, or `out`. They are written on the stream that the interface of
-the first argument names (or else of another one), and name that stream; nothing is waited for.
+Results are `out`, or new arrays of the kind of `x` (PyTorch's, CuPy's, else Numba's). They are
+written on the stream that the interface of the first argument names (or else of another one);
+nothing is waited for.
 ``algorithm="im2col"`` makes the column matrix in device memory and multiplies it, by cuBLAS where
 CuPy is installed; ``"direct"`` gathers patches into shared memory as they are multiplied;
 ``"depthwise"`` needs groups of one input channel. All form and sum every product. ``parallel`` has

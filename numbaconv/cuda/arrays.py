@@ -2,77 +2,147 @@
 
 import math
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from cuda.core.utils import StridedMemoryView
 from numba import cuda
 
 from numbaconv.cuda import launch
 from numbaconv.cuda.memory import Memory
+from numbaconv.problem.kinds import kind
 from numbaconv.running.memo import kept
 
 Ints = tuple[int, ...]
 
 
-@dataclass(frozen=True)
+# What the interfaces call the default stream of all threads.
+_DEFAULT_STREAM = 1
+
+# What addresses are told apart by: kernels read and write at most so many bytes at once.
+_VECTOR = 16
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Layout:
+    """How an array lies in memory, wherever that is; equal to itself alone.
+
+    Parameters
+    ----------
+    shape, strides : tuple of int
+        As NumPy's, but strides count elements.
+    dtype : dtype
+        Of the elements.
+    base : int
+        Where the first element stands in the memory of all.
+    count : int
+        How many elements that memory has.
+    """
+
+    shape: Ints
+    strides: Ints
+    dtype: np.dtype[Any]
+    base: int
+    count: int
+
+
+#: What the work on an array depends on beside its elements: its layout and its alignment.
+Form = tuple[Layout, int]
+
+
+@dataclass(slots=True)
 class DeviceArray:
-    """An array on the device, as a place in flat memory.
+    """An array on the device, as a place in flat memory; never changed.
+
+    Each call makes some, which takes a third of the time if they are not frozen.
 
     Parameters
     ----------
     data : device array
         Flat memory that holds all elements; keeps the owner alive.
-    base : int
-        Where the first element stands in it.
-    shape, strides : tuple of int
-        As NumPy's, but strides count elements.
-    dtype : dtype
-        Of the elements.
-    span : tuple of int
-        The addresses of the lowest byte, and of the one behind the highest.
+    layout : Layout
+        How they lie there.
+    start : int
+        The address of the lowest byte.
     stream : stream
         What the interface names, or 0.
     writeable : bool
         Whether the interface allows writing.
+    owner : object
+        The caller's array.
     """
 
     data: Any
-    base: int
-    shape: Ints
-    strides: Ints
-    dtype: np.dtype[Any]
-    span: tuple[int, int]
+    layout: Layout
+    start: int
     stream: Any
     writeable: bool = True
+    owner: Any = None
+
+    @property
+    def shape(self) -> Ints:
+        """As NumPy's."""
+        return self.layout.shape
+
+    @property
+    def strides(self) -> Ints:
+        """As NumPy's, but in elements."""
+        return self.layout.strides
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the elements."""
+        return self.layout.dtype
+
+    @property
+    def base(self) -> int:
+        """Where the first element stands."""
+        return self.layout.base
 
     @property
     def size(self) -> int:
         """The number of elements."""
-        return math.prod(self.shape)
+        return math.prod(self.layout.shape)
+
+    @property
+    def form(self) -> Form:
+        """All that a recording of the work on it depends on."""
+        return self.layout, self.start % _VECTOR
+
+    @property
+    def stop(self) -> int:
+        """The address behind the highest byte."""
+        return self.start + self.layout.count * self.layout.dtype.itemsize
 
     def batched(self, already: bool) -> "DeviceArray":
         """Return the array with a batch axis."""
         if already:
             return self
-        return DeviceArray(
-            self.data, self.base, (1, *self.shape), (0, *self.strides), self.dtype, self.span,
-            self.stream, self.writeable,
-        )  # fmt: skip
+        own = self.layout
+        layout = Layout((1, *own.shape), (0, *own.strides), own.dtype, own.base, own.count)
+        return DeviceArray(self.data, layout, self.start, self.stream, self.writeable, self.owner)
 
     def overlaps(self, other: "DeviceArray") -> bool:
         """Return whether two arrays might share memory."""
-        return self.span[0] < other.span[1] and other.span[0] < self.span[1]
+        return self.start < other.stop and other.start < self.stop
 
     def overlaps_itself(self) -> bool:
         """Return whether two indices might share memory (never False where they do)."""
-        end = 1
-        for stride, n in sorted((abs(s), n) for s, n in zip(self.strides, self.shape, strict=True)):
-            if n > 1:
-                if stride < end:
-                    return True
-                end = stride * (n - 1) + end
-        return False
+        return _overlaps_itself(self.layout)
+
+
+@kept
+def _overlaps_itself(layout: Layout) -> bool:
+    """Return whether two indices of a layout might share memory."""
+    end = 1
+    axes = zip(layout.strides, layout.shape, strict=True)
+    for stride, n in sorted((abs(s), n) for s, n in axes):
+        if n > 1:
+            if stride < end:
+                return True
+            end = stride * (n - 1) + end
+    return False
 
 
 def take(value: Any, name: str) -> DeviceArray:
@@ -80,52 +150,52 @@ def take(value: Any, name: str) -> DeviceArray:
     if isinstance(value, DeviceArray):
         return value
     interface = _interface(value, name)
-    shape = tuple(interface["shape"])
-    dtype = np.dtype(interface["typestr"])
-    if dtype.kind not in "biufc":
-        raise TypeError(
-            f"{name} must be an array of numbers, got {type(value).__name__} of dtype {dtype}"
-        )
-    if not dtype.isnative:
-        raise TypeError(f"{name} must be of the device's byte order, got dtype {dtype}")
+    given = interface.get("strides")
+    layout = _layout(
+        tuple(interface["shape"]), None if given is None else tuple(given), interface["typestr"],
+        name, type(value).__name__,
+    )  # fmt: skip
     if interface.get("mask") is not None:
         raise ValueError(f"{name} must have no mask")
-    given = interface.get("strides")
     address, read_only = interface["data"]
-    address = 0 if 0 in shape else address or 0
-    layout = _layout(shape, None if given is None else tuple(given), dtype.itemsize)
-    if layout is None or address % dtype.itemsize:
-        steps = given or contiguous(shape, dtype.itemsize)
+    itemsize = layout.dtype.itemsize
+    address = address or 0 if layout.count else 0
+    if address % itemsize:
         raise ValueError(
-            f"{name} must be aligned: address {address} and strides {steps} are no multiples "
-            f"of its {dtype.itemsize} bytes"
+            f"{name} must be aligned: address {address} is no multiple of its {itemsize} bytes"
         )
-    strides, low, count = layout
-    start = address + low * dtype.itemsize
-    data = _flat(value, start, count, dtype)
+    start = address - layout.base * itemsize
+    data = _flat(interface.get("view", value), start, layout.count, layout.dtype)
+    if launch.has_several_devices() and start:
+        launch.check_device(start, name)
     stream = launch.stream_of(_stream(value, interface))
-    span = (start, start + count * dtype.itemsize)
-    return DeviceArray(data, -low, shape, strides, dtype, span, stream, not read_only)
+    return DeviceArray(data, layout, start, stream, not read_only, value)
 
 
 @kept
-def _layout(shape: Ints, given: Ints | None, itemsize: int) -> tuple[Ints, int, int] | None:
-    """Return strides in elements, where the lowest element stands, and how many are reached.
-
-    Or None, where a stride is no multiple of an element. Arrays of the same shapes come again.
-    """
+def _layout(shape: Ints, given: Ints | None, typestr: str, name: str, kind: str) -> Layout:
+    """Return the layout that an interface describes; arrays of the same ones come again."""
+    dtype = np.dtype(typestr)
+    if dtype.kind not in "biufc":
+        raise TypeError(f"{name} must be an array of numbers, got {kind} of dtype {dtype}")
+    if not dtype.isnative:
+        raise TypeError(f"{name} must be of the device's byte order, got dtype {dtype}")
+    itemsize = dtype.itemsize
     steps = contiguous(shape, itemsize) if given is None or 0 in shape else given
     if any(s % itemsize for s, n in zip(steps, shape, strict=True) if n > 1):
-        return None
+        raise ValueError(
+            f"{name} must be aligned: strides {steps} are no multiples of its {itemsize} bytes"
+        )
     strides = tuple(s // itemsize if n > 1 else 0 for s, n in zip(steps, shape, strict=True))
     reached = [(n - 1) * s for s, n in zip(strides, shape, strict=True) if n > 1]
     count = 0 if 0 in shape else sum(map(abs, reached)) + 1
-    return strides, sum(r for r in reached if r < 0), count
+    return Layout(shape, strides, dtype, -sum(r for r in reached if r < 0), count)
 
 
 def of(array: Any, stream: Any) -> DeviceArray:
     """Return an array of our own, from `numbaconv.cuda.launch.allocate`."""
-    return replace(take(array, "result"), stream=stream)
+    taken = take(array, "result")
+    return DeviceArray(taken.data, taken.layout, taken.start, stream)
 
 
 def contiguous(shape: Ints, step: int = 1) -> Ints:
@@ -139,19 +209,18 @@ def contiguous(shape: Ints, step: int = 1) -> Ints:
 
 def over(data: Any, shape: Ints, dtype: np.dtype[Any], stream: Any) -> DeviceArray:
     """Return the C-contiguous array of a shape at the beginning of flat memory."""
-    return DeviceArray(data, 0, shape, contiguous(shape), dtype, (0, 0), stream)
+    layout = Layout(shape, contiguous(shape), dtype, 0, math.prod(shape))
+    return DeviceArray(data, layout, 0, stream)
 
 
-def check_out(value: Any, shape: Ints, dtype: np.dtype[Any]) -> DeviceArray:
-    """Return a caller's `out`, which must be writeable and of this shape and dtype."""
-    array = take(value, "out")
+def check_out(array: DeviceArray, shape: Ints, dtype: np.dtype[Any]) -> None:
+    """Raise where a caller's `out` is not writeable, or not of this shape and dtype."""
     if array.dtype != dtype:
         raise TypeError(f"out must have dtype {dtype}, got {array.dtype}")
     if array.shape != shape:
         raise ValueError(f"out must have shape {shape}, got {array.shape}")
     if not array.writeable:
         raise ValueError("out must be writeable, got a read-only array")
-    return array
 
 
 def common_stream(*arrays: DeviceArray | None) -> Any:
@@ -187,13 +256,30 @@ def _interface(value: Any, name: str) -> dict[str, Any]:
             f"PyTorch does not see what is computed here; pass {name}.detach()"
         )
     interface = getattr(value, "__cuda_array_interface__", None)
+    if interface is None and kind(value) == "device":
+        interface = _by_dlpack(value)
     if interface is None:
         raise TypeError(
-            f"{name} must be an array on the device (with __cuda_array_interface__), got "
+            f"{name} must be an array on the device (by __cuda_array_interface__ or DLPack), got "
             f"{type(value).__name__}: copy it there first, for example with "
             f"numba.cuda.to_device({name})"
         )
     return interface  # type: ignore[no-any-return]
+
+
+def _by_dlpack(value: Any) -> dict[str, Any]:
+    """Return the description of an array that hands itself on by DLPack alone.
+
+    Its owner lets CUDA's default stream wait for what it has enqueued, which is named here.
+    """
+    view = StridedMemoryView.from_dlpack(value, stream_ptr=_DEFAULT_STREAM)
+    dtype = np.dtype(view.dtype)
+    steps = view.strides
+    return {
+        "shape": view.shape, "typestr": dtype.str, "data": (view.ptr, view.readonly),
+        "strides": None if steps is None else tuple(s * dtype.itemsize for s in steps),
+        "stream": _DEFAULT_STREAM, "view": view,
+    }  # fmt: skip
 
 
 def _flat(owner: Any, start: int, count: int, dtype: np.dtype[Any]) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 from numbaconv.cuda import call, matrices, transposed, weight_sums
 from numbaconv.cuda import convolve as convolutions
 from numbaconv.cuda.arrays import DeviceArray, take
+from numbaconv.cuda.call import Plan
 from numbaconv.cuda.matrices import Matrix
 from numbaconv.cuda.places import Images, Weights
 from numbaconv.problem import arguments, parsing
@@ -27,22 +28,26 @@ def convolve(options: ConvOptions, x: Any, weight: Any, bias: Any, out: Any, par
     """Return a convolution."""
     arguments.flag(parallel, "parallel")
     source, kernels = take(x, "x"), take(weight, "weight")
-    found = remembered(_resolve, options, _form(source), _form(kernels))
-    geometry, dtype, chosen, shape = found
-    offsets = None
-    if bias is not None:
-        offsets = take(bias, "bias")
-        parsing.check_bias(options, (geometry, dtype), _form(offsets))
+    offsets = None if bias is None else take(bias, "bias")
 
-    def compute(target: DeviceArray, stream: Any) -> None:
-        _forward(options).run(
-            chosen, geometry, _images(geometry, source, stream),
-            Weights.of(kernels, geometry.groups, geometry.channels_last),
-            call.flat_bias(offsets, stream), _images(geometry, target, stream),
-            call.work_type(dtype),
-        )  # fmt: skip
+    def resolve() -> Plan:
+        found = remembered(_resolve, options, _form(source), _form(kernels))
+        geometry, dtype, chosen, shape = found
+        if offsets is not None:
+            parsing.check_bias(options, (geometry, dtype), _form(offsets))
 
-    return call.run(out, shape, dtype, (source, kernels, offsets), compute)
+        def compute(target: DeviceArray, stream: Any) -> None:
+            _forward(options).run(
+                chosen, geometry, _images(geometry, source, stream),
+                Weights.of(kernels, geometry.groups, geometry.channels_last),
+                call.flat_bias(offsets, stream), _images(geometry, target, stream),
+                call.work_type(dtype),
+            )  # fmt: skip
+
+        return Plan(shape, dtype, compute)
+
+    inputs = (source, kernels, offsets)
+    return call.run((convolve, options), options.numbers, inputs, source, out, resolve)
 
 
 def _resolve(options: ConvOptions, x: Form, weight: Form) -> Resolved:
@@ -59,19 +64,24 @@ def input_grad(
     arguments.flag(parallel, "parallel")
     kernels, grad = take(weight, "weight"), take(grad_output, "grad_output")
     shape = arguments.shape(input_shape, "input_shape")
-    found = remembered(_resolve_input_grad, options, shape, _form(kernels), _form(grad))
-    geometry, dtype, chosen, _ = found
 
-    def compute(target: DeviceArray, stream: Any) -> None:
-        source = _images(geometry, grad, stream)
-        _adjoint(options).run(
-            chosen, geometry, _cropped(source, geometry) if options.transposed else source,
-            Weights.of(kernels, geometry.groups, geometry.channels_last),
-            None, _images(geometry, target, stream), call.work_type(dtype),
-            conjugated=kernels.dtype.kind == "c",
-        )  # fmt: skip
+    def resolve() -> Plan:
+        found = remembered(_resolve_input_grad, options, shape, _form(kernels), _form(grad))
+        geometry, dtype, chosen, _ = found
 
-    return call.run(out, shape, dtype, (kernels, grad), compute)
+        def compute(target: DeviceArray, stream: Any) -> None:
+            source = _images(geometry, grad, stream)
+            _adjoint(options).run(
+                chosen, geometry, _cropped(source, geometry) if options.transposed else source,
+                Weights.of(kernels, geometry.groups, geometry.channels_last),
+                None, _images(geometry, target, stream), call.work_type(dtype),
+                conjugated=kernels.dtype.kind == "c",
+            )  # fmt: skip
+
+        return Plan(shape, dtype, compute)
+
+    what = (input_grad, options, shape)
+    return call.run(what, options.numbers, (kernels, grad), grad, out, resolve)
 
 
 def _resolve_input_grad(
@@ -107,22 +117,27 @@ def weight_grad(
     arguments.flag(parallel, "parallel")
     source, grad = take(x, "x"), take(grad_output, "grad_output")
     shape = arguments.shape(weight_shape, "weight_shape")
-    found = remembered(_resolve_weight_grad, options, _form(source), shape, _form(grad))
-    geometry, dtype, chosen, _ = found
     conjugated = "" if source.dtype.kind != "c" else "grad" if options.transposed else "x"
 
-    def compute(target: DeviceArray, stream: Any) -> None:
-        read, other = _images(geometry, source, stream), _images(geometry, grad, stream)
-        if options.transposed:
-            # What it is the adjoint of reads the output's gradient, and writes to x.
-            read, other = _cropped(other, geometry), read
-        weight_sums.run(
-            chosen, geometry, read, other,
-            Weights.of(target, geometry.groups, geometry.channels_last), call.work_type(dtype),
-            conjugated,
-        )  # fmt: skip
+    def resolve() -> Plan:
+        found = remembered(_resolve_weight_grad, options, _form(source), shape, _form(grad))
+        geometry, dtype, chosen, _ = found
 
-    return call.run(out, shape, dtype, (source, grad), compute)
+        def compute(target: DeviceArray, stream: Any) -> None:
+            read, other = _images(geometry, source, stream), _images(geometry, grad, stream)
+            if options.transposed:
+                # What it is the adjoint of reads the output's gradient, and writes to x.
+                read, other = _cropped(other, geometry), read
+            weight_sums.run(
+                chosen, geometry, read, other,
+                Weights.of(target, geometry.groups, geometry.channels_last), call.work_type(dtype),
+                conjugated,
+            )  # fmt: skip
+
+        return Plan(shape, dtype, compute)
+
+    what = (weight_grad, options, shape)
+    return call.run(what, options.numbers, (source, grad), grad, out, resolve)
 
 
 def _resolve_weight_grad(options: ConvOptions, x: Form, weight_shape: Ints, grad: Form) -> Resolved:
@@ -133,49 +148,61 @@ def _resolve_weight_grad(options: ConvOptions, x: Form, weight_shape: Ints, grad
 
 def bias_grad(options: ConvOptions, grad: DeviceArray) -> Any:
     """Return the sums over images and positions."""
-    last = options.layout == "channels_last"
-    dtype = arguments.result_dtype(options.dtype, grad_output=grad.dtype)
-    images = grad.batched(len(grad.shape) == options.ndim + 2)
-    channels = images.shape[-1 if last else 1]
 
-    def compute(target: DeviceArray, stream: Any) -> None:
-        weight_sums.sum_bias(
-            images.shape[0], channels, Images.of(images, last, stream), target,
-            call.work_type(dtype), stream,
-        )  # fmt: skip
+    def resolve() -> Plan:
+        last = options.layout == "channels_last"
+        dtype = arguments.result_dtype(options.dtype, grad_output=grad.dtype)
+        images = grad.batched(len(grad.shape) == options.ndim + 2)
+        channels = images.shape[-1 if last else 1]
 
-    return call.run(None, (channels,), dtype, (grad,), compute)
+        def compute(target: DeviceArray, stream: Any) -> None:
+            weight_sums.sum_bias(
+                images.shape[0], channels, Images.of(images, last, stream), target,
+                call.work_type(dtype), stream,
+            )  # fmt: skip
+
+        return Plan((channels,), dtype, compute)
+
+    return call.run((bias_grad, options), options.numbers, (grad,), grad, None, resolve)
 
 
 def im2col(options: PatchOptions, x: Any, out: Any, parallel: Any) -> Any:
     """Return the matrix of an image's patches."""
     arguments.flag(parallel, "parallel")
     source = take(x, "x")
-    dtype = arguments.supported(source.dtype, "the dtype of x")
-    patches, geometry, shape = remembered(_resolve_patches, options, source.shape)
-    arguments.check_addressable(shape, dtype)
 
-    def compute(target: DeviceArray, stream: Any) -> None:
-        image, matrix = _images(geometry, source, stream), _matrix(patches, target)
-        matrices.gather(geometry, image, matrix, dtype.type, not patches.channels_last)
+    def resolve() -> Plan:
+        dtype = arguments.supported(source.dtype, "the dtype of x")
+        patches, geometry, shape = remembered(_resolve_patches, options, source.shape)
+        arguments.check_addressable(shape, dtype)
 
-    return call.run(out, shape, dtype, (source,), compute)
+        def compute(target: DeviceArray, stream: Any) -> None:
+            image, matrix = _images(geometry, source, stream), _matrix(patches, target)
+            matrices.gather(geometry, image, matrix, dtype.type, not patches.channels_last)
+
+        return Plan(shape, dtype, compute)
+
+    return call.run((im2col, options), options.numbers, (source,), source, out, resolve)
 
 
 def col2im(options: PatchOptions, cols: Any, out: Any, parallel: Any) -> Any:
     """Return the image that sums a matrix of patches; each element gathers what belongs to it."""
     arguments.flag(parallel, "parallel")
     source = take(cols, "cols")
-    dtype = arguments.supported(source.dtype, "the dtype of cols")
-    patches, geometry, shape = remembered(_resolve_folded, options, source.shape)
-    arguments.check_addressable(shape, dtype)
-    work = call.work_type(dtype)
 
-    def compute(target: DeviceArray, stream: Any) -> None:
-        image, matrix = _images(geometry, target, stream), _matrix(patches, source)
-        matrices.fold(geometry, matrix, image, None, work, not patches.channels_last)
+    def resolve() -> Plan:
+        dtype = arguments.supported(source.dtype, "the dtype of cols")
+        patches, geometry, shape = remembered(_resolve_folded, options, source.shape)
+        arguments.check_addressable(shape, dtype)
+        work = call.work_type(dtype)
 
-    return call.run(out, shape, dtype, (source,), compute)
+        def compute(target: DeviceArray, stream: Any) -> None:
+            image, matrix = _images(geometry, target, stream), _matrix(patches, source)
+            matrices.fold(geometry, matrix, image, None, work, not patches.channels_last)
+
+        return Plan(shape, dtype, compute)
+
+    return call.run((col2im, options), options.numbers, (source,), source, out, resolve)
 
 
 def _resolve_patches(

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv.cuda import copying, launch, matrices, product
+from numbaconv.cuda import copying, launch, matrices, product, recording
 from numbaconv.cuda.matrices import Matrix
 from numbaconv.cuda.places import Images, Weights
 from numbaconv.cuda.wide import MOST
@@ -97,6 +97,8 @@ def _with_cublas(
 ) -> None:
     import cupy
 
+    if recording.active is not None:
+        recording.active.refuse()  # what CuPy enqueues is its own affair
     groups, summed, outputs = geometry.groups, geometry.patch_size, geometry.out_channels
     rows, positions = outputs // groups, geometry.window.positions
     stream, kind = out.stream, np.dtype(work)

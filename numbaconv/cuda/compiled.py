@@ -19,6 +19,7 @@ from numba import cuda
 from numba.cuda import types
 from numba.cuda.np.numpy_support import from_dtype
 
+from numbaconv.cuda import recording
 from numbaconv.cuda.memory import Memory
 from numbaconv.kernels import cache
 
@@ -43,10 +44,10 @@ class Kernel:
     def __init__(
         self, name: str, function: Callable[..., None], bounds: tuple[int, int] | None
     ) -> None:
-        self._name = name
+        self.name = name
         self._function = function
         self._bounds = bounds
-        self._loaded: dict[Any, _Loaded] = {}
+        self._loaded: dict[Any, Loaded] = {}
 
     def __getitem__(self, where: tuple[int, int, Any]) -> Callable[..., None]:
         return functools.partial(self._launch, *where)
@@ -56,14 +57,16 @@ class Kernel:
         key = (id(context), *map(_kind, arguments))
         loaded = self._loaded.get(key)
         if loaded is None or loaded.context is not context:
-            loaded = self._loaded[key] = _Loaded(self, context, key[1:])
+            loaded = self._loaded[key] = Loaded(self, context, key[1:])
+        if recording.active is not None:
+            recording.active.launch(loaded, blocks, threads, arguments)
         loaded.launch(blocks, threads, stream, arguments)
 
     def machine_code(
         self, kinds: tuple[Any, ...], capability: tuple[int, int]
     ) -> tuple[bytes, bytes]:
         """Return the kernel's name in its code, and the code, for arguments of these kinds."""
-        key = repr((self._name, self._bounds, kinds, capability, _versions())).encode()
+        key = repr((self.name, self._bounds, kinds, capability, _versions())).encode()
         found = cache.load(key)
         if found is None:
             ptx = assembly(self._function, kinds, capability, self._bounds)
@@ -75,31 +78,48 @@ class Kernel:
         return name, code
 
 
-class _Loaded:
+class Block:
+    """Memory for the parameters of launches.
+
+    Parameters
+    ----------
+    layout : str
+        A letter of `struct` for each.
+    """
+
+    def __init__(self, layout: str) -> None:
+        self.offsets, end = [], 0
+        for letter in layout:
+            size = struct.calcsize("@" + letter)
+            self.offsets.append(-(-end // size) * size)
+            end = self.offsets[-1] + size
+        self.memory = ctypes.create_string_buffer(max(end, 1))
+        first = ctypes.addressof(self.memory)
+        self._places = (ctypes.c_void_p * max(len(layout), 1))(
+            *(first + offset for offset in self.offsets)
+        )
+        #: The address of the parameters' addresses, which is what the driver takes.
+        self.address = ctypes.addressof(self._places)
+
+
+class Loaded:
     """A kernel in a context, for one combination of types."""
 
     def __init__(self, kernel: Kernel, context: Any, kinds: tuple[Any, ...]) -> None:
         self.context = context
         name, code = kernel.machine_code(kinds, tuple(context.device.compute_capability))
         self._module = _checked(driver.cuModuleLoadData(code))
-        self._function = _checked(driver.cuModuleGetFunction(self._module, name))
-        layout = "".join(
-            kind * count if isinstance(kind, str) else "P"
-            for kind, count in (k if isinstance(k, tuple) else (k, 1) for k in kinds)
-        )
-        self._pack = struct.Struct("@" + layout)
-        self._block = ctypes.create_string_buffer(max(self._pack.size, 1))
-        first = ctypes.addressof(self._block)
-        places, offset = [], 0
-        for code_letter in layout:
-            size = struct.calcsize("@" + code_letter)
-            offset = -(-offset // size) * size
-            places.append(first + offset)
-            offset += size
-        self._places = (ctypes.c_void_p * max(len(places), 1))(*places)
-        self._parameters = ctypes.addressof(self._places)
+        self.function = _checked(driver.cuModuleGetFunction(self._module, name))
+        self.layout = layout_of(kinds)
+        self.pack = struct.Struct("@" + self.layout)
+        self._block = self.new_block()
+
+    def new_block(self) -> Block:
+        """Return memory for the parameters of a launch that comes again."""
+        return Block(self.layout)
 
     def launch(self, blocks: int, threads: int, stream: Any, arguments: tuple[Any, ...]) -> None:
+        """Enqueue it."""
         values: list[Any] = []
         for argument in arguments:
             if isinstance(argument, Memory):
@@ -108,13 +128,27 @@ class _Loaded:
                 values.extend(argument)
             else:
                 values.append(argument)
-        self._pack.pack_into(self._block, 0, *values)
-        handle = 0 if stream == 0 else int(stream)
-        (status,) = driver.cuLaunchKernel(
-            self._function, blocks, 1, 1, threads, 1, 1, 0, handle, self._parameters, 0
-        )
-        if status != 0:
-            _check(status)
+        self.pack.pack_into(self._block.memory, 0, *values)
+        enqueue(self.function, blocks, threads, self._block, handle_of(stream))
+
+
+def enqueue(function: Any, blocks: int, threads: int, block: Block, handle: int) -> None:
+    """Enqueue a kernel's function, whose parameters are written; the driver copies them."""
+    (status,) = driver.cuLaunchKernel(
+        function, blocks, 1, 1, threads, 1, 1, 0, handle, block.address, 0
+    )
+    if status != 0:
+        _check(status)
+
+
+def handle_of(stream: Any) -> int:
+    """Return a stream as the driver knows it."""
+    return 0 if stream == 0 else int(stream)
+
+
+def layout_of(kinds: tuple[Any, ...]) -> str:
+    """Return a letter of `struct` for each parameter, of arguments of these kinds."""
+    return "".join(kind[0] * kind[1] if isinstance(kind, tuple) else "P" for kind in kinds)
 
 
 def _kind(argument: Any) -> Any:
@@ -171,11 +205,32 @@ def _versions() -> tuple[Any, ...]:
 
 def copy(source: Memory, target: Memory, count: int, stream: Any) -> None:
     """Enqueue the copy of the first elements of memory."""
-    handle = 0 if stream == 0 else int(stream)
-    (status,) = driver.cuMemcpyDtoDAsync(
-        target.pointer, source.pointer, count * source.dtype.itemsize, handle
+    nbytes = count * source.dtype.itemsize
+    if recording.active is not None:
+        recording.active.copy(source, target, nbytes)
+    copy_bytes(source.pointer, target.pointer, nbytes, handle_of(stream))
+
+
+def copy_bytes(source: int, target: int, nbytes: int, handle: int) -> None:
+    """Enqueue the copy of what lies at an address to another one."""
+    (status,) = driver.cuMemcpyDtoDAsync(target, source, nbytes, handle)
+    _check(status)
+
+
+def device_of(address: int) -> int | None:
+    """Return the number of the device whose memory is at an address; None for managed memory."""
+    attribute = driver.CUpointer_attribute
+    status, managed = driver.cuPointerGetAttribute(
+        attribute.CU_POINTER_ATTRIBUTE_IS_MANAGED, address
     )
     _check(status)
+    if managed:
+        return None
+    status, number = driver.cuPointerGetAttribute(
+        attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL, address
+    )
+    _check(status)
+    return int(number)
 
 
 def _checked(result: tuple[Any, ...]) -> Any:

@@ -1,6 +1,8 @@
 """Where kernels meet the device: compilation on first use, streams, memory that calls reuse."""
 
 import functools
+import itertools
+import secrets
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +11,7 @@ import numpy as np
 from numba import cuda
 from numba.cuda.core import config
 
+from numbaconv.cuda import recording
 from numbaconv.cuda.memory import Memory
 
 #: Whether kernels run in Numba's CUDA simulator (``NUMBA_ENABLE_CUDASIM=1``), without a GPU.
@@ -27,6 +30,9 @@ _MOST_KEPT = 1 << 29
 _MOST_BLOCKS, _MOST_STREAMS = 64, 256
 _OUT_OF_MEMORY = 2  # CUDA_ERROR_OUT_OF_MEMORY
 _PER_THREAD = 2  # what the interface calls the default stream of the calling thread
+
+# What tells one call's finding from another's in memory that both have borrowed.
+_stamps = itertools.count(secrets.randbits(30))
 
 _simulated_blocks: dict[Any, Any] = {}
 _streams: dict[int, Any] = {}
@@ -113,6 +119,24 @@ def stream_of(pointer: int | None) -> Any:
     return found
 
 
+@functools.cache
+def has_several_devices() -> bool:
+    """Return whether arrays may lie on another device than the current one."""
+    return not SIMULATED and len(cuda.gpus) > 1
+
+
+def check_device(address: int, name: str) -> None:
+    """Raise ValueError where an array's memory is on another device than the current one."""
+    from numbaconv.cuda import compiled
+
+    here, there = cuda.current_context().device.id, compiled.device_of(address)
+    if there not in (None, here):
+        raise ValueError(
+            f"{name} must lie on the current device, which is {here}, but lies on device {there}: "
+            f"make that the current one, for example by `with numba.cuda.gpus[{there}]:`"
+        )
+
+
 def wait(stream: Any, others: tuple[Any, ...]) -> None:
     """Make `stream` wait for what has been enqueued on the other streams."""
     for other in others:
@@ -168,6 +192,17 @@ def copy(source: Any, base: int, target: Any, to: int, count: int, stream: Any) 
     compiled.copy(source[base:], target[to:], count, stream)
 
 
+def stamp(index: Any) -> Any:
+    """Return a number that a call can be known by, of the type of an index.
+
+    One that happens to be in the memory already costs time alone.
+    """
+    made = index(next(_stamps) & 0x7FFFFFFF)
+    if recording.active is not None:
+        recording.active.stamps.append(made)
+    return made
+
+
 def _kept() -> dict[Any, Any]:
     """Return the memory that the current context keeps; one that is reset begins with none."""
     if SIMULATED:
@@ -190,14 +225,22 @@ def borrow(purpose: str, count: int, dtype: np.dtype[Any], stream: Any) -> Any:
     It is kept for the next call on the same stream, which runs after this one.
     """
     count = max(count, 1)
+    found = _borrow(purpose, count, dtype, stream)
+    if recording.active is not None:
+        recording.active.borrow(purpose, count, dtype, found)
+    return found
+
+
+def _borrow(purpose: str, count: int, dtype: np.dtype[Any], stream: Any) -> Any:
     if count * dtype.itemsize >= _MOST_KEPT:
         return flat(allocate((count,), dtype, stream))
     kept = _kept()
     key = (purpose, dtype, _place(stream))
     found = kept.pop(key, None)
-    if found is None or found.size < count:
-        found = flat(allocate((count,), dtype, stream))
-    kept[key] = found  # the last in the order of use
+    if found is not None and found.size >= count:
+        kept[key] = found  # the last in the order of use
+        return found
+    kept[key] = found = flat(allocate((count,), dtype, stream))
     nbytes = sum(block.nbytes for block in kept.values())
     while len(kept) > _MOST_BLOCKS or nbytes > _MOST_KEPT:
         nbytes -= kept.pop(next(iter(kept))).nbytes

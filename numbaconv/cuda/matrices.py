@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from numbaconv.cuda import copying, launch, operands, parameters, patches
+from numbaconv.cuda import copying, folds, launch, operands, parameters, patches
 from numbaconv.cuda.places import Images
 from numbaconv.problem.formulas import PADDING_MODES
 from numbaconv.problem.geometry import ConvGeometry, three_axes
@@ -116,12 +116,12 @@ def fold(
     index = _index_of(geometry, out, matrix, ints)
     fast, result = out.channel == 1 and channels > 1, out.dtype.type
     if in_cells:
-        kernel = patches.fold(
+        kernel = folds.fold(
             index, work, result, taps, strides, dilations, operands.axes_of(cells), major, fast
         )
-        blocks, threads = launch.grid(-(-count // patches.cells_of(strides)))
+        blocks, threads = launch.grid(-(-count // folds.cells_of(strides)))
     else:
-        kernel = patches.fold_any(index, work, result, major, fast)
+        kernel = folds.fold_any(index, work, result, major, fast)
         blocks, threads = launch.grid(count)
     kernel[blocks, threads, out.stream](
         matrix.data, matrix.data if bias is None else bias, out.data,

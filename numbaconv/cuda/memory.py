@@ -18,12 +18,23 @@ class Memory:
         Of each.
     owner : object
         What keeps the memory.
+    root : Memory, optional
+        What this is a part of.
     """
 
-    __slots__ = ("dtype", "owner", "pointer", "size")
+    __slots__ = ("_root", "dtype", "owner", "pointer", "size")
 
-    def __init__(self, pointer: int, size: int, dtype: np.dtype[Any], owner: Any) -> None:
+    def __init__(
+        self, pointer: int, size: int, dtype: np.dtype[Any], owner: Any,
+        root: "Memory | None" = None,
+    ) -> None:  # fmt: skip
         self.pointer, self.size, self.dtype, self.owner = pointer, size, dtype, owner
+        self._root = root
+
+    @property
+    def root(self) -> "Memory":
+        """What this is a part of, or itself."""
+        return self if self._root is None else self._root
 
     @property
     def nbytes(self) -> int:
@@ -41,5 +52,6 @@ class Memory:
         """Return the elements from one on."""
         first = place.start or 0
         return Memory(
-            self.pointer + first * self.dtype.itemsize, self.size - first, self.dtype, self.owner
-        )
+            self.pointer + first * self.dtype.itemsize, self.size - first, self.dtype, self.owner,
+            self.root,
+        )  # fmt: skip

@@ -5,7 +5,6 @@ The cut into phases is `numbaconv.adjoint.axis_phases`, the CPU's.
 
 import itertools
 import math
-import secrets
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -30,10 +29,8 @@ from numbaconv.problem.geometry import ConvGeometry, Window
 from numbaconv.running.call import without_mode
 from numbaconv.running.memo import kept
 
-# Blocks that look for what is to be repaired, and what tells one call's finding from another's: a
-# stamp that happens to be in the memory already costs time alone.
+# Blocks that look for what is to be repaired.
 _REPAIRING = 1056
-_stamps = itertools.count(secrets.randbits(30))
 
 # Channels of a result that are too few for a tile.
 _FEW = 8
@@ -182,7 +179,7 @@ def _repair(
     index, p, watch, places = _repair_ints(
         geometry, x.place, kernels.place, out.place, count, bias is not None
     )
-    stamp = index(next(_stamps) & 0x7FFFFFFF)
+    stamp = launch.stamp(index)
     seen = launch.borrow("seen", 1, np.dtype(index), out.stream)
     watched = hidden.watch(index, work)
     watched[(*launch.grid(int(watch[0])), out.stream)](kernels.data, seen, (*watch, stamp))

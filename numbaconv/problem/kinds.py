@@ -3,6 +3,11 @@
 import sys
 from typing import Any
 
+import numpy as np
+
+# DLPack's numbers of CUDA's memory, and of CUDA's managed memory.
+_DLPACK_CUDA = (2, 13)
+
 
 def kind(value: Any) -> str:
     """Return "host", "dask" or "device"; nothing is imported to find out."""
@@ -13,13 +18,16 @@ def kind(value: Any) -> str:
 
 
 def _is_on_device(value: Any) -> bool:
-    """Return whether a value has the CUDA array interface."""
+    """Return whether a value has the CUDA array interface, or is CUDA's by DLPack."""
     if type(value).__module__.startswith("numba.cuda."):
         return True  # in Numba's simulator arrays have no interface
     try:
-        return hasattr(value, "__cuda_array_interface__")
+        if hasattr(value, "__cuda_array_interface__"):
+            return True
     except Exception:
         return True  # PyTorch's tensors that require a gradient raise when asked
+    ask = getattr(value, "__dlpack_device__", None)
+    return ask is not None and not isinstance(value, np.ndarray) and ask()[0] in _DLPACK_CUDA
 
 
 def refuse_foreign(value: Any, name: str) -> None:

@@ -19,6 +19,7 @@ from numba.cuda.core import config
 from numbaconv.cuda import (
     compiled,
     depthwise,
+    folds,
     hidden,
     multiply,
     multiply_gradients,
@@ -126,7 +127,7 @@ def moving(dtype, index=np.int32):
 
 def gathering(dtype, index=np.int32):
     x, p = array(dtype), ints(index, len(patches.NAMES))
-    q = ints(index, len(patches.FOLD_NAMES))
+    q = ints(index, len(folds.NAMES))
     for major in (True, False) if dtype is F32 else (True,):
         kernels = ((1, 1, 1), (1, 3, 3), (1, 7, 7)) if dtype is F32 else ((1, 3, 3),)
         for kernel, masked in itertools.product(kernels, (True, False)):
@@ -138,12 +139,12 @@ def gathering(dtype, index=np.int32):
             yield "turned", patches.turned.source(index, dtype, major, along), (x, x, p)
         cells = (((1, 1, 1), 1), ((1, 3, 3), 1), ((1, 3, 3), 2), ((1, 7, 7), 2))
         for kernel, stride in cells if dtype is F32 else cells[1:3]:
-            fold = patches.fold.source(
+            fold = folds.fold.source(
                 index, work_of(dtype), dtype, kernel, (1, stride, stride), (1, 1, 1), 2,
                 major, not major,
             )  # fmt: skip
             yield f"fold {kernel} {stride}", fold, (x, x, x, q)
-        fold = patches.fold_any.source(index, work_of(dtype), dtype, major, not major)
+        fold = folds.fold_any.source(index, work_of(dtype), dtype, major, not major)
         yield "fold_any", fold, (x, x, x, q)
 
 

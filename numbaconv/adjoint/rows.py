@@ -21,6 +21,7 @@ from numbaconv.native.transpose import transposer
 from numbaconv.problem.arrays import Array, address
 from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.routes.direct import plan as direct
+from numbaconv.routes.direct import turns
 from numbaconv.running.packed import Packed
 from numbaconv.teams import jobs
 
@@ -105,8 +106,9 @@ class Plan:
             parts = -(-positions // _TURNED)
             workers = jobs.team_size(count * parts, work=source.size, parallel=parallel)
             jobs.run(
-                turn, workers, count, parts, address(images), address(source), positions,
-                channels, size, transposer(self.dtype),
+                turns.turn, workers, count, parts, _TURNED, channels, positions, size,
+                address(images), channels * positions * size, positions * size, address(source),
+                positions * channels * size, channels * size, transposer(self.dtype),
             )  # fmt: skip
             self.inner.run(source, packed, rows, parallel)
             workspace.give_back(turned)
@@ -128,33 +130,6 @@ class Plan:
         count, window = min(images, self.images), self.geometry.window
         each = window.positions * (window.taps + self.geometry.out_channels) * self.dtype.itemsize
         return count * each + self.inner.workspace_nbytes(count, workers)
-
-
-@jobs.team_kernel
-def turn(
-    team: int, workers: int, images: int, parts: int, x: int, to: int, positions: int,
-    channels: int, size: int, transpose: int,
-) -> None:  # fmt: skip
-    """Lay images' positions out with their channels together, some positions at a time."""
-    shared = parts, x, to, positions, channels, size, transpose
-    jobs.fork_tasks(team, workers, images * parts, _turn_part, shared)
-
-
-@jobs.team_part
-def _turn_part(
-    task: int, worker: int, parts: int, x: int, to: int, positions: int, channels: int, size: int,
-    transpose: int,
-) -> None:  # fmt: skip
-    image = task // parts * positions * channels * size
-    first = task % parts * _TURNED
-    count = min(_TURNED, positions - first)
-    call(
-        transpose,
-        (
-            channels, channels, count, x + image + first * size, positions * size,
-            to + image + first * channels * size, channels * size,
-        ),
-    )  # fmt: skip
 
 
 @jobs.team_kernel

@@ -20,12 +20,12 @@ from numbaconv.routes.direct import cut
 _SUMS_BYTES = 1 << 17
 # In multiply-adds of a vector, beside the sums: a run, and a tile.
 _RUN, _TILE = 2, 40
-# Elements that one thread turns in the time of one.
-_TURNED = 0.6
+#: Elements that one thread turns in the time of one.
+TURNED = 0.6
 # Tiles of a chunk, which are listed.
 _MOST_TILES = 4096
-# Positions along an axis that are many: borders do not matter.
-_LONG = 1000
+#: Positions along an axis that are many: borders do not matter.
+LONG = 1000
 # How much longer the pixels of a column take, whose channels are planes: each is a cache line.
 _COLUMN = 1.25
 # Cycles of a run, and of an input element that is copied.
@@ -101,7 +101,7 @@ class Needed:
                 first_inside(-low, stride, outputs), end_inside(last_tap, stride, size, outputs)
             )
         self.count = outputs * kernel
-        if skip and outputs <= _LONG:
+        if skip and outputs <= LONG:
             self.count = sum(self.by(Span(o, o + 1)).length for o in range(outputs))
 
     def by(self, positions: Span) -> Span:
@@ -173,15 +173,15 @@ def best_form(plan: Tiled, skip: bool) -> Form:
     best = (float("inf"), Form(False, plan.most, needed, 0.0))
     for down, along, across in ((False, columns, rows), (True, rows, columns)):
         length = along.outputs
-        counts = {-(-length // n) for n in range(1, min(length, _LONG) // cut.LEAST_PIXELS + 2)}
-        if length > _LONG:
+        counts = {-(-length // n) for n in range(1, min(length, LONG) // cut.LEAST_PIXELS + 2)}
+        if length > LONG:
             counts = {plan.most}
         lines = depths.count * across.count / (depths.outputs * across.outputs)
         for count in counts:
             if count > plan.most:
                 continue
             taps = float(along.kernel)
-            if length <= _LONG:
+            if length <= LONG:
                 spans = parts(Span(0, length), count) if down else cuts(length, count)
                 full = (max(s.length, cut.LEAST_PIXELS) * along.by(s).length for s in spans)
                 taps = sum(full) / length
@@ -218,7 +218,7 @@ def best_cut(plan: Tiled, form: Form, images: int, workers: int) -> tuple[int, i
             copied = nbytes / plan.size / cut.COPIED_PER_MULTIPLY
             if nbytes > cut.SPACE_BYTES and tall > unit:
                 continue
-        turned = 0.0 if geometry.channels_last else width * tall * plan.rows / _TURNED
+        turned = 0.0 if geometry.channels_last else width * tall * plan.rows / TURNED
         tiles = width * tall * vectors / form.pixels
         runs = form.terms / plan.longest_run * _RUN
         work = width * tall * form.terms * vectors + tiles * (_TILE + runs) + turned

@@ -64,6 +64,7 @@ class Shape(NamedTuple):
     sums_offset: int  # where in a worker's memory that is
     worker_bytes: int
     ahead: int  # whether tiles fetch what the next one reads
+    corner: int  # between the first tap of the first position and the input, in place
 
 
 @device
@@ -73,7 +74,7 @@ def unpack(p: Table) -> Shape:
         p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13],
         p[14], p[15], p[16], p[17], p[18], p[19], p[20], p[21], p[22], p[23], p[24], p[25], p[26],
         p[27], p[28], p[29], p[30], p[31], p[32], p[33], p[34], p[35], p[36], p[37], p[38], p[39],
-        p[40], p[41], p[42],
+        p[40], p[41], p[42], p[43],
     )  # fmt: skip
 
 
@@ -139,7 +140,8 @@ def _work(
         row = chunk * s.chunk
         source = x + image * s.x_image + load * s.load_step
         if s.in_place:
-            reads = source + depth * s.stride_depth * s.x_depth + row * s.stride_height * s.x_row
+            reads = source - s.corner + depth * s.stride_depth * s.x_depth
+            reads += row * s.stride_height * s.x_row
         else:
             if loaded != rest:
                 _load(s, source, own, depth, row, movers[0], row_list, row_table[worker])

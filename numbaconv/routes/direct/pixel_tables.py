@@ -23,6 +23,8 @@ class Source(Tiled, Protocol):
     #: How runs lie: along a row of the input, or along the channels of neighbours in a row.
     along_row: bool
     merged: bool
+    #: Whether the weights of all channels of a tap follow each other in a panel.
+    weights_last: bool
 
 
 class Tables:
@@ -100,6 +102,7 @@ class Tables:
             out_row=place.row, tile_step=self._tile_step(place), turned=int(not last),
             sums_offset=nbytes, worker_bytes=nbytes + sums,
             ahead=int(plan.in_place and last and plan.geometry.window.is_pointwise),
+            corner=plan.low[0] * self.strides[2] + plan.low[1] * self.strides[3],
         )  # fmt: skip
         movers = np.array(
             [0 if plan.in_place else copier(1, plan.dtype), 0 if last else transposer(plan.dtype)],
@@ -119,7 +122,7 @@ class Tables:
 
     def _weight_step(self) -> int:
         plan = self.plan
-        apart = 1 if plan.geometry.channels_last or plan.along_row else plan.geometry.window.taps
+        apart = 1 if plan.weights_last or plan.along_row else plan.geometry.window.taps
         return apart * plan.rows * plan.size
 
     def _tile_step(self, place: places.Place) -> int:
@@ -196,6 +199,6 @@ class Tables:
                 weight = (c * taps + tap + columns.first) * step
                 yield c * self.channel + at + columns.first * along, weight
             return
-        each = plan.channels * step if plan.geometry.channels_last else step
+        each = plan.channels * step if plan.weights_last else step
         for w in range(*columns)[:1] if plan.merged else range(*columns):
             yield at + w * along, (tap + w) * each

@@ -12,6 +12,7 @@ of them. Not so if a weight is not finite, because infinity times zero is not ze
 Every output is the sum over its patch in one order, but for those zeros.
 """
 
+import functools
 from collections.abc import Hashable
 from typing import Any
 
@@ -22,7 +23,7 @@ from numbaconv.kernels.long_sums import LONGEST, PART
 from numbaconv.native import isa
 from numbaconv.problem.arrays import Array, address
 from numbaconv.problem.geometry import ConvGeometry, three_axes
-from numbaconv.routes.direct import pixel_cut, pixel_loops, places
+from numbaconv.routes.direct import across, pixel_cut, pixel_loops, places
 from numbaconv.routes.direct.panels import Panelled
 from numbaconv.routes.direct.pixel_tables import Tables
 from numbaconv.running.packed import Packed
@@ -76,6 +77,7 @@ class Plan(Panelled):
         self.along_row = not last and self.channels < self.kernel[2]
         # Neighbours in a row follow each other with all their channels.
         follow = last and self.dilation[2] == 1 and geometry.groups == 1
+        self.weights_last = last
         self.merged = follow and self.kernel[2] * self.channels <= PART
         self.longest_run = self._longest_run()
         self.flags = threads.Scratch(1)
@@ -85,6 +87,7 @@ class Plan(Panelled):
             self.place = self.place._replace(row=self.place.column)
         self.forms: dict[bool, pixel_cut.Form] = {}
         self.schedules: dict[Any, tuple[Any, ...]] = {}
+        self.groups: dict[tuple[int, int], across.Across | None] = {}
 
     @property
     def is_column(self) -> bool:
@@ -165,22 +168,72 @@ class Plan(Panelled):
             strides = self.turned(places.byte_strides(x, self.geometry))
             if self.geometry.channels_last and strides[4] != self.strides[4]:
                 x, strides = np.ascontiguousarray(x), self.strides
-        workers = jobs.team_size(1 << 30, work=images * self.work, parallel=parallel)
         skip = bool(packed.alive[2])
+        at_once = self.images_across if skip and self._are_planes(strides) else 0
+        # Passes of as many images as there is room for, evenly.
+        most = -(-images // -(-images // at_once)) if at_once and images else images
+        for n in range(0, images, max(most, 1)):
+            count = min(images - n, most)
+            workers = jobs.team_size(1 << 30, work=count * self.work, parallel=parallel)
+            others = self.across(count, workers) if at_once else None
+            if others is not None:
+                others.run(x[n:], strides, packed, out[n:], workers)
+                continue
+            source, target = address(x[n:]), address(out[n:])
+            self.multiply(count, source, packed, target, strides, workers, skip)
+
+    def multiply(
+        self, images: int, x: int, packed: Packed, out: int, strides: tuple[int, ...],
+        workers: int, skip: bool,
+    ) -> None:  # fmt: skip
+        """Write the convolution of images at an address, `strides` apart, to another address."""
         nbytes, kept, *tables = self.schedule(images, workers, strides, skip)
         space, scratch = workspace.take(nbytes * workers), kept.take(workers)
         jobs.run(
-            pixel_loops.convolve, workers, images, address(x), packed.address,
-            packed.bias_address, address(out), space.address, scratch[0], *tables, scratch[1],
+            pixel_loops.convolve, workers, images, x, packed.address, packed.bias_address, out,
+            space.address, scratch[0], *tables, scratch[1],
         )  # fmt: skip
         workspace.give_back(space)
         kept.give_back(scratch)
         if recording.active:
             recording.keep(constants=(self.no_bias,))
 
+    def _are_planes(self, strides: tuple[int, ...]) -> bool:
+        """Return whether the positions of a channel follow each other, if they are to be turned."""
+        return self.geometry.channels_last or strides[2:] == self.strides[2:]
+
+    @functools.cached_property
+    def images_across(self) -> int:
+        """Of how many images tiles can be made at a time; 0 where they cannot be."""
+        return across.images_at_once(self, _MOST_WORDS)
+
+    def across(self, images: int, workers: int) -> across.Across | None:
+        """Return how tiles go across so many images, if that is estimated to be faster."""
+        if not across.LEAST_IMAGES <= images <= self.images_across:
+            return None
+        key = images, workers
+        if key not in self.groups:
+            if len(self.groups) >= _MOST_SCHEDULES:
+                self.groups.clear()
+            made = across.Across(self, Plan, images, workers)
+            self.groups[key] = made if made.gain > across.LEAST_GAIN else None
+        return self.groups[key]
+
+    def gain_across(self, workers: int) -> float:
+        """Return how many times as fast a batch is for its tiles across images, by estimate."""
+        found = self.across(min(self.geometry.batch, self.images_across), workers)
+        return 1.0 if found is None else found.gain
+
     def workspace_nbytes(self, images: int, workers: int) -> int:
         """Return the memory that `run` borrows."""
-        return int(self.schedule(images, workers, self.strides, True)[0]) * workers
+        own = self.space_nbytes(images, self.strides, workers, True)
+        some = min(images, self.images_across)
+        others = self.across(some, workers)
+        return own if others is None else max(own, others.workspace_nbytes(workers))
+
+    def space_nbytes(self, images: int, strides: tuple[int, ...], workers: int, skip: bool) -> int:
+        """Return the memory that `multiply` borrows."""
+        return int(self.schedule(images, workers, strides, skip)[0]) * workers
 
     def schedule(
         self, images: int, workers: int, strides: tuple[int, ...], skip: bool

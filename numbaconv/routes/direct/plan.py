@@ -358,4 +358,6 @@ def cost(geometry: ConvGeometry, dtype: np.dtype[Any], *, prepared: bool) -> flo
         total = pixel_cut.cycles_of(chosen, chosen.form(True))
     else:
         total = cut.cycles_of(fewer, dtype) / chosen.chosen_gain
+    if isinstance(chosen, pixels.Plan):
+        total /= chosen.gain_across(_ESTIMATED[1])
     return cut.with_call(fewer, total, prepared=prepared)

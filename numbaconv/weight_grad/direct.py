@@ -18,15 +18,14 @@ from numbaconv.kernels import held, threads, workspace
 from numbaconv.kernels.jit import native_available
 from numbaconv.kernels.slots import Slots
 from numbaconv.native import emit, isa
-from numbaconv.native.rows import NOTHING, copier
+from numbaconv.native.rows import copier
 from numbaconv.native.tile import tile
 from numbaconv.native.transpose import panel_packer, transposer
 from numbaconv.problem.arrays import Array, address
-from numbaconv.problem.formulas import end_inside, first_inside
 from numbaconv.problem.geometry import ConvGeometry, three_axes
 from numbaconv.routes.direct.places import contiguous_strides
 from numbaconv.teams import jobs
-from numbaconv.weight_grad import loops
+from numbaconv.weight_grad import columns, depthwise, loops
 
 # Bytes of a worker's chunk.
 _CHUNK_BYTES = 3 << 18
@@ -188,7 +187,16 @@ class Plan:
             np.concatenate([offsets.ravel(), np.zeros(32)]).astype(np.int64),
             starts.ravel().astype(np.int64),
             self._elements(),
-            self._columns(x_column),
+            columns.table(
+                self.input[2],
+                self.kernel[2],
+                self.stride[2],
+                self.dilation[2],
+                self.low[2],
+                self.output[2],
+                x_column,
+                self.lanes,
+            ),
             np.stack([pixels * x_column, pixels * g_column]),
         )
 
@@ -205,18 +213,6 @@ class Plan:
         b, e = np.divmod(rest, self.kernel[2])
         table = [channel, a * self.dilation[0], b * self.dilation[1], e]
         return np.ascontiguousarray(np.stack(table, axis=1).astype(np.int64))
-
-    def _columns(self, column_bytes: int) -> Array:
-        """Return low, high, start and a table of offsets for the columns that each tap reads."""
-        width, step = self.output[2], self.stride[2]
-        table = np.full((self.kernel[2], 3 + width + 2 * self.lanes), NOTHING, np.int64)
-        for e in range(self.kernel[2]):
-            start = e * self.dilation[2] - self.low[2]
-            low = first_inside(start, step, width)
-            high = max(low, end_inside(start, step, self.input[2], width))
-            table[e, :3] = low, high, start * column_bytes
-            table[e, 3 + low : 3 + high] = np.arange(low, high) * step * column_bytes
-        return table
 
     def readable(self, array: Array) -> bool:
         """Return whether an array of the right dtype is read where it is."""
@@ -390,6 +386,8 @@ def _odd_lines(nbytes: int) -> int:
 
 
 @held.shared
-def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan:
+def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan | depthwise.Plan:
     """Return the plan of a problem."""
+    if depthwise.takes(geometry, dtype):
+        return depthwise.Plan(geometry, dtype)
     return Plan(geometry, dtype)

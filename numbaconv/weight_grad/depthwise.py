@@ -1,0 +1,154 @@
+"""The weight gradient of groups of one input channel, channels first: products of rows.
+
+A tap's gradient is the product of the output's gradient and of the input as that tap sees it. For
+each column of the kernel the rows of a plane are copied, strides and padding resolved, so that
+each tap's elements follow each other as the gradients do; some taps at a time then keep their sums
+in vectors, over all images. A channel is one thread's, from the first image to the last.
+"""
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+
+from numbaconv.kernels import threads, workspace
+from numbaconv.kernels.long_sums import PART
+from numbaconv.kernels.slots import Slots
+from numbaconv.native import isa
+from numbaconv.native.dots import MOST, dots
+from numbaconv.native.rows import copier
+from numbaconv.problem.arrays import Array, address
+from numbaconv.problem.geometry import ConvGeometry, three_axes
+from numbaconv.routes.direct import cut
+from numbaconv.routes.direct.places import contiguous_strides
+from numbaconv.teams import jobs
+from numbaconv.weight_grad import columns, depthwise_loops
+
+# Bytes of a worker's copies, which should lie near, and at most.
+_NEAR_BYTES, _MOST_BYTES = 1 << 15, 1 << 19
+
+
+def takes(geometry: ConvGeometry, dtype: np.dtype[Any]) -> bool:
+    """Return whether this computes a problem that `numbaconv.weight_grad.direct` accepts."""
+    if geometry.channels_last or geometry.in_channels != geometry.groups or geometry.groups < 2:
+        return False
+    if geometry.window.taps == 1:
+        return False
+    terms = -(-geometry.window.positions // isa.host().lanes(dtype))
+    return (dtype.kind != "f" or terms <= PART) and _row_bytes(geometry, dtype) <= _MOST_BYTES
+
+
+def _row_bytes(geometry: ConvGeometry, dtype: np.dtype[Any]) -> int:
+    """Return the bytes of copies that one row of the result needs."""
+    _, height, width = three_axes(geometry.window.kernel, 1)
+    return height * width * three_axes(geometry.window.output, 1)[2] * dtype.itemsize
+
+
+class Plan:
+    """Everything that follows from geometry and dtype.
+
+    Parameters
+    ----------
+    geometry : ConvGeometry
+        The convolution, with padding of zeros, of groups of one input channel.
+    dtype : dtype
+        Of all arrays.
+    """
+
+    images_at_once = 1
+
+    def __init__(self, geometry: ConvGeometry, dtype: np.dtype[Any]) -> None:
+        self.geometry, self.dtype, self.size = geometry, dtype, dtype.itemsize
+        window, self.lanes = geometry.window, isa.host().lanes(dtype)
+        self.work = geometry.out_channels * window.positions * window.taps
+        #: How many images are added one after another: the terms of a lane.
+        self.images_a_sum = max(1, PART // -(-window.positions // self.lanes))
+        kernel, output = three_axes(window.kernel, 1), three_axes(window.output, 1)
+        stride, dilation = three_axes(window.stride, 1), three_axes(window.dilation, 1)
+        size, low = three_axes(window.size, 1), three_axes(tuple(p for p, _ in window.padding), 0)
+        taps = np.arange(kernel[1]) * dilation[1]
+        rows = output[1]
+
+        def space() -> tuple[list[int], Array, int]:
+            heights, first = cut.phases(taps, stride[1], rows)
+            nbytes = len(heights) * output[2] * self.size + self.lanes * self.size
+            return heights, first, -(-nbytes // 64) * 64
+
+        while rows > 1 and space()[2] * kernel[2] > _NEAR_BYTES:
+            rows = -(-rows // 2)
+        self.heights, first, each = space()
+        self.row_list = np.array(self.heights, np.int64)
+        tap_columns = np.arange(kernel[2]) * each
+        line = first * output[2] * self.size
+        self.places = np.ascontiguousarray((line[:, None] + tap_columns).ravel(), np.int64)
+        x, g = contiguous_strides(geometry, self.size), self._gradient_strides()
+        parts = -(-kernel[1] * kernel[2] // MOST)
+        shape = depthwise_loops.Shape(
+            size=self.size, vector=self.lanes * self.size, groups=geometry.groups,
+            outputs=geometry.out_channels // geometry.groups, depths=output[0], rows=output[1],
+            width=output[2], chunk=rows, kernel_depth=kernel[0], taps=kernel[1] * kernel[2],
+            kernel_width=kernel[2], parts=parts, stride_depth=stride[0], stride_height=stride[1],
+            dilation_depth=dilation[0], low_depth=low[0], low_height=low[1], in_depth=size[0],
+            in_height=size[1], x_image=x[0], x_channel=x[1], x_depth=x[2], x_row=x[3],
+            g_image=g[0], g_channel=g[1], g_depth=g[2], space=each,
+            worker_bytes=each * kernel[2],
+        )  # fmt: skip
+        self.worker_bytes = shape.worker_bytes
+        self.shape = np.array(shape, np.int64)
+        self.columns = columns.table(
+            size[2], kernel[2], stride[2], dilation[2], low[2], output[2], x[4], self.lanes
+        )
+        # Of each part: its function, the first tap, and the taps.
+        bounds = [i * shape.taps // parts for i in range(parts + 1)]
+        self.parts = np.array(
+            [[dots(e - s, dtype), s, e - s] for s, e in itertools.pairwise(bounds)],
+            np.int64,
+        )
+        self.copier = copier(stride[2] if stride[2] <= 2 else 0, dtype)
+        self.scratch = threads.Scratch(1, (len(self.heights),))
+
+    def _gradient_strides(self) -> tuple[int, int, int]:
+        """Return the distances in bytes of images, channels and planes of the gradient."""
+        depth, height, width = three_axes(self.geometry.window.output, 1)
+        plane = height * width * self.size
+        return self.geometry.out_channels * depth * plane, depth * plane, plane
+
+    def readable(self, array: Array) -> bool:
+        """Return whether an array of the right dtype is read where it is."""
+        return bool(array.flags.c_contiguous)
+
+    def start(self, images: int) -> tuple[Slots, workspace.Workspace]:
+        """Return sums of nothing."""
+        count = self.geometry.out_channels * self.geometry.window.taps * self.lanes
+        memory = workspace.take(count * self.size)
+        values = memory.view(self.dtype, (1, count))
+        values[...] = 0
+        return Slots(values), memory
+
+    def add(self, sums: Any, x: Array, grad: Array, first: int, parallel: bool) -> None:
+        """Add what some images come to."""
+        images = len(x)
+        workers = jobs.team_size(
+            self.geometry.groups, work=images * self.work, parallel=parallel
+        )  # fmt: skip
+        space = workspace.take(self.worker_bytes * workers)
+        counter, table = scratch = self.scratch.take(workers)
+        jobs.run(
+            depthwise_loops.accumulate, workers, address(x), address(grad), sums[1].address,
+            space.address, images, counter, self.shape, self.copier, self.parts, self.row_list,
+            self.columns, self.places, table,
+        )  # fmt: skip
+        workspace.give_back(space)
+        self.scratch.give_back(scratch)
+
+    def drain(self, sums: Any) -> None:
+        """Set aside what the sums have come to, and let them begin at zero."""
+        sums[0].drain()
+
+    def finish(self, sums: Any, out: Array, parallel: bool) -> None:
+        """Write the gradient to `out`: the lanes are added in their order."""
+        slots, memory = sums
+        lanes = slots.total().reshape(math.prod(out.shape), self.lanes)
+        out[...] = lanes.sum(axis=1, dtype=self.dtype).reshape(out.shape)
+        workspace.give_back(memory)

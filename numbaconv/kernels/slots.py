@@ -1,5 +1,7 @@
 """Running sums in several slots, among which tiles or chunks of images are dealt out."""
 
+import numpy as np
+
 from numbaconv.kernels.long_sums import Total
 from numbaconv.problem.arrays import Array
 
@@ -40,6 +42,7 @@ class Slots:
     def _added(self) -> Array:
         """Return the first slot, to which all others were added."""
         first: Array = self.values[0]
-        for slot in self.values[1:]:
-            first += slot
+        with np.errstate(invalid="ignore"):  # infinities of both signs: NaN, as in the kernels
+            for slot in self.values[1:]:
+                first += slot
         return first

@@ -150,5 +150,6 @@ class Plan:
         """Write the gradient to `out`: the lanes are added in their order."""
         slots, memory = sums
         lanes = slots.total().reshape(math.prod(out.shape), self.lanes)
-        out[...] = lanes.sum(axis=1, dtype=self.dtype).reshape(out.shape)
+        with np.errstate(invalid="ignore"):  # infinities of both signs: NaN, as in the kernels
+            out[...] = lanes.sum(axis=1, dtype=self.dtype).reshape(out.shape)
         workspace.give_back(memory)

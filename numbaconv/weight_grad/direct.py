@@ -22,7 +22,10 @@ from numbaconv.native.rows import copier
 from numbaconv.native.tile import tile
 from numbaconv.native.transpose import panel_packer, transposer
 from numbaconv.problem.arrays import Array, address
+from numbaconv.problem.formulas import end_inside, first_inside
 from numbaconv.problem.geometry import ConvGeometry, three_axes
+from numbaconv.routes.direct import infinite
+from numbaconv.routes.direct.pixel_cut import Span
 from numbaconv.routes.direct.places import contiguous_strides
 from numbaconv.teams import jobs
 from numbaconv.weight_grad import columns, depthwise, loops
@@ -43,6 +46,11 @@ _SUM = 0.15
 _MOST_CHUNKS = 1024
 # Columns of the input that may be loaded for each that is used, before patches are better.
 _MOST_SPREAD = 4
+# What a run of positions costs beside these, in positions; and the share of all products up to
+# which those with padding are left out.
+_RUN, _MOST_SEEN = 3, 0.9
+# Vectors of channels, tap by tap, over those of patches, from which on patches are laid out.
+_MOST_BLOCKS = 1.5
 # Vectors of a tile at most.
 _MOST_VECTORS = 4
 
@@ -61,6 +69,7 @@ class Sums:
     slots: Slots
     memory: workspace.Workspace
     shape: Array
+    leaks: Array | None = None  # which sums are to be NaN, ``(output, tap)``
 
 
 class Plan:
@@ -92,7 +101,13 @@ class Plan:
         self.row_stride = self.stride[1] // self.row_step
         self.space_width = (self.output[2] - 1) * self.stride[2]
         self.space_width += (self.kernel[2] - 1) * self.dilation[2] + 1
-        self.patches = self._lays_patches_out()
+        #: What taps see, where the rest is left out; then no columns of padding are loaded.
+        self.seen = self._seen()
+        exact = len(self.seen) > 0
+        self.patches = not exact and self._lays_patches_out()
+        self.low_width = 0 if exact else self.low[2]
+        if exact:
+            self.space_width = self.input[2]
         self.rows, self.vectors = self._tile_shape()
         self.width = self.vectors * self.lanes
         self.out_blocks = -(-self.outputs // self.rows)
@@ -110,6 +125,7 @@ class Plan:
         self.natives = self._natives()
         self.tables = self._tables()
         self.scratch = threads.Scratch(1, (self.cut.rows,))
+        self.flags = threads.Scratch(1)
         self.shapes: dict[int, Array] = {}
 
     def _images_a_sum(self) -> int:
@@ -119,14 +135,45 @@ class Plan:
             return _MOST_CHUNKS * cut.slots * cut.images
         return max(1, _MOST_CHUNKS * cut.slots // (self.output[0] * -(-self.output[1] // cut.rows)))
 
+    def _seen(self) -> Array:
+        """Return for each tap its depth, and the rows and columns of the result that it reads for.
+
+        Nothing, where leaving out what lies in the padding does not pay.
+        """
+        none = np.zeros((0, 5), np.int64)
+        few = -(-self.channels // self.lanes) * self.taps > _MOST_BLOCKS * self._wide()
+        if few or self.taps == 1 or self.stride[2] > 2 or not self.geometry.window.is_padded:
+            return none
+        depths, rows, columns = (
+            [
+                Span(first_inside(e * d - low, s, n), end_inside(e * d - low, s, size, n))
+                for e in range(k)
+            ]
+            for k, d, low, s, size, n in zip(
+                self.kernel, self.dilation, self.low, self.stride, self.input, self.output,
+                strict=True,
+            )
+        )  # fmt: skip
+        found, total = [], 0
+        for a, b, e in np.ndindex(*self.kernel):
+            run = columns[e].length + (_RUN if columns[e].length < self.output[2] else 0)
+            total += depths[a].length * rows[b].length * run
+            found.append([a * self.dilation[0] - self.low[0], *rows[b], *columns[e]])
+        if total > _MOST_SEEN * self.taps * self.geometry.window.positions:
+            return none
+        return np.array(found, np.int64)
+
+    def _wide(self) -> int:
+        """Return the vectors of a patch."""
+        return -(-self.channels * self.taps // self.lanes)
+
     def _lays_patches_out(self) -> bool:
         """Return whether patches are laid out, as few channels would leave lanes empty."""
         blocks = -(-self.channels // self.lanes) * self.taps
-        wide = -(-self.channels * self.taps // self.lanes)
         spread = (self.kernel[1] - 1) * self.dilation[1] + 1 > _MOST_SPREAD * self.kernel[1]
         used = self.output[2] * self.stride[2] + self.kernel[2]
         spread = spread or self.space_width > _MOST_SPREAD * used or self.stride[2] > 2
-        return self.taps > 1 and (spread or blocks > 1.5 * wide)
+        return self.taps > 1 and (spread or blocks > _MOST_BLOCKS * self._wide())
 
     def _tile_shape(self) -> tuple[int, int]:
         """Return (output channels, vectors) of the tile that computes the least in vain."""
@@ -179,6 +226,7 @@ class Plan:
             a, b, e = (np.arange(k) for k in self.kernel)
             shift = (a * cut.span)[:, None, None] + (b * self.dilation[1])[:, None]
             shift = shift * self.space_width + e * self.dilation[2]
+            shift = shift - (self.low[2] - self.low_width)
             starts = (np.arange(self.block_units) * cut.space)[:, None] + shift.ravel() * pixel
         x_column = contiguous_strides(self.geometry, self.size)[4]
         g_column = contiguous_strides(_results(self.geometry), self.size)[4]
@@ -245,7 +293,7 @@ class Plan:
             in_height=self.input[1], in_width=self.input[2], kernel_depth=self.kernel[0],
             stride_depth=self.stride[0], stride_height=self.stride[1], stride_width=self.stride[2],
             dilation_depth=self.dilation[0], low_depth=self.low[0], low_height=self.low[1],
-            low_width=self.low[2], row_step=self.row_step, span=cut.span,
+            low_width=self.low_width, row_step=self.row_step, span=cut.span,
             space_width=self.space_width, patches=int(self.patches),
             channels_last=int(geometry.channels_last), x_image=x[0], x_channel=x[1], x_depth=x[2],
             x_row=x[3], x_column=x[4], g_image=g[0], g_channel=g[1], g_depth=g[2], g_row=g[3],
@@ -264,10 +312,33 @@ class Plan:
         jobs.run(
             loops.accumulate, workers, address(x), address(grad), sums.memory.address,
             address(self.zeros), space.address, first, images, counter, sums.shape, self.natives,
-            *self.tables, table,
+            *self.tables, self.seen, table,
         )  # fmt: skip
         workspace.give_back(space)
         self.scratch.give_back(scratch)
+        checked = len(self.seen) > 0 and self.dtype.kind == "f"
+        if checked and infinite.among(grad, self.flags, parallel):
+            leaks = self._leaks(grad)
+            sums.leaks = leaks if sums.leaks is None else sums.leaks | leaks
+
+    def _leaks(self, grad: Array) -> Array:
+        """Return which outputs' gradients are not finite where a tap, ``(output, tap)``, sees none.
+
+        Times the zeros of padding they are NaN.
+        """
+        wrong = ~np.isfinite(grad).all(axis=0)
+        if self.geometry.channels_last:
+            wrong = np.moveaxis(wrong, -1, 0)
+        wrong = wrong.reshape(-1, *self.output)
+        every = wrong.any(axis=(1, 2, 3))
+        leaks = np.zeros((len(wrong), self.taps), bool)
+        depths = np.arange(self.output[0]) * self.stride[0]
+        for tap, (shift, r0, r1, q0, q1) in enumerate(self.seen):
+            outside = wrong.copy()
+            inside = (depths + shift >= 0) & (depths + shift < self.input[0])
+            outside[:, inside, r0:r1, q0:q1] = False
+            leaks[:, tap] = every & outside.any(axis=(1, 2, 3))
+        return leaks
 
     def drain(self, sums: Sums) -> None:
         """Set aside what the sums have come to, and let them begin at zero."""
@@ -284,8 +355,18 @@ class Plan:
             transposer(self.dtype), copier(1, self.dtype, exact=True), self.tile_row_offsets,
         )  # fmt: skip
         workspace.give_back(sums.memory)
+        if sums.leaks is not None:
+            self._spoil(target, sums.leaks)
         if not direct:
             out[...] = target
+
+    def _spoil(self, target: Array, leaks: Array) -> None:
+        """Write NaN where gradients that are not finite have met padding."""
+        outputs = self.geometry.out_channels
+        if self.geometry.channels_last:
+            target.reshape(self.taps, -1, outputs).swapaxes(1, 2)[leaks.T] = np.nan
+        else:
+            target.reshape(outputs, -1, self.taps).swapaxes(1, 2)[leaks] = np.nan
 
 
 def _results(geometry: ConvGeometry) -> ConvGeometry:

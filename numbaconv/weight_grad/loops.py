@@ -96,13 +96,14 @@ def accumulate(
     elements: Table,
     columns: Table,
     pixels: Table,
+    seen: Table,
     row_table: Table,
 ) -> None:
     """Run all tasks over some images, of which the first is number `first`."""
     counter[0] = 0
     shared = (
         x, grad, sums, zeros, memory, first, images, counter, packed, natives, offsets, starts,
-        elements, columns, pixels, row_table,
+        elements, columns, pixels, seen, row_table,
     )  # fmt: skip
     fork_join(team, workers, _work, shared)
 
@@ -125,6 +126,7 @@ def _work(
     elements: Table,
     columns: Table,
     pixels: Table,
+    seen: Table,
     row_table: Table,
 ) -> None:
     s = _unpack(packed)
@@ -161,7 +163,6 @@ def _work(
                 depth = chunk // parts % s.depths
                 image = chunk // parts // s.depths - first
                 count, rows = 1, min(s.chunk_rows, s.rows - row)
-            positions = count * rows * s.width
             _load_gradients(
                 s, grad, own, image, count, depth, row, rows, group, o0, o1, natives, pixels
             )
@@ -176,16 +177,48 @@ def _work(
                     natives, pixels,
                 )  # fmt: skip
             for b in range(b0, b1):
-                reads = own + s.space_offset + starts[b] - starts[b0 // unit * unit]
+                reads = own + s.space_offset + starts[b] - b0 // unit * s.space
                 for o in range(o0, o1):
-                    call(
-                        natives[0],
-                        (
-                            positions, own + (o - o0) * s.panel, reads, offsets.ctypes.data,
-                            total + (o * s.blocks + b) * tile_bytes, s.tile_width * s.size, zeros,
-                            chunk != slot, s.tile_rows, s.tile_width,
-                        ),
+                    _add_products(
+                        s, seen, b % unit, count, depth, row, rows, own + (o - o0) * s.panel,
+                        reads, offsets, total + (o * s.blocks + b) * tile_bytes, natives[0],
+                        zeros, chunk != slot,
                     )  # fmt: skip
+
+
+@device
+def _add_products(
+    s: Shape, seen: Table, tap: int, images: int, depth: int, row: int, rows: int, panel: int,
+    reads: int, offsets: Table, sums: int, tile: int, zeros: int, adds: bool,
+) -> None:  # fmt: skip
+    """Add a tile's products over a chunk; of a tap in `seen` over what meets the input alone."""
+    r0, r1, q0, q1 = 0, rows, 0, s.width
+    if len(seen):
+        d = depth * s.stride_depth + seen[tap, 0]
+        r0, r1 = max(0, seen[tap, 1] - row), min(rows, seen[tap, 2] - row)
+        q0, q1 = seen[tap, 3], seen[tap, 4]
+        if d < 0 or d >= s.in_depth or r1 <= r0 or q1 <= q0:
+            r0, r1, q0, q1 = 0, 0, 0, s.width
+    # Runs of positions: of all images, of an image, or of a row.
+    runs, each = 1, images * rows * s.width
+    if q1 - q0 < s.width:
+        runs, each = images * (r1 - r0), q1 - q0
+    elif r1 - r0 < rows:
+        runs, each = images, (r1 - r0) * s.width
+    for run in range(runs):
+        first = 0
+        if q1 - q0 < s.width:
+            first = (run // (r1 - r0) * rows + r0 + run % (r1 - r0)) * s.width + q0
+        elif r1 - r0 < rows:
+            first = (run * rows + r0) * s.width
+        if each > 0 or (run == 0 and not adds):
+            call(
+                tile,
+                (
+                    each, panel + first * s.tile_rows * s.size, reads, offsets[first:].ctypes.data,
+                    sums, s.tile_width * s.size, zeros, adds or run > 0, s.tile_rows, s.tile_width,
+                ),
+            )  # fmt: skip
 
 
 @device

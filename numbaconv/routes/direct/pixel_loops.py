@@ -6,7 +6,7 @@ from numbaconv.kernels.jit import device
 from numbaconv.native.link import call, fetch_add
 from numbaconv.native.rows import NOTHING
 from numbaconv.problem.arrays import Table
-from numbaconv.teams.jobs import fork_join, fork_tasks, team_kernel, team_part
+from numbaconv.teams.jobs import fork_join, team_kernel, team_part
 
 #: Words of a tile in a list: where its first pixel is read, and written; the tiles of whole blocks
 #: of output channels and of the last; where its runs are listed, how many, and how long.
@@ -76,27 +76,6 @@ def unpack(p: Table) -> Shape:
         p[27], p[28], p[29], p[30], p[31], p[32], p[33], p[34], p[35], p[36], p[37], p[38], p[39],
         p[40], p[41], p[42], p[43],
     )  # fmt: skip
-
-
-#: Weights that are looked at in one task.
-CHECKED = 1 << 15
-
-
-@team_kernel
-def find_infinite(team: int, workers: int, bits: Table, exponent: int, flag: Table) -> None:
-    """Set a flag to 1 if the bits of a float have an infinite's exponent, else to 0."""
-    flag[0] = 0
-    tasks = (len(bits) + CHECKED - 1) // CHECKED
-    fork_tasks(team, workers, tasks, _look_at, (bits, exponent, flag))
-
-
-@team_part
-def _look_at(task: int, worker: int, bits: Table, exponent: int, flag: Table) -> None:
-    largest = exponent & ~exponent
-    for i in range(task * CHECKED, min(task * CHECKED + CHECKED, len(bits))):
-        largest = max(largest, bits[i] & exponent)
-    if largest == exponent:
-        flag[0] = 1
 
 
 @team_kernel

@@ -23,7 +23,7 @@ from numbaconv.kernels.long_sums import LONGEST, PART
 from numbaconv.native import isa
 from numbaconv.problem.arrays import Array, address
 from numbaconv.problem.geometry import ConvGeometry, three_axes
-from numbaconv.routes.direct import across, pixel_cut, pixel_loops, places
+from numbaconv.routes.direct import across, infinite, pixel_cut, pixel_loops, places
 from numbaconv.routes.direct.panels import Panelled
 from numbaconv.routes.direct.pixel_tables import Tables
 from numbaconv.running.packed import Packed
@@ -146,19 +146,7 @@ class Plan(Panelled):
         """Return whether taps over padding may be left out: whether all weights are finite."""
         if not self.geometry.window.is_padded or weight.dtype.kind != "f":
             return True
-        bits = weight.reshape(-1).view(np.dtype(f"i{self.size}"))
-        tasks = -(-bits.size // pixel_loops.CHECKED)
-        workers = jobs.team_size(tasks, work=bits.size // 4, parallel=parallel)
-        flags = self.flags.take(1)
-        exponent = bits.dtype.type(np.dtype(self.dtype).type(np.inf).view(bits.dtype))
-        jobs.run(pixel_loops.find_infinite, workers, bits, exponent, flags[0])
-        infinite = bool(flags[0][0])
-        if recording.active:
-            recording.keep(check=flags[0])
-        if infinite:
-            recording.refuse()
-        self.flags.give_back(flags)
-        return not infinite
+        return not infinite.among(weight, self.flags, parallel)
 
     def run(self, x: Array, packed: Packed, out: Array, parallel: bool) -> None:
         """Write the convolution to `out`."""

@@ -1,4 +1,4 @@
-"""Products of one run of elements with several others, summed in the lanes of vectors."""
+"""Products of each of some runs of elements with several others, summed in the lanes of vectors."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,66 +8,80 @@ import numpy as np
 from numbaconv.native import isa, link
 from numbaconv.native.emit import Emitter, dtype_code
 
-#: Runs of one call at most: so many addresses find a register each.
+#: Other runs of one call at most: so many addresses find a register each.
 MOST = 10
 
 
-def dots(runs: int, dtype: np.dtype[Any]) -> int:
-    """Return the address of the function that multiplies a run by so many others.
+def most_ones(others: int) -> int:
+    """Return how many runs of the first kind go with so many others: all sums are in registers."""
+    return max(1, min(4, (isa.host().registers - 1) // (others + 1)))
 
-    It is called with (length, one, base, places, sums). Run i begins at ``base + places[i]``; the
-    products of its element j and of that of `one` are added to lane ``j % lanes`` of vector i of
-    `sums`, in the order of j. Nothing else is read or written. Distances are in bytes.
+
+def dots(ones: int, others: int, dtype: np.dtype[Any]) -> int:
+    """Return the address of the function that multiplies each of some runs by so many others.
+
+    It is called with (length, one, one_step, base, places, sums, sums_step). Runs of the first kind
+    are `one_step` apart, run i of the others begins at ``base + places[i]``. The products of their
+    elements j are added to lane ``j % lanes`` of vector i of the sums of each one, which are
+    `sums_step` apart, in the order of j. Nothing else is read or written; distances are in bytes.
     """
-    return link.address(_dots, runs, isa.host().lanes(dtype), dtype_code(dtype))
+    return link.address(_dots, ones, others, isa.host().lanes(dtype), dtype_code(dtype))
 
 
-def _dots(runs: int, lanes: int, code: int) -> Callable[..., None]:
-    def multiply(length: int, one: int, base: int, places: int, sums: int) -> None:
-        _multiply(runs, lanes, code, (length, one, base, places, sums))
+def _dots(ones: int, others: int, lanes: int, code: int) -> Callable[..., None]:
+    def multiply(
+        length: int, one: int, one_step: int, base: int, places: int, sums: int, sums_step: int
+    ) -> None:
+        _multiply(
+            ones, others, lanes, code, (length, one, one_step, base, places, sums, sums_step)
+        )  # fmt: skip
 
     return multiply
 
 
 @link.specialised
-def _multiply(context: Any, runs: Any, lanes: Any, code: Any, arguments: Any) -> Any:
-    return link.body(_emit, (runs, lanes, code), arguments)
+def _multiply(context: Any, ones: Any, others: Any, lanes: Any, code: Any, arguments: Any) -> Any:
+    return link.body(_emit, (ones, others, lanes, code), arguments)
 
 
-def _emit(b: Any, values: list[Any], runs: int, lanes: int, code: int) -> None:
-    length, one, base, places, sums = values
+def _emit(b: Any, values: list[Any], ones: int, others: int, lanes: int, code: int) -> None:
+    length, one, one_step, base, places, sums, sums_step = values
     e = Emitter(b, code, lanes)
     step = lanes * e.size
-    others = [e.at(base, e.load_int(e.at(places, 8 * i))) for i in range(runs)]
-    totals = [e.load(e.at(sums, i * step)) for i in range(runs)]
+    runs = [e.at(base, e.load_int(e.at(places, 8 * i))) for i in range(others)]
+    firsts, rows = [one], [sums]
+    for _ in range(1, ones):
+        firsts.append(b.add(firsts[-1], one_step))
+        rows.append(b.add(rows[-1], sums_step))
+    at_sums = [e.at(row, i * step) for row in rows for i in range(others)]
+
+    def advance(read: Callable[[Any], Any], at: Any, totals: list[Any]) -> list[Any]:
+        """Return the sums after the vectors at some place of all runs."""
+        factors = [read(b.add(first, at)) for first in firsts]
+        new = list(totals)
+        for i, run in enumerate(runs):
+            value = read(b.add(run, at))
+            for m, factor in enumerate(factors):
+                new[m * others + i] = e.multiply_add(factor, value, totals[m * others + i])
+        return new
+
     whole, left = b.sdiv(length, e.i64(lanes)), b.srem(length, e.i64(lanes))
-    with e.loop(whole, totals, "vectors") as loop:
-        at = b.mul(loop.index, e.i64(step))
-        factor = e.load(b.add(one, at))
-        loop.next(
-            [
-                e.multiply_add(factor, e.load(b.add(other, at)), total)
-                for other, total in zip(others, loop.values, strict=True)
-            ]
-        )
+    with e.loop(whole, [e.load(at) for at in at_sums], "vectors") as loop:
+        loop.next(advance(e.load, b.mul(loop.index, e.i64(step)), loop.values))
     totals = list(loop.values)
     more, done = (b.append_basic_block(name) for name in ("more", "done"))
     before = b.block
     b.cbranch(b.icmp_signed(">", left, e.i64(0)), more, done)
     b.position_at_end(more)
-    at, mask = b.mul(whole, e.i64(step)), e.mask(0, left)
-    factor = e.load_masked(b.add(one, at), mask)
-    last = [
-        e.multiply_add(factor, e.load_masked(b.add(other, at), mask), total)
-        for other, total in zip(others, totals, strict=True)
-    ]
+    mask = e.mask(0, left)
+    last = advance(lambda at: e.load_masked(at, mask), b.mul(whole, e.i64(step)), totals)
     more = b.block
     b.branch(done)
     b.position_at_end(done)
-    for i in range(runs):
-        total = b.phi(totals[i].type)
-        total.add_incoming(totals[i], before)
-        total.add_incoming(last[i], more)
-        totals[i] = total
-    for i in range(runs):
-        e.store(totals[i], e.at(sums, i * step))
+    found = []
+    for total, masked in zip(totals, last, strict=True):
+        found.append(b.phi(total.type))
+        found[-1].add_incoming(total, before)
+        found[-1].add_incoming(masked, more)
+    for at, total in zip(at_sums, found, strict=True):
+        e.store(total, at)

@@ -28,7 +28,7 @@ from numbaconv.routes.direct import infinite
 from numbaconv.routes.direct.pixel_cut import Span
 from numbaconv.routes.direct.places import contiguous_strides
 from numbaconv.teams import jobs
-from numbaconv.weight_grad import columns, depthwise, loops
+from numbaconv.weight_grad import columns, grouped, loops
 
 # Bytes of a worker's chunk.
 _CHUNK_BYTES = 3 << 18
@@ -467,8 +467,8 @@ def _odd_lines(nbytes: int) -> int:
 
 
 @held.shared
-def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan | depthwise.Plan:
+def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan | grouped.Plan:
     """Return the plan of a problem."""
-    if depthwise.takes(geometry, dtype):
-        return depthwise.Plan(geometry, dtype)
+    if grouped.takes(geometry, dtype):
+        return grouped.Plan(geometry, dtype)
     return Plan(geometry, dtype)

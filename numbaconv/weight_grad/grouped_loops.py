@@ -1,4 +1,4 @@
-"""The loops of `numbaconv.weight_grad.depthwise`, in addresses and bytes."""
+"""The loops of `numbaconv.weight_grad.grouped`, in addresses and bytes."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,9 @@ class Shape(NamedTuple):
     size: int  # of an element
     vector: int
     groups: int
+    channels: int  # of a group
     outputs: int  # of a group
+    ones: int  # that are summed at a time
     depths: int
     rows: int
     width: int
@@ -48,7 +50,7 @@ def _unpack(p: Table) -> Shape:
     return Shape(
         p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13],
         p[14], p[15], p[16], p[17], p[18], p[19], p[20], p[21], p[22], p[23], p[24], p[25], p[26],
-        p[27],
+        p[27], p[28], p[29],
     )  # fmt: skip
 
 
@@ -58,7 +60,7 @@ def accumulate(
     counter: Table, packed: Table, copier: int, parts: Table, heights: Table, columns: Table,
     places: Table, row_table: Table,
 ) -> None:  # fmt: skip
-    """Add the products of some images to the sums ``(output, tap, lane)``."""
+    """Add the products of some images to the sums ``(output, channel, tap, lane)``."""
     counter[0] = 0
     shared = (
         x, grad, sums, memory, images, counter, packed, copier, parts, heights, columns, places,
@@ -76,32 +78,36 @@ def _work(
     s = _unpack(packed)
     own = memory + worker * s.worker_bytes
     rows = row_table[worker]
+    filter_bytes = s.kernel_depth * s.taps * s.vector
     while True:
         group = fetch_add(counter.ctypes.data)
         if group >= s.groups:
             break
-        for step in range(images * s.depths * s.kernel_depth):
-            a = step % s.kernel_depth
-            depth = step // s.kernel_depth % s.depths
-            image = step // s.kernel_depth // s.depths
+        for step in range(images * s.depths * s.kernel_depth * s.channels):
+            c, rest = step % s.channels, step // s.channels
+            a, rest = rest % s.kernel_depth, rest // s.kernel_depth
+            depth, image = rest % s.depths, rest // s.depths
             d = depth * s.stride_depth + a * s.dilation_depth - s.low_depth
             if d < 0 or d >= s.in_depth:
                 continue
-            plane = x + image * s.x_image + group * s.x_channel + d * s.x_depth
+            channel = group * s.channels + c
+            plane = x + image * s.x_image + channel * s.x_channel + d * s.x_depth
             gradients = grad + image * s.g_image + depth * s.g_depth
             for row in range(0, s.rows, s.chunk):
                 _copy(s, plane, own, row, copier, heights, columns, rows)
                 count = min(s.chunk, s.rows - row) * s.width
-                for o in range(group * s.outputs, (group + 1) * s.outputs):
+                for first in range(0, s.outputs, s.ones):
+                    o = group * s.outputs + first
+                    ones = min(s.ones, s.outputs - first)
                     one = gradients + o * s.g_channel + row * s.width * s.size
-                    total = sums + (o * s.kernel_depth + a) * s.taps * s.vector
+                    total = sums + (o * s.channels + c) * filter_bytes + a * s.taps * s.vector
                     for part in range(s.parts):
-                        first = parts[part, 1]
+                        tap = parts[part, 0]
                         call(
-                            parts[part, 0],
+                            parts[part, ones],
                             (
-                                count, one, own, places[first:].ctypes.data,
-                                total + first * s.vector,
+                                count, one, s.g_channel, own, places[tap:].ctypes.data,
+                                total + tap * s.vector, s.channels * filter_bytes,
                             ),
                         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Weight gradients of groups of one channel: every window, chunks, parts of sums, threads."""
+"""Weight gradients of groups of few channels: every window, chunks, parts of sums, threads."""
 
 import numba
 import numpy as np
@@ -11,7 +11,7 @@ from test_gradients import arrays, weight_grad
 import numbaconv as nbc
 from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.problem.options import ConvOptions
-from numbaconv.weight_grad import depthwise, direct
+from numbaconv.weight_grad import direct, grouped
 
 NONE = ((0, 0), (0, 0))
 #: All axes differ; strides that `copier` steps by and those it looks up, dilations that share
@@ -25,6 +25,10 @@ CASES = [
     Case(1, 2, 2, 2, (9, 8), (3, 2), (4, 3), NONE, (2, 5)),
     Case(2, 2, 4, 2, (130, 90), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),
     Case(1, 2, 2, 2, (3, 4), (3, 3), (1, 1), ((7, 7), (7, 7)), (6, 6)),
+    # Several channels of a group, and more outputs of one than are summed at a time.
+    Case(2, 9, 15, 3, (24, 29), (3, 2), (1, 2), ((1, 0), (2, 1)), (2, 1)),
+    Case(2, 16, 14, 2, (11, 20), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),
+    Case(2, 6, 10, 2, (9, 8, 13), (2, 3, 2), (2, 1, 2), ((1, 0), (2, 1), (0, 1)), (1, 2, 1)),
 ]
 
 
@@ -46,7 +50,7 @@ class TestCases:
     def test_exact(self, case, dtype, rng):
         x, weight, grad = arrays(case, dtype, rng)
         expected = weight_grad(case, x, grad, algorithm="im2col")
-        assert isinstance(plan_of(case), depthwise.Plan)
+        assert isinstance(plan_of(case), grouped.Plan)
         for parallel in (True, False):
             found = weight_grad(case, x, grad, algorithm="direct", parallel=parallel)
             np.testing.assert_array_equal(found, expected)
@@ -87,7 +91,7 @@ class TestCases:
         nbc.release_memory()
         made = plan_of(case)
         made.images_a_sum = 1
-        monkeypatch.setattr(depthwise, "Plan", lambda *_: made)
+        monkeypatch.setattr(grouped, "Plan", lambda *_: made)
         np.testing.assert_array_equal(weight_grad(case, x, grad), expected)
         nbc.release_memory()
 
@@ -110,12 +114,13 @@ def test_any_window(channels, kernel, stride, dilation, low, high, rows, columns
 
 def test_what_others_compute():
     few = Case(1, 1, 1, 1, (20, 20), (3, 3), (1, 1), NONE, (1, 1))
-    grouped = Case(1, 4, 4, 2, (20, 20), (3, 3), (1, 1), NONE, (1, 1))
+    many = Case(1, 18, 4, 2, (20, 20), (3, 3), (1, 1), NONE, (1, 1))
     large = Case(1, 2, 2, 2, (300, 300), (3, 3), (1, 1), NONE, (1, 1))
     point = Case(1, 2, 2, 2, (30, 30), (1, 1), (1, 1), NONE, (1, 1))
     long = Case(1, 2, 2, 2, (60000,), (9,), (1,), ((4, 4),), (1,))
-    for case in (few, grouped, large, point, long):
-        assert not isinstance(plan_of(case), depthwise.Plan)
+    small = Case(1, 6, 8, 2, (7, 7), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1))
+    for case in (few, many, small, large, point, long):
+        assert not isinstance(plan_of(case), grouped.Plan)
 
 
 def test_terms_of_a_lane_are_few(rng):

@@ -1,9 +1,10 @@
-"""The weight gradient of groups of one input channel, channels first: products of rows.
+"""The weight gradient of groups of few input channels, channels first: products of rows.
 
 A tap's gradient is the product of the output's gradient and of the input as that tap sees it. For
 each column of the kernel the rows of a plane are copied, strides and padding resolved, so that
-each tap's elements follow each other as the gradients do; some taps at a time then keep their sums
-in vectors, over all images. A channel is one thread's, from the first image to the last.
+each tap's elements follow each other as the gradients do; some taps of some outputs at a time then
+keep their sums in vectors, over all images. A group is one thread's, from the first image to the
+last.
 """
 
 import itertools
@@ -16,26 +17,35 @@ from numbaconv.kernels import threads, workspace
 from numbaconv.kernels.long_sums import PART
 from numbaconv.kernels.slots import Slots
 from numbaconv.native import isa
-from numbaconv.native.dots import MOST, dots
+from numbaconv.native.dots import MOST, dots, most_ones
 from numbaconv.native.rows import copier
 from numbaconv.problem.arrays import Array, address
 from numbaconv.problem.geometry import ConvGeometry, three_axes
 from numbaconv.routes.direct import cut
 from numbaconv.routes.direct.places import contiguous_strides
 from numbaconv.teams import jobs
-from numbaconv.weight_grad import columns, depthwise_loops
+from numbaconv.weight_grad import columns, grouped_loops
 
 # Bytes of a worker's copies, which should lie near, and at most.
 _NEAR_BYTES, _MOST_BYTES = 1 << 15, 1 << 19
+# Vectors of a plane, if a group has several channels.
+_LEAST_VECTORS = 8
+# Input channels of a group, and sums.
+_MOST_CHANNELS, _MOST_SUMS = 8, 1 << 16
 
 
 def takes(geometry: ConvGeometry, dtype: np.dtype[Any]) -> bool:
     """Return whether this computes a problem that `numbaconv.weight_grad.direct` accepts."""
-    if geometry.channels_last or geometry.in_channels != geometry.groups or geometry.groups < 2:
+    channels = geometry.in_channels // geometry.groups
+    if geometry.channels_last or geometry.groups < 2 or channels > _MOST_CHANNELS:
         return False
     if geometry.window.taps == 1:
         return False
+    if geometry.out_channels * geometry.patch_size > _MOST_SUMS:
+        return False
     terms = -(-geometry.window.positions // isa.host().lanes(dtype))
+    if channels > 1 and terms < _LEAST_VECTORS:
+        return False  # a tile has all channels at once
     return (dtype.kind != "f" or terms <= PART) and _row_bytes(geometry, dtype) <= _MOST_BYTES
 
 
@@ -51,7 +61,7 @@ class Plan:
     Parameters
     ----------
     geometry : ConvGeometry
-        The convolution, with padding of zeros, of groups of one input channel.
+        The convolution, with padding of zeros, of groups of few input channels.
     dtype : dtype
         Of all arrays.
     """
@@ -61,7 +71,7 @@ class Plan:
     def __init__(self, geometry: ConvGeometry, dtype: np.dtype[Any]) -> None:
         self.geometry, self.dtype, self.size = geometry, dtype, dtype.itemsize
         window, self.lanes = geometry.window, isa.host().lanes(dtype)
-        self.work = geometry.out_channels * window.positions * window.taps
+        self.work = geometry.out_channels * window.positions * geometry.patch_size
         #: How many images are added one after another: the terms of a lane.
         self.images_a_sum = max(1, PART // -(-window.positions // self.lanes))
         kernel, output = three_axes(window.kernel, 1), three_axes(window.output, 1)
@@ -84,9 +94,13 @@ class Plan:
         self.places = np.ascontiguousarray((line[:, None] + tap_columns).ravel(), np.int64)
         x, g = contiguous_strides(geometry, self.size), self._gradient_strides()
         parts = -(-kernel[1] * kernel[2] // MOST)
-        shape = depthwise_loops.Shape(
+        outputs = geometry.out_channels // geometry.groups
+        ones = min(outputs, most_ones(-(-kernel[1] * kernel[2] // parts)))
+        ones = -(-outputs // -(-outputs // ones))
+        shape = grouped_loops.Shape(
             size=self.size, vector=self.lanes * self.size, groups=geometry.groups,
-            outputs=geometry.out_channels // geometry.groups, depths=output[0], rows=output[1],
+            channels=geometry.in_channels // geometry.groups, outputs=outputs, ones=ones,
+            depths=output[0], rows=output[1],
             width=output[2], chunk=rows, kernel_depth=kernel[0], taps=kernel[1] * kernel[2],
             kernel_width=kernel[2], parts=parts, stride_depth=stride[0], stride_height=stride[1],
             dilation_depth=dilation[0], low_depth=low[0], low_height=low[1], in_depth=size[0],
@@ -99,12 +113,13 @@ class Plan:
         self.columns = columns.table(
             size[2], kernel[2], stride[2], dilation[2], low[2], output[2], x[4], self.lanes
         )
-        # Of each part: its function, the first tap, and the taps.
+        # Of each part: its first tap, and its functions, for so many outputs.
         bounds = [i * shape.taps // parts for i in range(parts + 1)]
-        self.parts = np.array(
-            [[dots(e - s, dtype), s, e - s] for s, e in itertools.pairwise(bounds)],
-            np.int64,
-        )
+        self.parts = np.zeros((parts, 1 + ones), np.int64)
+        for row, (start, end) in zip(self.parts, itertools.pairwise(bounds), strict=True):
+            row[0] = start
+            for count in {ones, outputs % ones} - {0}:
+                row[count] = dots(count, end - start, dtype)
         self.copier = copier(stride[2] if stride[2] <= 2 else 0, dtype)
         self.scratch = threads.Scratch(1, (len(self.heights),))
 
@@ -120,7 +135,7 @@ class Plan:
 
     def start(self, images: int) -> tuple[Slots, workspace.Workspace]:
         """Return sums of nothing."""
-        count = self.geometry.out_channels * self.geometry.window.taps * self.lanes
+        count = self.geometry.out_channels * self.geometry.patch_size * self.lanes
         memory = workspace.take(count * self.size)
         values = memory.view(self.dtype, (1, count))
         values[...] = 0
@@ -135,7 +150,7 @@ class Plan:
         space = workspace.take(self.worker_bytes * workers)
         counter, table = scratch = self.scratch.take(workers)
         jobs.run(
-            depthwise_loops.accumulate, workers, address(x), address(grad), sums[1].address,
+            grouped_loops.accumulate, workers, address(x), address(grad), sums[1].address,
             space.address, images, counter, self.shape, self.copier, self.parts, self.row_list,
             self.columns, self.places, table,
         )  # fmt: skip

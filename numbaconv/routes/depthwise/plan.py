@@ -127,7 +127,11 @@ class Plan:
             self.table_entries = self.table_rows
             parts = -(-self.output[1] // self.rows)
             self.row_tasks = geometry.out_channels * self.output[0] * parts
-        self.work = geometry.out_channels * geometry.window.positions * geometry.patch_size // 4
+        # Sums cost less than products of matrices, those of a row alone hardly: a thread is woken
+        # for so many more of them.
+        alone = max(1.0, _ALONE / self.output[1])
+        products = geometry.out_channels * geometry.window.positions * geometry.patch_size
+        self.work = int(products * alone / 4)
         self.zeros_address, self.no_bias_address = address(self.zeros), address(self.no_bias)
         self.small = (
             not geometry.channels_last
@@ -203,7 +207,6 @@ class Plan:
         """Write the convolution to `out`."""
         images = len(x)
         rows = images * self.row_tasks
-        # Sums cost less than products of matrices: a thread is woken for more of them.
         workers = jobs.team_size(rows, work=images * self.work, parallel=parallel)
         last = self.geometry.channels_last
         counter, tables = scratch = self.scratch.take(workers)

@@ -9,7 +9,7 @@ it depends on the number of threads.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,22 +26,11 @@ from numbaconv.problem.formulas import end_inside, first_inside
 from numbaconv.problem.geometry import ConvGeometry, three_axes
 from numbaconv.routes.direct import infinite
 from numbaconv.routes.direct.pixel_cut import Span
-from numbaconv.routes.direct.places import contiguous_strides
+from numbaconv.routes.direct.places import contiguous_strides, of_result
 from numbaconv.teams import jobs
 from numbaconv.weight_grad import columns, grouped, loops
+from numbaconv.weight_grad.cut import best_cut
 
-# Bytes of a worker's chunk.
-_CHUNK_BYTES = 3 << 18
-# Sums that are kept at most, their bytes, and the tasks that keep threads busy.
-_MOST_SLOTS = 16
-_SLOT_BYTES = 1 << 22
-_ENOUGH_TASKS = 8
-# Positions of a chunk of several images, from which on reading its sums costs little.
-_ENOUGH_POSITIONS = 256
-# Cycles: of an element that is turned, of one that a patch copies, of a byte of sums.
-_TURN = 0.4
-_COPY = 0.3
-_SUM = 0.15
 # Chunks of a slot that are added one after another.
 _MOST_CHUNKS = 1024
 # Columns of the input that may be loaded for each that is used, before patches are better.
@@ -116,7 +105,7 @@ class Plan:
         )
         self.blocks = self.block_units * (1 if self.patches else self.taps)
         self.tile_bytes = self.rows * self.width * self.size
-        self.cut = _best_cut(self)
+        self.cut = best_cut(self)
         self.images_at_once = max(1, self.cut.images)
         self.images_a_sum = self._images_a_sum()
         self.work = geometry.out_channels * window.positions * geometry.patch_size
@@ -141,8 +130,12 @@ class Plan:
         Nothing, where leaving out what lies in the padding does not pay.
         """
         none = np.zeros((0, 5), np.int64)
-        few = -(-self.channels // self.lanes) * self.taps > _MOST_BLOCKS * self._wide()
-        if few or self.taps == 1 or self.stride[2] > 2 or not self.geometry.window.is_padded:
+        if (
+            self._wastes_lanes()
+            or self.taps == 1
+            or self.stride[2] > 2
+            or not self.geometry.window.is_padded
+        ):
             return none
         depths, rows, columns = (
             [
@@ -163,17 +156,17 @@ class Plan:
             return none
         return np.array(found, np.int64)
 
-    def _wide(self) -> int:
-        """Return the vectors of a patch."""
-        return -(-self.channels * self.taps // self.lanes)
+    def _wastes_lanes(self) -> bool:
+        """Return whether there are so few channels that tap by tap many lanes would be empty."""
+        blocks = -(-self.channels // self.lanes) * self.taps
+        return blocks > _MOST_BLOCKS * -(-self.channels * self.taps // self.lanes)
 
     def _lays_patches_out(self) -> bool:
-        """Return whether patches are laid out, as few channels would leave lanes empty."""
-        blocks = -(-self.channels // self.lanes) * self.taps
+        """Return whether patches are laid out: channels are few, or more would be loaded."""
         spread = (self.kernel[1] - 1) * self.dilation[1] + 1 > _MOST_SPREAD * self.kernel[1]
         used = self.output[2] * self.stride[2] + self.kernel[2]
         spread = spread or self.space_width > _MOST_SPREAD * used or self.stride[2] > 2
-        return self.taps > 1 and (spread or blocks > _MOST_BLOCKS * self._wide())
+        return self.taps > 1 and (spread or self._wastes_lanes())
 
     def _tile_shape(self) -> tuple[int, int]:
         """Return (output channels, vectors) of the tile that computes the least in vain."""
@@ -229,22 +222,17 @@ class Plan:
             shift = shift - (self.low[2] - self.low_width)
             starts = (np.arange(self.block_units) * cut.space)[:, None] + shift.ravel() * pixel
         x_column = contiguous_strides(self.geometry, self.size)[4]
-        g_column = contiguous_strides(_results(self.geometry), self.size)[4]
+        g_column = of_result(self.geometry, self.size).column
+        read = columns.table(
+            self.input[2], self.kernel[2], self.stride[2], self.dilation[2], self.low[2],
+            self.output[2], x_column, self.lanes,
+        )  # fmt: skip
         pixels = np.arange(max(self.input[2], self.output[2]) + 1, dtype=np.int64)
         return (
             np.concatenate([offsets.ravel(), np.zeros(32)]).astype(np.int64),
             starts.ravel().astype(np.int64),
             self._elements(),
-            columns.table(
-                self.input[2],
-                self.kernel[2],
-                self.stride[2],
-                self.dilation[2],
-                self.low[2],
-                self.output[2],
-                x_column,
-                self.lanes,
-            ),
+            read,
             np.stack([pixels * x_column, pixels * g_column]),
         )
 
@@ -283,7 +271,7 @@ class Plan:
     def _shape(self, slots: int) -> Array:
         cut, geometry = self.cut, self.geometry
         x = contiguous_strides(geometry, self.size)
-        g = contiguous_strides(_results(geometry), self.size)
+        g = of_result(geometry, self.size)
         shape = loops.Shape(
             size=self.size, tile_rows=self.rows, tile_width=self.width, outputs=self.outputs,
             channels=self.channels, taps=self.taps, groups=geometry.groups,
@@ -296,9 +284,10 @@ class Plan:
             low_width=self.low_width, row_step=self.row_step, span=cut.span,
             space_width=self.space_width, patches=int(self.patches),
             channels_last=int(geometry.channels_last), x_image=x[0], x_channel=x[1], x_depth=x[2],
-            x_row=x[3], x_column=x[4], g_image=g[0], g_channel=g[1], g_depth=g[2], g_row=g[3],
-            g_column=g[4], panel=cut.panel, space=cut.space, space_offset=cut.space_offset,
-            scratch_offset=cut.scratch_offset, worker_bytes=cut.worker_bytes,
+            x_row=x[3], x_column=x[4], g_image=g.image, g_channel=g.channel, g_depth=g.depth,
+            g_row=g.row, g_column=g.column, panel=cut.panel, space=cut.space,
+            space_offset=cut.space_offset, scratch_offset=cut.scratch_offset,
+            worker_bytes=cut.worker_bytes,
         )  # fmt: skip
         return np.array(shape, np.int64)
 
@@ -367,103 +356,6 @@ class Plan:
             target.reshape(self.taps, -1, outputs).swapaxes(1, 2)[leaks.T] = np.nan
         else:
             target.reshape(outputs, -1, self.taps).swapaxes(1, 2)[leaks] = np.nan
-
-
-def _results(geometry: ConvGeometry) -> ConvGeometry:
-    """Return a geometry whose input has the shape of the results."""
-    window = replace(geometry.window, size=geometry.window.output)
-    return replace(geometry, in_channels=geometry.out_channels, window=window)
-
-
-@dataclass(frozen=True)
-class Cut:
-    """How a problem is cut, and how a worker's memory is laid out."""
-
-    images: int  # of a chunk, or 0 where it is rows of one image
-    rows: int
-    span: int
-    out_cuts: int
-    cuts: int
-    slots: int
-    panel: int
-    space: int
-    space_offset: int
-    scratch_offset: int
-    worker_bytes: int
-
-
-def _best_cut(plan: Plan) -> Cut:
-    """Return the cut of the least estimated time a position, from geometry and dtype alone."""
-    sums = plan.geometry.groups * plan.out_blocks * plan.blocks * plan.tile_bytes
-    slots = max(1, min(_MOST_SLOTS, _SLOT_BYTES // sums))
-    best: tuple[float, Cut] | None = None
-    for out_cuts in _cuts(plan.out_blocks):
-        for cuts in _cuts(plan.block_units):
-            cut = _cut(plan, out_cuts, cuts, slots)
-            positions = max(cut.images, 1) * cut.rows * plan.output[2]
-            outputs = plan.out_blocks * plan.rows
-            elements = plan.block_units * plan.width
-            loaded = elements * (_TURN + _COPY * plan.patches) * out_cuts
-            if not plan.patches:
-                loaded *= plan.kernel[0] * cut.span * plan.space_width * max(cut.images, 1)
-                loaded /= positions
-            loaded += outputs * _TURN * cuts
-            summed = plan.out_blocks * plan.blocks * plan.tile_bytes * _SUM / positions
-            cost = loaded + summed
-            tasks = slots * plan.geometry.groups * out_cuts * cuts
-            products = plan.out_blocks * plan.rows * plan.blocks * plan.vectors / 2
-            cost = (cost + products) * max(1.0, _ENOUGH_TASKS / tasks) ** 0.5
-            if best is None or cost < best[0]:
-                best = cost, cut
-    assert best is not None
-    return best[1]
-
-
-def _cuts(blocks: int) -> list[int]:
-    return [n for n in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32) if n <= blocks]
-
-
-def _cut(plan: Plan, out_cuts: int, cuts: int, slots: int) -> Cut:
-    """Return the cut with the most positions a chunk that fit a worker's cache."""
-    out_blocks, units = -(-plan.out_blocks // out_cuts), -(-plan.block_units // cuts)
-    pixel = plan.width * plan.size
-    depths, height, width = plan.output
-
-    def layout(images: int, rows: int) -> Cut:
-        positions = max(images, 1) * rows * width
-        span = (rows - 1) * plan.row_stride + (plan.kernel[1] - 1) * plan.dilation[1] + 1
-        panel = positions * plan.rows * plan.size
-        pixels = positions
-        if not plan.patches:
-            pixels = max(images, 1) * plan.kernel[0] * span * plan.space_width
-        # A little more, so that blocks do not lie pages apart; and a vector behind the last.
-        panel, space = _odd_lines(panel + 128), _odd_lines(pixels * pixel + 64)
-        scratch = _odd_lines(positions * pixel + 128) if plan.patches else 0
-        space_offset = out_blocks * panel
-        scratch_offset = space_offset + units * space
-        return Cut(
-            images, rows, span, out_cuts, cuts, slots, panel, space, space_offset, scratch_offset,
-            scratch_offset + scratch,
-        )  # fmt: skip
-
-    if depths == 1 and layout(1, height).worker_bytes <= _CHUNK_BYTES:
-        images = 1
-        # No more than pays: chunks are what slots, and so threads, share.
-        while (
-            images * height * width < _ENOUGH_POSITIONS
-            and layout(2 * images, height).worker_bytes <= _CHUNK_BYTES
-        ):
-            images *= 2
-        return layout(images, height)
-    fitting = [n for n in range(1, height) if layout(0, n).worker_bytes <= _CHUNK_BYTES]
-    most = fitting[-1] if fitting else 1
-    return layout(0, -(-height // -(-height // most)))
-
-
-def _odd_lines(nbytes: int) -> int:
-    """Return at least so many bytes, an odd number of cache lines."""
-    lines = math.ceil(nbytes / 64)
-    return 64 * (lines + 1 - lines % 2)
 
 
 @held.shared

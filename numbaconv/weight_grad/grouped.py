@@ -22,7 +22,7 @@ from numbaconv.native.rows import copier
 from numbaconv.problem.arrays import Array, address
 from numbaconv.problem.geometry import ConvGeometry, three_axes
 from numbaconv.routes.direct import cut
-from numbaconv.routes.direct.places import contiguous_strides
+from numbaconv.routes.direct.places import contiguous_strides, of_result
 from numbaconv.teams import jobs
 from numbaconv.weight_grad import columns, grouped_loops
 
@@ -87,12 +87,12 @@ class Plan:
 
         while rows > 1 and space()[2] * kernel[2] > _NEAR_BYTES:
             rows = -(-rows // 2)
-        self.heights, first, each = space()
-        self.row_list = np.array(self.heights, np.int64)
+        heights, first, each = space()
+        self.row_list = np.array(heights, np.int64)
         tap_columns = np.arange(kernel[2]) * each
         line = first * output[2] * self.size
         self.places = np.ascontiguousarray((line[:, None] + tap_columns).ravel(), np.int64)
-        x, g = contiguous_strides(geometry, self.size), self._gradient_strides()
+        x, g = contiguous_strides(geometry, self.size), of_result(geometry, self.size)
         parts = -(-kernel[1] * kernel[2] // MOST)
         outputs = geometry.out_channels // geometry.groups
         ones = min(outputs, most_ones(-(-kernel[1] * kernel[2] // parts)))
@@ -105,7 +105,7 @@ class Plan:
             kernel_width=kernel[2], parts=parts, stride_depth=stride[0], stride_height=stride[1],
             dilation_depth=dilation[0], low_depth=low[0], low_height=low[1], in_depth=size[0],
             in_height=size[1], x_image=x[0], x_channel=x[1], x_depth=x[2], x_row=x[3],
-            g_image=g[0], g_channel=g[1], g_depth=g[2], space=each,
+            g_image=g.image, g_channel=g.channel, g_depth=g.depth, space=each,
             worker_bytes=each * kernel[2],
         )  # fmt: skip
         self.worker_bytes = shape.worker_bytes
@@ -121,13 +121,7 @@ class Plan:
             for count in {ones, outputs % ones} - {0}:
                 row[count] = dots(count, end - start, dtype)
         self.copier = copier(stride[2] if stride[2] <= 2 else 0, dtype)
-        self.scratch = threads.Scratch(1, (len(self.heights),))
-
-    def _gradient_strides(self) -> tuple[int, int, int]:
-        """Return the distances in bytes of images, channels and planes of the gradient."""
-        depth, height, width = three_axes(self.geometry.window.output, 1)
-        plane = height * width * self.size
-        return self.geometry.out_channels * depth * plane, depth * plane, plane
+        self.scratch = threads.Scratch(1, (len(heights),))
 
     def readable(self, array: Array) -> bool:
         """Return whether an array of the right dtype is read where it is."""

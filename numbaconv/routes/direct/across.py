@@ -35,7 +35,6 @@ _COLUMNS = 64
 class Tiles(pixel_cut.Tiled, Protocol):
     """A `numbaconv.routes.direct.pixels.Plan`."""
 
-    work: int
     in_place: bool
     #: Whether runs lie along rows of the input, and not along its channels.
     along_row: bool
@@ -96,7 +95,7 @@ class Across:
     ) -> None:
         self.geometry, self.size, self.dtype = own.geometry, own.size, own.dtype
         geometry, window = own.geometry, own.geometry.window
-        self.images, self.work = images, images * own.work
+        self.images = images
         self.turned = not geometry.channels_last
         wider = replace(
             window, size=(*window.size, images), kernel=(*window.kernel, 1),
@@ -128,10 +127,14 @@ class Across:
     def _gain(self, own: Tiles, workers: int) -> float:
         single = pixel_cut.best_cut(own, own.form(True), self.images, workers)[2]
         time = pixel_cut.best_cut(self.tiles, self.tiles.form(True), 1, workers)[2]
-        if self.turned:
-            moved = sum(n * p for n, p in zip(self._channels(), self.positions, strict=True))
-            time += self.images * moved / pixel_cut.TURNED / workers
-        return single / time
+        return single / (time + self._turned_elements() / pixel_cut.TURNED / workers)
+
+    def _turned_elements(self) -> int:
+        """Return the elements of images and results that are turned."""
+        if not self.turned:
+            return 0
+        moved = zip(self._channels(), self.positions, strict=True)
+        return self.images * sum(n * p for n, p in moved)
 
     def _channels(self) -> tuple[int, int]:
         return self.geometry.in_channels, self.geometry.out_channels
@@ -180,8 +183,5 @@ class Across:
 
     def workspace_nbytes(self, workers: int) -> int:
         """Return the memory that `run` borrows."""
-        turned = 0
-        if self.turned:
-            moved = sum(n * p for n, p in zip(self._channels(), self.positions, strict=True))
-            turned = self.images * moved * self.size
+        turned = self._turned_elements() * self.size
         return turned + self.tiles.space_nbytes(1, self.strides, workers, True)

@@ -14,7 +14,7 @@ from test_pooling import LAYOUTS, back, in_layout, values
 import numbaconv as nbc
 from numbaconv.native.pool import MAXIMUM_AND_INDEX, MEAN
 from numbaconv.pooling import adaptive
-from numbaconv.problem.adaptive_geometry import AdaptiveGeometry
+from numbaconv.problem.pool_geometry import AdaptiveGeometry
 
 MAX = {1: nbc.adaptive_max_pool1d, 2: nbc.adaptive_max_pool2d, 3: nbc.adaptive_max_pool3d}
 AVG = {1: nbc.adaptive_avg_pool1d, 2: nbc.adaptive_avg_pool2d, 3: nbc.adaptive_avg_pool3d}

@@ -406,7 +406,7 @@ def test_both_byte_orders(dtype, order, rng):
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_windows_of_a_launch(layout, monkeypatch, rng):
     """However little a launch takes, and a line, the results are the same."""
-    from numbaconv.kernels import launches
+    from numbaconv.kernels import threads
     from numbaconv.pooling import forward
 
     x = noise(rng, (3, 5, 11, 300), "float32")
@@ -421,8 +421,8 @@ def test_windows_of_a_launch(layout, monkeypatch, rng):
         return y, i, mean, back, nbc.max_pool2d_backward(y, i, shape, layout=layout)
 
     expected = all_of_them()
-    monkeypatch.setattr(launches, "MOST_TAPS", 5000)
-    monkeypatch.setattr(launches, "MOST_MOVED", 100)
+    monkeypatch.setattr(threads, "MOST_TAPS", 5000)
+    monkeypatch.setattr(threads, "MOST_MOVED", 100)
     monkeypatch.setattr(forward, "TASK_TAPS", 4000)
     for a, b in zip(all_of_them(), expected, strict=True):
         np.testing.assert_array_equal(a, b)

@@ -12,7 +12,6 @@ from numbaconv.bench.kinds import SUITES, Sample
 from numbaconv.cli import apply as apply_command
 from numbaconv.cli import bench as bench_command
 from numbaconv.cli import info as info_command
-from numbaconv.cli import network as network_command
 from numbaconv.cli import warmup as warmup_command
 from numbaconv.cli.filters import FORMS, named
 from numbaconv.cli.job import Job
@@ -166,7 +165,7 @@ def bench(
     if model is not None:
         if suite or layer or batch or picture:
             raise click.UsageError("--onnx goes with --shape, --against, --python, --rounds alone")
-        network_command.run(model, shapes, against, python, rounds)
+        bench_command.run_network(model, shapes, against, python, rounds)
         return
     if shapes:
         raise click.UsageError("--shape goes with --onnx MODEL")

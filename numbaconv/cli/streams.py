@@ -13,8 +13,7 @@ from numbaconv.cli.interrupts import Interrupts, interruptible
 from numbaconv.cli.job import Job, contents
 from numbaconv.cli.montage import MOST, Montage
 from numbaconv.cli.pipeline import Behind, ahead
-from numbaconv.cli.progress import progress
-from numbaconv.cli.summary import megabytes, quantity, tail
+from numbaconv.cli.summary import megabytes, progress, quantity, tail
 from numbaconv.cli.unfinished import Unfinished
 from numbaconv.cli.zarr_files import ZarrSink, ZarrSource
 from numbaconv.problem.arrays import Array

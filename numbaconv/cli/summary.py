@@ -1,7 +1,15 @@
-"""The lines at the end of a run: how much, how fast, where the time went, how much memory."""
+"""What a run says of itself: its bar, and the lines at its end (how much, how fast, memory)."""
 
 import contextlib
 import sys
+from typing import Any
+
+from tqdm import tqdm
+
+
+def progress(count: int, done: int, unit: str, *, quiet: bool) -> Any:
+    """Return a bar; it shows itself on a terminal only, and not if the run is to be quiet."""
+    return tqdm(total=count, initial=done, unit=unit, disable=True if quiet else None)
 
 
 def quantity(count: int, name: str) -> str:

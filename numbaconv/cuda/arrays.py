@@ -300,3 +300,18 @@ class _Described:
     def __init__(self, owner: Any, described: dict[str, Any]) -> None:
         self.owner = owner
         self.__array_interface__ = described
+
+
+def empty(like: Any, shape: Ints, dtype: np.dtype[Any]) -> Any:
+    """Return a new array of the library that an array is of; None for Numba's own.
+
+    None as well for what is neither PyTorch's nor CuPy's, and for a dtype that the library lacks.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(like, torch.Tensor):
+        kind = getattr(torch, dtype.name, None)
+        return None if kind is None else torch.empty(shape, dtype=kind, device=like.device)
+    cupy = sys.modules.get("cupy")
+    if cupy is not None and isinstance(like, cupy.ndarray):
+        return cupy.empty(shape, dtype)
+    return None

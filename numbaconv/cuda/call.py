@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numbaconv import routes
-from numbaconv.cuda import arrays, convolve, copying, launch, results
+from numbaconv.cuda import arrays, convolve, copying, launch
 from numbaconv.cuda.arrays import DeviceArray, Ints
 from numbaconv.cuda.places import Images
 from numbaconv.kernels import held
@@ -83,7 +83,7 @@ def run(
         )
     with launch.lock:
         if target is None:
-            result = results.empty(about.owner, shape, dtype)
+            result = arrays.empty(about.owner, shape, dtype)
             target = None if result is None else arrays.take(result, "result")
         stream = arrays.common_stream(*inputs, target)
         given = target

@@ -9,12 +9,11 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
-from numbaconv.dask import arrays, pools, weight_sums
+from numbaconv.dask import arrays, pools
 from numbaconv.dask import convolve as convolutions
 from numbaconv.dask.arrays import shared as take
 from numbaconv.host.pools import check_divisible, check_ordered
 from numbaconv.problem import arguments, parsing
-from numbaconv.problem.adaptive_geometry import AdaptiveGeometry
 from numbaconv.problem.geometry import split_shape
 from numbaconv.problem.options import (
     AdaptiveOptions,
@@ -26,6 +25,7 @@ from numbaconv.problem.options import (
 )
 from numbaconv.problem.parsing import Form
 from numbaconv.problem.pool_geometry import (
+    AdaptiveGeometry,
     PoolGeometry,
     ScatterGeometry,
     check_indices,
@@ -101,7 +101,7 @@ def weight_grad(
     if options.transposed:
         # The convolution that it is the adjoint of reads the output's gradient, and writes to x.
         read, other, conjugate = arrays.cropped(other, geometry), read, "grad"
-    return weight_sums.weight_grad(
+    return convolutions.weight_grad(
         geometry, read, shape, other, dtype, options.algorithm, conjugate
     )  # fmt: skip
 
@@ -111,7 +111,7 @@ def bias_grad(options: ConvOptions, grad: Any) -> da.Array:
     last = options.layout == "channels_last"
     dtype = arguments.result_dtype(options.dtype, grad_output=grad.dtype)
     images = arrays.batched(grad, grad.ndim == options.ndim + 2)
-    return weight_sums.bias_grad(images, images.ndim - 1 if last else 1, dtype)
+    return convolutions.bias_grad(images, images.ndim - 1 if last else 1, dtype)
 
 
 def max_pool(options: PoolOptions, x: Any, return_indices: Any, out: Any, parallel: Any) -> Any:

@@ -6,7 +6,6 @@ import dask.array as da
 import numpy as np
 
 from numbaconv.dask import arrays, blocks
-from numbaconv.host import adaptive
 from numbaconv.host import pools as host
 from numbaconv.problem import cuts
 from numbaconv.problem.arrays import Array
@@ -111,26 +110,26 @@ def adapt(
 def adaptive_max_block(x: Array, *, size: tuple[int, ...], asked: AdaptiveOptions) -> Array:
     """Return the maxima of a block of whole channels."""
     options = asked._replace(output_size=size)
-    made: Array = adaptive.adaptive_max_pool(options, x, False, None, False)
+    made: Array = host.adaptive_max_pool(options, x, False, None, False)
     return made
 
 
 def adaptive_index_block(x: Array, *, size: tuple[int, ...], asked: AdaptiveOptions) -> Array:
     """Return where the maxima of a block of whole channels are."""
     options = asked._replace(output_size=size)
-    made: Array = adaptive.adaptive_max_pool(options, x, True, None, False)[1]
+    made: Array = host.adaptive_max_pool(options, x, True, None, False)[1]
     return made
 
 
 def adaptive_average_block(x: Array, *, size: tuple[int, ...], asked: AdaptiveOptions) -> Array:
     """Return the means of a block of whole channels."""
-    return adaptive.adaptive_avg_pool(asked._replace(output_size=size), x, None, False)
+    return host.adaptive_avg_pool(asked._replace(output_size=size), x, None, False)
 
 
 def adaptive_back_block(grad: Array, *, size: tuple[int, ...], asked: AdaptiveOptions) -> Array:
     """Return the gradient of a block of whole channels."""
     shape = _image_shape(grad, size, asked.layout)
-    return adaptive.adaptive_avg_pool_backward(asked, grad, shape, None, False)
+    return host.adaptive_avg_pool_backward(asked, grad, shape, None, False)
 
 
 def scatter_block(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from numbaconv.filtering import borders, sum_loops
-from numbaconv.kernels import held, launches, threads, workspace
+from numbaconv.kernels import held, threads, workspace
 from numbaconv.kernels.jit import native_available
 from numbaconv.native import row_blocks, weighted
 from numbaconv.problem.arrays import Array, address
@@ -19,7 +19,7 @@ _PIECE = 1 << 12
 # Bytes of a worker's memory that two sums in turn, and windows, may take.
 _MOST_MEMORY = 1 << 23
 # Taps of a launch, which take some tenths of a second: of several a vector holds.
-_MOST_WORK = 4 * launches.MOST_TAPS
+_MOST_WORK = 4 * threads.MOST_TAPS
 # Numbers of workers, and strides, for which a plan keeps its tables.
 _MOST_SCHEDULES = 4
 # Rows of a strip, for each that it computes beside its own.
@@ -272,7 +272,7 @@ class Filter:
             found = self.schedules[workers, *strides] = self._schedule(workers, *strides)
         packed, tasks = found
         space, scratch = workspace.take(workers * self.worker_bytes), self.lists.take(workers)
-        for begin, end in launches.ranges(tasks, self.work_of_all, _MOST_WORK):
+        for begin, end in threads.ranges(tasks, self.work_of_all, _MOST_WORK):
             jobs.run(
                 sum_loops.filter_rows, workers, begin, end, address(x), address(out),
                 space.address, packed, self.natives, self.places, self.row_places,

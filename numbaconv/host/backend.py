@@ -11,12 +11,13 @@ from numbaconv.problem.arguments import as_array as take
 __all__ = ["take"]
 
 _MODULES = {
-    "adaptive": ("adaptive_avg_pool", "adaptive_avg_pool_backward", "adaptive_max_pool"),
-    "convolution": ("convolve", "input_grad"),
+    "convolution": ("bias_grad", "convolve", "input_grad", "weight_grad"),
     "matrices": ("col2im", "im2col"),
-    "pools": ("avg_pool", "avg_pool_backward", "max_pool", "max_pool_backward", "max_unpool"),
-    "weight_gradient": ("bias_grad", "weight_grad"),
-}
+    "pools": (
+        "adaptive_avg_pool", "adaptive_avg_pool_backward", "adaptive_max_pool", "avg_pool",
+        "avg_pool_backward", "max_pool", "max_pool_backward", "max_unpool",
+    ),
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Convolutions, plain and transposed, and their gradients with respect to the input."""
+"""Convolutions, plain and transposed, and their gradients."""
 
 from typing import Any
 
@@ -12,6 +12,8 @@ from numbaconv.problem.options import ConvOptions
 from numbaconv.problem.parsing import Form
 from numbaconv.running import call, planning
 from numbaconv.running.memo import remembered
+from numbaconv.weight_grad import choice as weight_choice
+from numbaconv.weight_grad.bias import channel_sums
 
 _NAMES = ("x", "weight")
 
@@ -98,3 +100,34 @@ def cropped(x: Array, geometry: ConvGeometry) -> Array:
     index = [slice(None)] * x.ndim
     index[stop - len(size) : stop] = [slice(n) for n in size]
     return x[tuple(index)]
+
+
+def weight_grad(
+    options: ConvOptions, x: Any, weight_shape: Any, grad_output: Any, out: Any, parallel: Any
+) -> Array:
+    """Return the gradient of a convolution with respect to its weights."""
+    source, grad = arguments.as_array(x, "x"), arguments.as_array(grad_output, "grad_output")
+    shape = arguments.shape(weight_shape, "weight_shape")
+    found = remembered(
+        _resolve_weight_grad, options, (source.shape, source.dtype), shape, (grad.shape, grad.dtype)
+    )
+    parallel = arguments.flag(parallel, "parallel")
+    if not options.transposed:
+        return weight_choice.run(found, source, grad, out, parallel, conjugate="x")
+    # The convolution that this is the adjoint of reads the output's gradient, and writes to `x`.
+    read = cropped(grad, found.geometry)
+    return weight_choice.run(found, read, source, out, parallel, conjugate="grad")
+
+
+def _resolve_weight_grad(
+    options: ConvOptions, x: Form, weight_shape: Ints, grad: Form
+) -> weight_choice.Call:
+    geometry, dtype = parsing.weight_grad(options, x, weight_shape, grad)
+    return weight_choice.resolve(geometry, weight_shape, dtype, options.algorithm)
+
+
+def bias_grad(options: ConvOptions, grad: Array) -> Array:
+    """Return the sums over images and positions, in an order that is one for all arrays."""
+    dtype = arguments.result_dtype(options.dtype, grad_output=grad.dtype)
+    images = grad if grad.ndim == options.ndim + 2 else grad[None]
+    return channel_sums(images, options.layout == "channels_last", dtype)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv.kernels import launches, recording, threads, workspace
+from numbaconv.kernels import recording, threads, workspace
 from numbaconv.kernels.long_sums import SHORT_SUM
 from numbaconv.problem import arguments
 from numbaconv.problem.arrays import Array, as_batch, empty, flatten, is_direct, overlaps_itself
@@ -147,7 +147,7 @@ def _fold_direct(geometry: PatchGeometry, cols: Array, out: Array, parallel: boo
     if long:
         space = workspace.take(workers * 2 * fold.SEGMENT * work.itemsize)
         waiting = space.view(work, (workers, 2 * fold.SEGMENT))
-    for begin, end in launches.ranges(tasks, cols.size, launches.MOST_MOVED):
+    for begin, end in threads.ranges(tasks, cols.size, threads.MOST_MOVED):
         if by_channel:
             threads.run(
                 fold.col2im_by_channel, workers, begin, end, flat.data, flat.place, window.packed,

@@ -36,6 +36,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+#: Taps of pools, summed or compared, that take a thread some tenths of a second at most.
+MOST_TAPS = 1 << 28
+#: Elements that are moved, some nanoseconds each at worst.
+MOST_MOVED = 1 << 27
 # Multiplications, or elements moved, below which waking the threads costs more than they save.
 _SERIAL_WORK = 1 << 16
 # Elements of int64 in a cache line, of which processors fetch two at a time.
@@ -51,6 +55,17 @@ def worker_count(tasks: int, *, work: int, parallel: bool) -> int:
     `work` counts the multiplications, or the elements moved.
     """
     return 1 if _forked_from_omp else sharing(tasks, work=work, parallel=parallel)
+
+
+def ranges(tasks: int, work: int, most: int) -> Iterator[tuple[int, int]]:
+    """Yield (begin, end) of consecutive tasks that are at most so much work, but one at least.
+
+    All but the last are as many. Python sees Ctrl-C between launches, so none takes long.
+    """
+    step = max(1, tasks * most // max(work, 1))
+    step = max(1, -(-tasks // max(1, -(-tasks // step))))
+    for begin in range(0, tasks, step):
+        yield begin, min(begin + step, tasks)
 
 
 def sharing(tasks: int, *, work: int, parallel: bool) -> int:

@@ -43,7 +43,7 @@ def band(
     across = stride[1] if stride[1] in (1, 2) else 0
     lanes = isa.host().lanes(dtype)
     return link.address(
-        _band, rows, tall, wide, step, across, int(accumulate), lanes, dtype_code(dtype)
+        _emit_band, rows, tall, wide, step, across, int(accumulate), lanes, dtype_code(dtype)
     )
 
 
@@ -58,7 +58,7 @@ def small_planes(
     count).
     """
     return link.address(
-        _small_planes, in_height, low, rows, *kernel, *stride, isa.host().lanes(dtype),
+        _emit_planes, in_height, low, rows, *kernel, *stride, isa.host().lanes(dtype),
         dtype_code(dtype),
     )  # fmt: skip
 
@@ -72,88 +72,10 @@ def pixels(count: int, dtype: np.dtype[Any], *, spread: bool) -> int:
     channel whose byte offset `lanes_table` gives.
     """
     lanes = isa.host().lanes(dtype)
-    return link.address(_pixels, count, int(spread), lanes, dtype_code(dtype))
+    return link.address(_emit_pixels, count, int(spread), lanes, dtype_code(dtype))
 
 
-def _band(
-    rows: int, tall: int, wide: int, step: int, across: int, resumed: int, lanes: int, code: int
-) -> Callable[..., None]:
-    def convolve_band(
-        table: int, weights: int, bias: int, to: int, to_stride: int,
-        out_width: int, in_width: int, low: int, kernel_height: int, kernel_width: int,
-        row_step: int, row_dilation: int, column_dilation: int, column_step: int,
-    ) -> None:  # fmt: skip
-        _convolve_band(
-            rows, tall, wide, step, across, resumed, lanes, code,
-            (
-                table, weights, bias, to, to_stride, out_width, in_width, low,
-                kernel_height, kernel_width, row_step, row_dilation, column_dilation, column_step,
-            ),
-        )  # fmt: skip
-
-    return convolve_band
-
-
-def _small_planes(
-    in_height: int, low: int, rows: int, tall: int, wide: int, step: int, across: int, lanes: int,
-    code: int,
-) -> Callable[..., None]:  # fmt: skip
-    def convolve_planes(
-        x: int, x_plane: int, x_row: int, weights: int, bias: int, to: int, to_plane: int,
-        to_row: int, out_width: int, in_width: int, first: int, column_step: int, count: int,
-    ) -> None:  # fmt: skip
-        _convolve_planes(
-            in_height, low, rows, tall, wide, step, across, lanes, code,
-            (
-                x, x_plane, x_row, weights, bias, to, to_plane, to_row, out_width, in_width, first,
-                column_step, count,
-            ),
-        )  # fmt: skip
-
-    return convolve_planes
-
-
-def _pixels(count: int, spread: int, lanes: int, code: int) -> Callable[..., None]:
-    def convolve_pixels(
-        table: int, tap_rows: int, kernel_height: int, kernel_width: int, pixel_step: int,
-        column_dilation: int, weights: int, bias: int, to: int, channels: int, lanes_table: int,
-    ) -> None:  # fmt: skip
-        _convolve_pixels(
-            count, spread, lanes, code,
-            (
-                table, tap_rows, kernel_height, kernel_width, pixel_step, column_dilation, weights,
-                bias, to, channels, lanes_table,
-            ),
-        )  # fmt: skip
-
-    return convolve_pixels
-
-
-@link.specialised
-def _convolve_band(
-    context: Any, rows: Any, tall: Any, wide: Any, step: Any, across: Any, resumed: Any,
-    lanes: Any, code: Any, arguments: Any,
-) -> Any:  # fmt: skip
-    literals = (rows, tall, wide, step, across, resumed, lanes, code)
-    return link.body(_emit_band, literals, arguments)
-
-
-@link.specialised
-def _convolve_planes(
-    context: Any, in_height: Any, low: Any, rows: Any, tall: Any, wide: Any, step: Any,
-    across: Any, lanes: Any, code: Any, arguments: Any,
-) -> Any:  # fmt: skip
-    literals = (in_height, low, rows, tall, wide, step, across, lanes, code)
-    return link.body(_emit_planes, literals, arguments)
-
-
-@link.specialised
-def _convolve_pixels(
-    context: Any, count: Any, spread: Any, lanes: Any, code: Any, arguments: Any
-) -> Any:
-    return link.body(_emit_pixels, (count, spread, lanes, code), arguments)
-
-
+@link.native(14)
 def _emit_band(
     b: Any, values: list[Any], rows: int, tall: int, wide: int, step: int, across: int,
     resumed: int, lanes: int, code: int,
@@ -205,6 +127,7 @@ def _emit_band(
         loop.next([])
 
 
+@link.native(13)
 def _emit_planes(
     b: Any, values: list[Any], in_height: int, low: int, rows: int, tall: int, wide: int,
     step: int, across: int, lanes: int, code: int,
@@ -314,6 +237,7 @@ def _column_reader(
     return lambda row: gather(e, b.add(places, e.broadcast(b.add(row, offset))), mask)
 
 
+@link.native(11)
 def _emit_pixels(b: Any, values: list[Any], count: int, spread: int, lanes: int, code: int) -> None:
     (
         table, tap_rows, kernel_height, kernel_width, pixel_step, column_dilation, weights, bias,

@@ -25,25 +25,10 @@ def dots(ones: int, others: int, dtype: np.dtype[Any]) -> int:
     elements j are added to lane ``j % lanes`` of vector i of the sums of each one, which are
     `sums_step` apart, in the order of j. Nothing else is read or written; distances are in bytes.
     """
-    return link.address(_dots, ones, others, isa.host().lanes(dtype), dtype_code(dtype))
+    return link.address(_emit, ones, others, isa.host().lanes(dtype), dtype_code(dtype))
 
 
-def _dots(ones: int, others: int, lanes: int, code: int) -> Callable[..., None]:
-    def multiply(
-        length: int, one: int, one_step: int, base: int, places: int, sums: int, sums_step: int
-    ) -> None:
-        _multiply(
-            ones, others, lanes, code, (length, one, one_step, base, places, sums, sums_step)
-        )  # fmt: skip
-
-    return multiply
-
-
-@link.specialised
-def _multiply(context: Any, ones: Any, others: Any, lanes: Any, code: Any, arguments: Any) -> Any:
-    return link.body(_emit, (ones, others, lanes, code), arguments)
-
-
+@link.native(7)
 def _emit(b: Any, values: list[Any], ones: int, others: int, lanes: int, code: int) -> None:
     length, one, one_step, base, places, sums, sums_step = values
     e = Emitter(b, code, lanes)

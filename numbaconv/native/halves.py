@@ -1,6 +1,5 @@
 """Converts runs of float16 to float32 and back, by the CPU's own instructions."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,7 @@ def widener() -> int:
 
     It is called with (to, x, count).
     """
-    return link.address(_converter, min(_LANES, isa.host().nbytes // 4), 1)
+    return link.address(_emit, min(_LANES, isa.host().nbytes // 4), 1)
 
 
 def narrower() -> int:
@@ -35,21 +34,10 @@ def narrower() -> int:
 
     It is called with (to, x, count).
     """
-    return link.address(_converter, min(_LANES, isa.host().nbytes // 4), 0)
+    return link.address(_emit, min(_LANES, isa.host().nbytes // 4), 0)
 
 
-def _converter(lanes: int, widen: int) -> Callable[..., None]:
-    def convert(to: int, x: int, count: int) -> None:
-        _convert(lanes, widen, (to, x, count))
-
-    return convert
-
-
-@link.specialised
-def _convert(context: Any, lanes: Any, widen: Any, arguments: Any) -> Any:
-    return link.body(_emit, (lanes, widen), arguments)
-
-
+@link.native(3)
 def _emit(b: Any, values: list[Any], lanes: int, widen: int) -> None:
     to, x, count = values
 

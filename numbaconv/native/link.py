@@ -5,6 +5,7 @@ is one file in the package's cache. A kernel gets addresses at run time, so it i
 all register tiles and dtypes.
 """
 
+import inspect
 import os
 import threading
 from collections.abc import Callable
@@ -64,21 +65,57 @@ def _compile(function: Callable[..., None]) -> Any:
     return native
 
 
-def body(emit: Callable[..., None], literals: tuple[Any, ...], arguments: Any) -> Any:
-    """Return what an intrinsic returns whose code is ``emit(builder, values, *literals)``.
+def native(count: int) -> Callable[[Callable[..., None]], Callable[..., Callable[..., None]]]:
+    """Make of a function that emits code what `address` takes, for native functions.
 
-    `literals` are the types of literal ints; `arguments` is the type of a tuple of int64, whose
-    values `emit` gets as a list.
+    It is called as ``emit(builder, values, *parameters)``, with a list of the `count` arguments of
+    the native function.
     """
-    kinds = [types.literal(kind.literal_value) for kind in literals]
-    signature = types.void(*kinds, arguments)
 
-    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        unpacked = [builder.extract_value(values[-1], i) for i in range(arguments.count)]
-        emit(builder, unpacked, *(kind.literal_value for kind in kinds))
-        return context.get_dummy_value()
+    def decorate(emit: Callable[..., None]) -> Callable[..., Callable[..., None]]:
+        parameters = "".join(f"{name}, " for name in list(inspect.signature(emit).parameters)[2:])
+        arguments = "".join(f"v{i}, " for i in range(count))
+        # Numba compiles a Python function of so many arguments, with the parameters in cells.
+        source = (
+            f"def make({parameters}):\n"
+            f"    def native({arguments}):\n"
+            f"        emit({parameters}({arguments}))\n"
+            f"    return native"
+        )
+        names: dict[str, Any] = {"emit": _emits(emit)}
+        exec(compile(source, emit.__code__.co_filename, "exec"), names)
 
-    return signature, codegen
+        def make(*parameters: int) -> Callable[..., None]:
+            function: Callable[..., None] = names["make"](*parameters)
+            function.__module__, function.__qualname__ = emit.__module__, emit.__qualname__
+            return function
+
+        return make
+
+    return decorate
+
+
+def _emits(emit: Callable[..., None]) -> Any:
+    """Make an intrinsic of what emits code: of as many literal ints, and a tuple of int64."""
+
+    def typed(context: Any, *given: Any) -> Any:
+        *literals, arguments = given
+        kinds = [types.literal(kind.literal_value) for kind in literals]
+
+        def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            unpacked = [builder.extract_value(values[-1], i) for i in range(arguments.count)]
+            emit(builder, unpacked, *(kind.literal_value for kind in kinds))
+            return context.get_dummy_value()
+
+        return types.void(*kinds, arguments), codegen
+
+    # Numba binds a call's arguments to these names.
+    names = ["context", *list(inspect.signature(emit).parameters)[2:], "arguments"]
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [inspect.Parameter(name, kind) for name in names]
+    typed.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    typed.__name__ = emit.__name__
+    return specialised(typed)
 
 
 def specialised(function: Callable[..., Any]) -> Any:

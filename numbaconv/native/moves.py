@@ -1,6 +1,5 @@
 """Copies and adds rows of elements: with a step, in short runs, or past the caches."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -33,23 +32,10 @@ def mover(step: int, dtype: np.dtype[Any]) -> int:
     """
     kind = step if 1 <= step <= LARGEST_STEP else 0
     lanes = min(isa.host().lanes(dtype), _MOST_LANES)
-    return link.address(_mover, kind, lanes, dtype_code(dtype))
+    return link.address(_emit, kind, lanes, dtype_code(dtype))
 
 
-def _mover(kind: int, lanes: int, code: int) -> Callable[..., None]:
-    def move(
-        count: int, length: int, source: int, source_pitch: int, step: int, to: int, to_pitch: int
-    ) -> None:
-        _move(kind, lanes, code, (count, length, source, source_pitch, step, to, to_pitch))
-
-    return move
-
-
-@link.specialised
-def _move(context: Any, kind: Any, lanes: Any, code: Any, arguments: Any) -> Any:
-    return link.body(_emit, (kind, lanes, code), arguments)
-
-
+@link.native(7)
 def _emit(b: Any, values: list[Any], kind: int, lanes: int, code: int) -> None:
     count, length, source, source_pitch, step, to, to_pitch = values
     e = Emitter(b, code, lanes)
@@ -103,21 +89,10 @@ def streamer(dtype: np.dtype[Any]) -> int:
     cache would do: a third of the traffic of a copy. Worth it for runs of some KiB. Before another
     thread reads the result, the writer must call `numbaconv.native.link.fence`.
     """
-    return link.address(_streamer, isa.host().lanes(dtype), dtype_code(dtype))
+    return link.address(_emit_stream, isa.host().lanes(dtype), dtype_code(dtype))
 
 
-def _streamer(lanes: int, code: int) -> Callable[..., None]:
-    def stream(length: int, source: int, to: int) -> None:
-        _stream(lanes, code, (length, source, to))
-
-    return stream
-
-
-@link.specialised
-def _stream(context: Any, lanes: Any, code: Any, arguments: Any) -> Any:
-    return link.body(_emit_stream, (lanes, code), arguments)
-
-
+@link.native(3)
 def _emit_stream(b: Any, values: list[Any], lanes: int, code: int) -> None:
     length, source, to = values
     e = Emitter(b, code, lanes)
@@ -148,23 +123,10 @@ def adder(dtype: np.dtype[Any]) -> int:
     row, so that rows of the result may overlap, as where one pitch is shorter than a row.
     """
     lanes = min(isa.host().lanes(dtype), _MOST_LANES)
-    return link.address(_adder, lanes, dtype_code(dtype))
+    return link.address(_emit_add, lanes, dtype_code(dtype))
 
 
-def _adder(lanes: int, code: int) -> Callable[..., None]:
-    def add(
-        count: int, length: int, source: int, source_pitch: int, to: int, to_pitch: int
-    ) -> None:
-        _add(lanes, code, (count, length, source, source_pitch, to, to_pitch))
-
-    return add
-
-
-@link.specialised
-def _add(context: Any, lanes: Any, code: Any, arguments: Any) -> Any:
-    return link.body(_emit_add, (lanes, code), arguments)
-
-
+@link.native(6)
 def _emit_add(b: Any, values: list[Any], lanes: int, code: int) -> None:
     count, length, source, source_pitch, to, to_pitch = values
     e = Emitter(b, code, lanes)
@@ -195,23 +157,10 @@ def spreader(step: int, dtype: np.dtype[Any]) -> int:
     """
     kind = step if 2 <= step <= _LARGEST_SPREAD else 0
     lanes = min(isa.host().lanes(dtype), _MOST_LANES)
-    return link.address(_spreader, kind, lanes, dtype_code(dtype))
+    return link.address(_emit_spread, kind, lanes, dtype_code(dtype))
 
 
-def _spreader(kind: int, lanes: int, code: int) -> Callable[..., None]:
-    def spread(
-        count: int, length: int, source: int, source_pitch: int, step: int, to: int, to_pitch: int
-    ) -> None:
-        _spread(kind, lanes, code, (count, length, source, source_pitch, step, to, to_pitch))
-
-    return spread
-
-
-@link.specialised
-def _spread(context: Any, kind: Any, lanes: Any, code: Any, arguments: Any) -> Any:
-    return link.body(_emit_spread, (kind, lanes, code), arguments)
-
-
+@link.native(7)
 def _emit_spread(b: Any, values: list[Any], kind: int, lanes: int, code: int) -> None:
     count, length, source, source_pitch, step, to, to_pitch = values
     e = Emitter(b, code, lanes)

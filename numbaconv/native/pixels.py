@@ -6,7 +6,6 @@ column. Patches are read in *runs*, elements at equal distances in the input and
 list says where runs begin, and what a tile does not need is not in its list.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,7 +35,7 @@ def tile(pixels: int, vectors: int, dtype: np.dtype[Any], *, terms: int, run: in
     """
     lanes, code = isa.host().lanes(dtype), dtype_code(dtype)
     long = terms > LONGEST and dtype.kind == "f"
-    return link.address(_tile, pixels, vectors, lanes, code, max(1, PART // run) if long else 0)
+    return link.address(_emit, pixels, vectors, lanes, code, max(1, PART // run) if long else 0)
 
 
 def compile_tiles(dtype: np.dtype[Any]) -> None:
@@ -47,28 +46,7 @@ def compile_tiles(dtype: np.dtype[Any]) -> None:
             tile(pixels, vectors, dtype, terms=1, run=1)
 
 
-def _tile(pixels: int, vectors: int, lanes: int, code: int, part: int) -> Callable[..., None]:
-    def tile(
-        runs: int, length: int, x: int, x_step: int, pixel_step: int, weight: int,
-        weight_step: int, places: int, out: int, out_step: int, bias: int, channels: int,
-        ahead: int,
-    ) -> None:  # fmt: skip
-        _multiply(
-            pixels, vectors, lanes, code, part,
-            (runs, length, x, x_step, pixel_step, weight, weight_step, places, out, out_step,
-             bias, channels, ahead),
-        )  # fmt: skip
-
-    return tile
-
-
-@link.specialised
-def _multiply(
-    context: Any, pixels: Any, vectors: Any, lanes: Any, code: Any, part: Any, arguments: Any
-) -> Any:
-    return link.body(_emit, (pixels, vectors, lanes, code, part), arguments)
-
-
+@link.native(13)
 def _emit(
     b: Any, values: list[Any], pixels: int, vectors: int, lanes: int, code: int, part: int
 ) -> None:

@@ -50,41 +50,9 @@ def reducer(
     elif tall * wide > _SMALL_WINDOW or kind == LONG_MEAN:
         tall = 0
     return link.address(
-        _reducer, kind, step, lanes, dtype_code(dtype), int(unsigned), apart, int(columns),
+        _emit, kind, step, lanes, dtype_code(dtype), int(unsigned), apart, int(columns),
         int(deep), tall, wide,
     )  # fmt: skip
-
-
-def _reducer(
-    kind: int, step: int, lanes: int, code: int, unsigned: int, apart: int, columns: int,
-    is_deep: int, rows: int, unrolled: int,
-) -> Callable[..., None]:  # fmt: skip
-    def reduce(
-        out: int, indices: int, length: int, source: int, deep: int, tall: int, wide: int,
-        deep_step: int, tall_step: int, wide_step: int, index: int, deep_index: int,
-        tall_index: int, wide_index: int, column: int, column_step: int, column_dilation: int,
-        in_width: int, step_bytes: int, index_step: int, counts: int, factor: int, planes: int,
-        plane: int, out_plane: int,
-    ) -> None:  # fmt: skip
-        _reduce(
-            kind, step, lanes, code, unsigned, apart, columns, is_deep, rows, unrolled,
-            (
-                out, indices, length, source, deep, tall, wide, deep_step, tall_step, wide_step,
-                index, deep_index, tall_index, wide_index, column, column_step, column_dilation,
-                in_width, step_bytes, index_step, counts, factor, planes, plane, out_plane,
-            ),
-        )  # fmt: skip
-
-    return reduce
-
-
-@link.specialised
-def _reduce(
-    context: Any, kind: Any, step: Any, lanes: Any, code: Any, unsigned: Any, apart: Any,
-    columns: Any, is_deep: Any, rows: Any, unrolled: Any, arguments: Any,
-) -> Any:  # fmt: skip
-    literals = (kind, step, lanes, code, unsigned, apart, columns, is_deep, rows, unrolled)
-    return link.body(_emit, literals, arguments)
 
 
 class _Line(NamedTuple):
@@ -117,6 +85,7 @@ class _Line(NamedTuple):
     out_plane: Any
 
 
+@link.native(25)
 def _emit(
     b: Any, values: list[Any], kind: int, step: int, lanes: int, code: int, unsigned: int,
     apart: int, columns: int, is_deep: int, rows: int, unrolled: int,

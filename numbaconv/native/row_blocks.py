@@ -4,7 +4,6 @@ Neighbouring rows of the result read almost the same rows: each is loaded, and m
 for all of them. Every sum adds its products in the same order as `weighted`'s, and is the same.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -41,29 +40,10 @@ def block_adder(kind: int, dtype: np.dtype[Any], rows: int) -> int:
     order of `weighted.adder`'s.
     """
     lanes = isa.host().lanes(_DOUBLE)
-    return link.address(_block_adder, kind, *element(dtype), lanes, rows)
+    return link.address(_emit_block_adder, kind, *element(dtype), lanes, rows)
 
 
-def _block_adder(kind: int, code: int, unsigned: int, lanes: int, rows: int) -> Callable[..., None]:
-    def add_block(
-        depth: int, taps: int, columns: int, table: int, weights: int, to: int, pitch: int,
-        length: int,
-    ) -> None:  # fmt: skip
-        _add_block(
-            kind, code, unsigned, lanes, rows,
-            (depth, taps, columns, table, weights, to, pitch, length),
-        )  # fmt: skip
-
-    return add_block
-
-
-@link.specialised
-def _add_block(
-    context: Any, kind: Any, code: Any, unsigned: Any, lanes: Any, rows: Any, arguments: Any
-) -> Any:
-    return link.body(_emit_block_adder, (kind, code, unsigned, lanes, rows), arguments)
-
-
+@link.native(8)
 def _emit_block_adder(
     b: Any, values: list[Any], kind: int, code: int, unsigned: int, lanes: int, rows: int
 ) -> None:

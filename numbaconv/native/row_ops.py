@@ -30,23 +30,10 @@ def combiner(op: int, dtype: np.dtype[Any]) -> int:
     behind.
     """
     code, lanes = _element(dtype)
-    return link.address(_combiner, op, lanes, code, int(dtype.kind == "u"))
+    return link.address(_emit_combine, op, lanes, code, int(dtype.kind == "u"))
 
 
-def _combiner(op: int, lanes: int, code: int, unsigned: int) -> Callable[..., None]:
-    def combine(to: int, x: int, y: int, count: int) -> None:
-        _combine(op, lanes, code, unsigned, (to, x, y, count))
-
-    return combine
-
-
-@link.specialised
-def _combine(
-    context: Any, op: Any, lanes: Any, code: Any, unsigned: Any, arguments: Any
-) -> Any:  # fmt: skip
-    return link.body(_emit_combine, (op, lanes, code, unsigned), arguments)
-
-
+@link.native(4)
 def _emit_combine(
     b: Any, values: list[Any], op: int, lanes: int, code: int, unsigned: int
 ) -> None:  # fmt: skip
@@ -66,27 +53,10 @@ def index_combiner(dtype: np.dtype[Any]) -> int:
     It is called with (to, to_places, x, x_places, y, y_places, count).
     """
     code, lanes = _element(dtype)
-    return link.address(_index_combiner, lanes, code, int(dtype.kind == "u"))
+    return link.address(_emit_indices, lanes, code, int(dtype.kind == "u"))
 
 
-def _index_combiner(lanes: int, code: int, unsigned: int) -> Callable[..., None]:
-    def combine(
-        to: int, to_places: int, x: int, x_places: int, y: int, y_places: int, count: int
-    ) -> None:
-        _combine_indices(
-            lanes, code, unsigned, (to, to_places, x, x_places, y, y_places, count)
-        )  # fmt: skip
-
-    return combine
-
-
-@link.specialised
-def _combine_indices(
-    context: Any, lanes: Any, code: Any, unsigned: Any, arguments: Any
-) -> Any:  # fmt: skip
-    return link.body(_emit_indices, (lanes, code, unsigned), arguments)
-
-
+@link.native(7)
 def _emit_indices(b: Any, values: list[Any], lanes: int, code: int, unsigned: int) -> None:
     to, to_places, x, x_places, y, y_places, count = values
     e, places = Emitter(b, code, lanes), Emitter(b, dtype_code(_INDEX), lanes)
@@ -110,21 +80,10 @@ def folder(op: int, dtype: np.dtype[Any]) -> int:
     It is called with (to, x, count): one element is written. Floats are summed in float64.
     """
     code, lanes = _element(dtype)
-    return link.address(_folder, op, lanes, code, int(dtype.kind == "u"))
+    return link.address(_emit_fold, op, lanes, code, int(dtype.kind == "u"))
 
 
-def _folder(op: int, lanes: int, code: int, unsigned: int) -> Callable[..., None]:
-    def fold(to: int, x: int, count: int) -> None:
-        _fold(op, lanes, code, unsigned, (to, x, count))
-
-    return fold
-
-
-@link.specialised
-def _fold(context: Any, op: Any, lanes: Any, code: Any, unsigned: Any, arguments: Any) -> Any:
-    return link.body(_emit_fold, (op, lanes, code, unsigned), arguments)
-
-
+@link.native(3)
 def _emit_fold(
     b: Any, values: list[Any], op: int, lanes: int, code: int, unsigned: int
 ) -> None:  # fmt: skip
@@ -173,21 +132,10 @@ def shifter() -> int:
 
     It is called with (to, x, number, count).
     """
-    return link.address(_shifter, isa.host().lanes(_INDEX))
+    return link.address(_emit_shift, isa.host().lanes(_INDEX))
 
 
-def _shifter(lanes: int) -> Callable[..., None]:
-    def shift(to: int, x: int, number: int, count: int) -> None:
-        _shift(lanes, (to, x, number, count))
-
-    return shift
-
-
-@link.specialised
-def _shift(context: Any, lanes: Any, arguments: Any) -> Any:
-    return link.body(_emit_shift, (lanes,), arguments)
-
-
+@link.native(4)
 def _emit_shift(b: Any, values: list[Any], lanes: int) -> None:
     to, x, number, count = values
     e = Emitter(b, dtype_code(_INDEX), lanes)
@@ -204,23 +152,10 @@ def bringer(op: int, dtype: np.dtype[Any], *, widen: bool = False) -> int:
     It is called with (to, x, count). With `widen` floats become float64.
     """
     code, lanes = _element(dtype)
-    return link.address(_bringer, op, lanes, code, int(dtype.kind == "u"), int(widen))
+    return link.address(_emit_bring, op, lanes, code, int(dtype.kind == "u"), int(widen))
 
 
-def _bringer(op: int, lanes: int, code: int, unsigned: int, widen: int) -> Callable[..., None]:
-    def bring(to: int, x: int, count: int) -> None:
-        _bring(op, lanes, code, unsigned, widen, (to, x, count))
-
-    return bring
-
-
-@link.specialised
-def _bring(
-    context: Any, op: Any, lanes: Any, code: Any, unsigned: Any, widen: Any, arguments: Any
-) -> Any:
-    return link.body(_emit_bring, (op, lanes, code, unsigned, widen), arguments)
-
-
+@link.native(3)
 def _emit_bring(
     b: Any, values: list[Any], op: int, lanes: int, code: int, unsigned: int, widen: int
 ) -> None:
@@ -246,21 +181,10 @@ def divider(dtype: np.dtype[Any]) -> int:
     int64 for integers, which are truncated.
     """
     code, lanes = _element(dtype)
-    return link.address(_divider, lanes, code, int(dtype.kind == "u"))
+    return link.address(_emit_divide, lanes, code, int(dtype.kind == "u"))
 
 
-def _divider(lanes: int, code: int, unsigned: int) -> Callable[..., None]:
-    def divide(to: int, sums: int, counts: int, factor: int, count: int) -> None:
-        _divide(lanes, code, unsigned, (to, sums, counts, factor, count))
-
-    return divide
-
-
-@link.specialised
-def _divide(context: Any, lanes: Any, code: Any, unsigned: Any, arguments: Any) -> Any:
-    return link.body(_emit_divide, (lanes, code, unsigned), arguments)
-
-
+@link.native(5)
 def _emit_divide(b: Any, values: list[Any], lanes: int, code: int, unsigned: int) -> None:
     to, sums, counts, factor, count = values
     e = Emitter(b, code, lanes)

@@ -9,6 +9,8 @@ from numba.core import cgutils
 
 from numbaconv.native import isa, link
 from numbaconv.native.emit import I1, I32, I64, Emitter, dtype_code
+from numbaconv.problem.arrays import Array
+from numbaconv.problem.formulas import end_inside, first_inside
 
 #: In a table of row or column offsets: there is no such row, its elements are zeros.
 NOTHING = -(2**63)
@@ -27,27 +29,29 @@ def copier(step: int, dtype: np.dtype[Any], *, exact: bool = False) -> int:
     matter, and a vector of slack follows the last.
     """
     kind = step if step in (1, 2) else 0
-    return link.address(_copier, kind, int(exact), isa.host().lanes(dtype), dtype_code(dtype))
+    return link.address(_emit, kind, int(exact), isa.host().lanes(dtype), dtype_code(dtype))
 
 
-def _copier(kind: int, exact: int, lanes: int, code: int) -> Callable[..., None]:
-    def copy_rows(
-        to: int, to_stride: int, source: int, rows: int, count: int, length: int, low: int,
-        high: int, columns: int,
-    ) -> None:  # fmt: skip
-        _copy(
-            kind, exact, lanes, code,
-            (to, to_stride, source, rows, count, length, low, high, columns),
-        )  # fmt: skip
+def column_table(
+    size: int, kernel: int, stride: int, dilation: int, low: int, width: int, nbytes: int,
+    lanes: int,
+) -> Array:  # fmt: skip
+    """Return low, high, start and a table of offsets for the columns that each tap reads.
 
-    return copy_rows
+    Columns of the input are `nbytes` apart, `width` of the result; the table has two vectors of
+    `NOTHING` behind it.
+    """
+    found = np.full((kernel, 3 + width + 2 * lanes), NOTHING, np.int64)
+    for e in range(kernel):
+        start = e * dilation - low
+        first = first_inside(start, stride, width)
+        end = max(first, end_inside(start, stride, size, width))
+        found[e, :3] = first, end, start * nbytes
+        found[e, 3 + first : 3 + end] = np.arange(first, end) * stride * nbytes
+    return found
 
 
-@link.specialised
-def _copy(context: Any, kind: Any, exact: Any, lanes: Any, code: Any, arguments: Any) -> Any:
-    return link.body(_emit, (kind, exact, lanes, code), arguments)
-
-
+@link.native(9)
 def _emit(b: Any, values: list[Any], kind: int, exact: int, lanes: int, code: int) -> None:
     to, to_stride, source, rows, count, length, low, high, columns = values
     e = Emitter(b, code, lanes)

@@ -1,6 +1,5 @@
 """Adding or writing values at indices: what flows back through a maximum."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,30 +20,10 @@ def scatterer(dtype: np.dtype[Any], *, add: bool, dense: bool) -> int:
     a result are `dense`, one for each i, `inner_step` is 0 and `index_step` the size of an element,
     whatever is passed.
     """
-    return link.address(_scatterer, int(add), int(dense), dtype_code(dtype))
+    return link.address(_emit_scatter, int(add), int(dense), dtype_code(dtype))
 
 
-def _scatterer(add: int, dense: int, code: int) -> Callable[..., None]:
-    def scatter(
-        target: int, outer_step: int, inner_step: int, index_step: int, size: int, values: int,
-        indices: int, outer: int, inner: int, wrong: int,
-    ) -> None:  # fmt: skip
-        _scatter(
-            add, dense, code,
-            (
-                target, outer_step, inner_step, index_step, size, values, indices, outer, inner,
-                wrong,
-            ),
-        )  # fmt: skip
-
-    return scatter
-
-
-@link.specialised
-def _scatter(context: Any, add: Any, dense: Any, code: Any, arguments: Any) -> Any:
-    return link.body(_emit_scatter, (add, dense, code), arguments)
-
-
+@link.native(10)
 def _emit_scatter(b: Any, values: list[Any], add: int, dense: int, code: int) -> None:
     target, outer_step, inner_step, index_step, size, source, indices, outer, inner, wrong = values
     e = Emitter(b, code, 1)

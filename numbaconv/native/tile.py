@@ -46,29 +46,10 @@ def tile(
     if terms > LONGEST and dtype.kind == "f":
         kind += _LONG
     lanes, code = isa.host().lanes(dtype), dtype_code(dtype)
-    return link.address(_tile, rows, vectors, lanes, code, kind, step)
+    return link.address(_emit, rows, vectors, lanes, code, kind, step)
 
 
-def _tile(mr: int, nv: int, lanes: int, code: int, kind: int, step: int) -> Callable[..., None]:
-    def tile(
-        k: int, a: int, b: int, offsets: int, c: int, c_stride: int, bias: int, accumulate: int,
-        valid_rows: int, width: int,
-    ) -> None:  # fmt: skip
-        _multiply(
-            mr, nv, lanes, code, kind, step,
-            (k, a, b, offsets, c, c_stride, bias, accumulate, valid_rows, width),
-        )  # fmt: skip
-
-    return tile
-
-
-@link.specialised
-def _multiply(
-    context: Any, mr: Any, nv: Any, lanes: Any, code: Any, kind: Any, step: Any, arguments: Any
-) -> Any:
-    return link.body(_emit, (mr, nv, lanes, code, kind, step), arguments)
-
-
+@link.native(10)
 def _emit(
     b: Any, values: list[Any], mr: int, nv: int, lanes: int, code: int, kind: int, apart: int
 ) -> None:

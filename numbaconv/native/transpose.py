@@ -30,29 +30,10 @@ def transposer(
     Rows that lie far apart are fetched `ahead`, some before they are read.
     """
     lanes = min(isa.host().lanes(dtype), _LARGEST_SQUARE)
-    return link.address(_transposer, lanes, dtype_code(dtype), step, int(table), int(ahead))
+    return link.address(_emit, lanes, dtype_code(dtype), step, int(table), int(ahead))
 
 
-def _transposer(lanes: int, code: int, step: int, table: int, ahead: int) -> Callable[..., None]:
-    def transpose(
-        rows: int, all_rows: int, columns: int, source: int, source_stride: int, to: int,
-        to_stride: int,
-    ) -> None:  # fmt: skip
-        _transpose(
-            lanes, code, step, table, ahead,
-            (rows, all_rows, columns, source, source_stride, to, to_stride),
-        )  # fmt: skip
-
-    return transpose
-
-
-@link.specialised
-def _transpose(
-    context: Any, lanes: Any, code: Any, step: Any, table: Any, ahead: Any, arguments: Any
-) -> Any:
-    return link.body(_emit, (lanes, code, step, table, ahead), arguments)
-
-
+@link.native(7)
 def _emit(
     b: Any, values: list[Any], lanes: int, code: int, step: int, table: int, ahead: int
 ) -> None:
@@ -131,21 +112,10 @@ def panel_packer(rows: int, dtype: np.dtype[Any]) -> int:
     ``to + (c * rows + r) * itemsize``. Up to a vector behind the panel is overwritten. For whole
     squares, nothing is masked: three times as fast as `transposer` where rows do not fill one.
     """
-    return link.address(_packer, rows, isa.host().lanes(dtype), dtype_code(dtype))
+    return link.address(_emit_pack, rows, isa.host().lanes(dtype), dtype_code(dtype))
 
 
-def _packer(rows: int, lanes: int, code: int) -> Callable[..., None]:
-    def pack(columns: int, source: int, source_stride: int, to: int) -> None:
-        _pack(rows, lanes, code, (columns, source, source_stride, to))
-
-    return pack
-
-
-@link.specialised
-def _pack(context: Any, rows: Any, lanes: Any, code: Any, arguments: Any) -> Any:
-    return link.body(_emit_pack, (rows, lanes, code), arguments)
-
-
+@link.native(4)
 def _emit_pack(b: Any, values: list[Any], rows: int, lanes: int, code: int) -> None:
     columns, source, source_stride, to = values
     e = Emitter(b, code, lanes)
@@ -196,26 +166,10 @@ def kernel_packer(rows: int, dtype: np.dtype[Any]) -> int:
     and written to ``targets[t] + i * steps[t] + r * itemsize``, for all `rows` rows; those from
     `valid` on repeat the last.
     """
-    return link.address(_kernel_packer, rows, isa.host().lanes(dtype), dtype_code(dtype))
+    return link.address(_emit_kernels, rows, isa.host().lanes(dtype), dtype_code(dtype))
 
 
-def _kernel_packer(rows: int, lanes: int, code: int) -> Callable[..., None]:
-    def pack(
-        count: int, taps: int, valid: int, source: int, row_step: int, step: int, targets: int,
-        steps: int,
-    ) -> None:  # fmt: skip
-        _pack_kernels(
-            rows, lanes, code, (count, taps, valid, source, row_step, step, targets, steps)
-        )
-
-    return pack
-
-
-@link.specialised
-def _pack_kernels(context: Any, rows: Any, lanes: Any, code: Any, arguments: Any) -> Any:
-    return link.body(_emit_kernels, (rows, lanes, code), arguments)
-
-
+@link.native(8)
 def _emit_kernels(b: Any, values: list[Any], rows: int, lanes: int, code: int) -> None:
     count, taps, valid, source, row_step, step, targets, steps = values
     e = Emitter(b, code, lanes)

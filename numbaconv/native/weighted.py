@@ -45,7 +45,7 @@ def adder(kind: int, dtype: np.dtype[Any]) -> int:
     for each of the `taps`; of pairs the middle row's, and then two for each further tap. The
     float64 row of sums goes to `to`.
     """
-    return link.address(_adder, kind, *element(dtype), isa.host().lanes(_DOUBLE))
+    return link.address(_emit_adder, kind, *element(dtype), isa.host().lanes(_DOUBLE))
 
 
 def converter(dtype: np.dtype[Any], *, back: bool) -> int:
@@ -53,7 +53,7 @@ def converter(dtype: np.dtype[Any], *, back: bool) -> int:
 
     It is called with (to, source, length). Whole numbers are cut off, and wrap.
     """
-    return link.address(_converter, int(back), *element(dtype), isa.host().lanes(_DOUBLE))
+    return link.address(_emit_converter, int(back), *element(dtype), isa.host().lanes(_DOUBLE))
 
 
 def chooser(kind: int, dtype: np.dtype[Any]) -> int:
@@ -61,19 +61,7 @@ def chooser(kind: int, dtype: np.dtype[Any]) -> int:
 
     It is called as that of `adder`; weights are not read. Rows are of `dtype`, as is the result.
     """
-    return link.address(_chooser, kind, *element(dtype), isa.host().lanes(dtype))
-
-
-def _chooser(kind: int, code: int, unsigned: int, lanes: int) -> Callable[..., None]:
-    def choose(taps: int, rows: int, weights: int, to: int, length: int) -> None:
-        _choose(kind, code, unsigned, lanes, (taps, rows, weights, to, length))
-
-    return choose
-
-
-@link.specialised
-def _choose(context: Any, kind: Any, code: Any, unsigned: Any, lanes: Any, arguments: Any) -> Any:
-    return link.body(_emit_chooser, (kind, code, unsigned, lanes), arguments)
+    return link.address(_emit_chooser, kind, *element(dtype), isa.host().lanes(dtype))
 
 
 def divider() -> int:
@@ -84,21 +72,10 @@ def divider() -> int:
     Markstein, "Computation of elementary functions on the IBM RISC System/6000 processor", IBM J.
     Res. Dev. 34 (1990), theorem 5.
     """
-    return link.address(_divider, isa.host().lanes(_DOUBLE), int(isa.host().name != "SSE"))
+    return link.address(_emit_divider, isa.host().lanes(_DOUBLE), int(isa.host().name != "SSE"))
 
 
-def _divider(lanes: int, fuses: int) -> Callable[..., None]:
-    def divide(to: int, source: int, number: int, length: int) -> None:
-        _divide(lanes, fuses, (to, source, number, length))
-
-    return divide
-
-
-@link.specialised
-def _divide(context: Any, lanes: Any, fuses: Any, arguments: Any) -> Any:
-    return link.body(_emit_divider, (lanes, fuses), arguments)
-
-
+@link.native(4)
 def _emit_divider(b: Any, values: list[Any], lanes: int, fuses: int) -> None:
     to, source, number, length = values
     e = Emitter(b, dtype_code(_DOUBLE), lanes)
@@ -126,30 +103,6 @@ def _emit_divider(b: Any, values: list[Any], lanes: int, fuses: int) -> None:
                 e.store_masked(quotient(value), b.add(to, at), mask)
 
     in_blocks(e, length, block)
-
-
-def _adder(kind: int, code: int, unsigned: int, lanes: int) -> Callable[..., None]:
-    def add_rows(taps: int, rows: int, weights: int, to: int, length: int) -> None:
-        _add_rows(kind, code, unsigned, lanes, (taps, rows, weights, to, length))
-
-    return add_rows
-
-
-def _converter(back: int, code: int, unsigned: int, lanes: int) -> Callable[..., None]:
-    def convert(to: int, source: int, length: int) -> None:
-        _convert(back, code, unsigned, lanes, (to, source, length))
-
-    return convert
-
-
-@link.specialised
-def _add_rows(context: Any, kind: Any, code: Any, unsigned: Any, lanes: Any, arguments: Any) -> Any:
-    return link.body(_emit_adder, (kind, code, unsigned, lanes), arguments)
-
-
-@link.specialised
-def _convert(context: Any, back: Any, code: Any, unsigned: Any, lanes: Any, arguments: Any) -> Any:
-    return link.body(_emit_converter, (back, code, unsigned, lanes), arguments)
 
 
 def widened(e: Emitter, into: Emitter, value: Any, unsigned: int) -> Any:
@@ -195,6 +148,7 @@ def in_blocks(
         loop.next([])
 
 
+@link.native(5)
 def _emit_chooser(
     b: Any, values: list[Any], kind: int, code: int, unsigned: int, lanes: int
 ) -> None:  # fmt: skip
@@ -235,6 +189,7 @@ def _winner(e: Emitter, kind: int, held: Any, new: Any, unsigned: int) -> Any:
     return e.b.select(compare(sign, new, held), new, held)
 
 
+@link.native(5)
 def _emit_adder(b: Any, values: list[Any], kind: int, code: int, unsigned: int, lanes: int) -> None:
     taps, rows, weights, to, length = values
     e, into = Emitter(b, code, lanes), Emitter(b, dtype_code(_DOUBLE), lanes)
@@ -276,6 +231,7 @@ def _emit_adder(b: Any, values: list[Any], kind: int, code: int, unsigned: int, 
     in_blocks(e, length, block)
 
 
+@link.native(3)
 def _emit_converter(
     b: Any, values: list[Any], back: int, code: int, unsigned: int, lanes: int
 ) -> None:  # fmt: skip

@@ -4,7 +4,6 @@ A lane is a tile (or, for weights, an output channel), so the arithmetic needs n
 are turned into lanes by loads of four floats and 4x4 transpositions inside the vector.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ def input_transform(tall: int, wide: int) -> int:
     lane; rows of a tile are `pitch` bytes apart; element (i, j) of the result goes to
     ``to + (i * wide + j) * stride``.
     """
-    return link.address(_input_transform, tall, wide, isa.host().lanes(_FLOAT))
+    return link.address(_input, tall, wide, isa.host().lanes(_FLOAT))
 
 
 def output_transform(m_tall: int, r_tall: int, m_wide: int, r_wide: int) -> int:
@@ -32,7 +31,7 @@ def output_transform(m_tall: int, r_tall: int, m_wide: int, r_wide: int) -> int:
     to ``to`` plus its offset in `tiles`, with the one bias added. The int64 at `flag` becomes 1
     where a result is not finite.
     """
-    return link.address(_output_transform, m_tall, r_tall, m_wide, r_wide, isa.host().lanes(_FLOAT))
+    return link.address(_output, m_tall, r_tall, m_wide, r_wide, isa.host().lanes(_FLOAT))
 
 
 def weight_transform(m_tall: int, r_tall: int, m_wide: int, r_wide: int) -> int:
@@ -42,49 +41,7 @@ def weight_transform(m_tall: int, r_tall: int, m_wide: int, r_wide: int) -> int:
     `rows` elements each; the result's element (i, j) of channel c goes to
     ``to + (i * n + j) * stride + c * rows * 4``.
     """
-    return link.address(_weight_transform, m_tall, r_tall, m_wide, r_wide, isa.host().lanes(_FLOAT))
-
-
-def _input_transform(tall: int, wide: int, lanes: int) -> Callable[..., None]:
-    def transform(buffer: int, tiles: int, pitch: int, to: int, stride: int) -> None:
-        _emit_input(tall, wide, lanes, (buffer, tiles, pitch, to, stride))
-
-    return transform
-
-
-def _output_transform(mt: int, rt: int, mw: int, rw: int, lanes: int) -> Callable[..., None]:
-    def transform(
-        products: int, stride: int, to: int, tiles: int, pitch: int, bias: int, flag: int
-    ) -> None:
-        _emit_output(mt, rt, mw, rw, lanes, (products, stride, to, tiles, pitch, bias, flag))
-
-    return transform
-
-
-def _weight_transform(mt: int, rt: int, mw: int, rw: int, lanes: int) -> Callable[..., None]:
-    def transform(panel: int, channels: int, rows: int, to: int, stride: int) -> None:
-        _emit_weight(mt, rt, mw, rw, lanes, (panel, channels, rows, to, stride))
-
-    return transform
-
-
-@link.specialised
-def _emit_input(context: Any, tall: Any, wide: Any, lanes: Any, arguments: Any) -> Any:
-    return link.body(_input, (tall, wide, lanes), arguments)
-
-
-@link.specialised
-def _emit_output(
-    context: Any, mt: Any, rt: Any, mw: Any, rw: Any, lanes: Any, arguments: Any
-) -> Any:
-    return link.body(_output, (mt, rt, mw, rw, lanes), arguments)
-
-
-@link.specialised
-def _emit_weight(
-    context: Any, mt: Any, rt: Any, mw: Any, rw: Any, lanes: Any, arguments: Any
-) -> Any:
-    return link.body(_weight, (mt, rt, mw, rw, lanes), arguments)
+    return link.address(_weight, m_tall, r_tall, m_wide, r_wide, isa.host().lanes(_FLOAT))
 
 
 def _combine(e: Emitter, factors: Any, vectors: list[Any]) -> Any:
@@ -194,6 +151,7 @@ def _lane_addresses(e: Emitter, base: Any, tiles: Any) -> list[Any]:
     return [e.at(base, e.load_int(e.at(tiles, 8 * lane))) for lane in range(e.lanes)]
 
 
+@link.native(5)
 def _input(b: Any, values: list[Any], tall: int, wide: int, lanes: int) -> None:
     buffer, tiles, pitch, to, stride = values
     e = Emitter(b, dtype_code(_FLOAT), lanes)
@@ -215,6 +173,7 @@ def transform_of(n: int) -> toomcook.Matrix:
     return toomcook.matrices(n, 1)[2] if n == 1 else toomcook.matrices(n - 2, 3)[2]
 
 
+@link.native(7)
 def _output(b: Any, values: list[Any], mt: int, rt: int, mw: int, rw: int, lanes: int) -> None:
     products, stride, to, tiles, pitch, bias, flag = values
     e = Emitter(b, dtype_code(_FLOAT), lanes)
@@ -257,6 +216,7 @@ def _integer(bits: int) -> Any:
     return ir.IntType(bits)
 
 
+@link.native(5)
 def _weight(b: Any, values: list[Any], mt: int, rt: int, mw: int, rw: int, lanes: int) -> None:
     panel, channels, rows, to, stride = values
     e = Emitter(b, dtype_code(_FLOAT), lanes)

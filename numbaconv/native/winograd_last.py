@@ -4,7 +4,6 @@ Every pixel of a tile has an address of its own, in a table: what lies outside o
 from a line of zeros, and written where nobody reads.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ def input_transform(tall: int, wide: int) -> int:
     It is called with (pixels, channels, to, stride): `pixels` is a table of their addresses;
     element (i, j) of the result goes to ``to + (i * wide + j) * stride``, whole vectors of it.
     """
-    return link.address(_input_transform, tall, wide, isa.host().lanes(_FLOAT))
+    return link.address(_input, tall, wide, isa.host().lanes(_FLOAT))
 
 
 def output_transform(m_tall: int, r_tall: int, m_wide: int, r_wide: int) -> int:
@@ -32,37 +31,10 @@ def output_transform(m_tall: int, r_tall: int, m_wide: int, r_wide: int) -> int:
     ``products + (i * n + j) * stride``, and the results go to the addresses in the table `pixels`,
     with a bias for each channel. The int64 at `flag` becomes 1 where a result is not finite.
     """
-    return link.address(_output_transform, m_tall, r_tall, m_wide, r_wide, isa.host().lanes(_FLOAT))
+    return link.address(_output, m_tall, r_tall, m_wide, r_wide, isa.host().lanes(_FLOAT))
 
 
-def _input_transform(tall: int, wide: int, lanes: int) -> Callable[..., None]:
-    def transform(pixels: int, channels: int, to: int, stride: int) -> None:
-        _emit_input(tall, wide, lanes, (pixels, channels, to, stride))
-
-    return transform
-
-
-def _output_transform(mt: int, rt: int, mw: int, rw: int, lanes: int) -> Callable[..., None]:
-    def transform(
-        products: int, stride: int, pixels: int, channels: int, bias: int, flag: int
-    ) -> None:
-        _emit_output(mt, rt, mw, rw, lanes, (products, stride, pixels, channels, bias, flag))
-
-    return transform
-
-
-@link.specialised
-def _emit_input(context: Any, tall: Any, wide: Any, lanes: Any, arguments: Any) -> Any:
-    return link.body(_input, (tall, wide, lanes), arguments)
-
-
-@link.specialised
-def _emit_output(
-    context: Any, mt: Any, rt: Any, mw: Any, rw: Any, lanes: Any, arguments: Any
-) -> Any:
-    return link.body(_output, (mt, rt, mw, rw, lanes), arguments)
-
-
+@link.native(4)
 def _input(b: Any, values: list[Any], tall: int, wide: int, lanes: int) -> None:
     pixels, channels, to, stride = values
     e = Emitter(b, dtype_code(_FLOAT), lanes)
@@ -86,6 +58,7 @@ def _input(b: Any, values: list[Any], tall: int, wide: int, lanes: int) -> None:
         loop.next([b.add(at, e.i64(lanes * e.size))])
 
 
+@link.native(6)
 def _output(b: Any, values: list[Any], mt: int, rt: int, mw: int, rw: int, lanes: int) -> None:
     products, stride, pixels, channels, bias, flag = values
     e = Emitter(b, dtype_code(_FLOAT), lanes)

@@ -31,8 +31,7 @@ from typing import Any
 
 from onnx.reference import ReferenceEvaluator
 
-from numbaconv.onnx.convolutions import Conv, ConvInteger, ConvTranspose, QLinearConv
-from numbaconv.onnx.folding import Col2Im
+from numbaconv.onnx.convolutions import Col2Im, Conv, ConvInteger, ConvTranspose, QLinearConv
 from numbaconv.onnx.pools import (
     AveragePool,
     GlobalAveragePool,

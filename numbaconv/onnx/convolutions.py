@@ -1,10 +1,11 @@
-"""ONNX's Conv, ConvInteger, QLinearConv and ConvTranspose."""
+"""ONNX's Conv, ConvInteger, QLinearConv, ConvTranspose and Col2Im."""
 
 from typing import Any
 
 import numpy as np
 
 from numbaconv.api.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
+from numbaconv.api.matrices import col2im
 from numbaconv.onnx import windows
 from numbaconv.onnx.layers import KINDS, Layers
 from numbaconv.onnx.node import Node, wide
@@ -155,3 +156,20 @@ class ConvTranspose(Node):
             corner: tuple[Any, ...] = (..., *map(slice, inner.shape[2:]))
             y[corner] = inner
         return (y,)
+
+
+class Col2Im(Node):
+    """Sum columns of patches where they overlap: ``(N, C * prod(block), L)`` to ``(N, C, ...)``."""
+
+    def compute(self, attributes: dict[str, Any], *inputs: Any) -> tuple[Array, ...]:
+        """Return the images."""
+        columns, image_shape, block_shape = inputs
+        ndim = len(image_shape)
+        return (
+            col2im(
+                columns, tuple(image_shape.tolist()), tuple(block_shape.tolist()),
+                dilation=windows.per_axis(attributes, "dilations", ndim),
+                padding=windows.pairs(attributes, ndim),
+                stride=windows.per_axis(attributes, "strides", ndim),
+            ),
+        )  # fmt: skip

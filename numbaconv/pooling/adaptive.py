@@ -5,15 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv.kernels import launches, recording, threads, workspace
+from numbaconv.kernels import recording, threads, workspace
 from numbaconv.native import isa, row_ops
 from numbaconv.native.pool import MAXIMUM, MAXIMUM_AND_INDEX, MEAN
 from numbaconv.native.rows import copier
 from numbaconv.pooling import adaptive_loops, forward, row_loops, spread
-from numbaconv.problem.adaptive_geometry import AdaptiveGeometry
 from numbaconv.problem.arrays import Array, address
 from numbaconv.problem.geometry import three_axes
-from numbaconv.problem.pool_geometry import PoolGeometry
+from numbaconv.problem.pool_geometry import AdaptiveGeometry, PoolGeometry
 from numbaconv.running import results
 from numbaconv.teams import jobs
 
@@ -150,7 +149,7 @@ class Plan:
         taps = 8 * max(len(x) * self.elements, out.size)
         memory = 0 if indices is None else address(indices), space.address
         _, *shortest = self.shortest
-        for begin, end in launches.ranges(tasks, taps, launches.MOST_TAPS):
+        for begin, end in threads.ranges(tasks, taps, threads.MOST_TAPS):
             if self.flat:
                 jobs.run(
                     adaptive_loops.reduce_planes, workers, begin, end, address(x), address(out),

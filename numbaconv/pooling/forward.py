@@ -6,7 +6,7 @@ from typing import Any, Protocol, Union
 
 import numpy as np
 
-from numbaconv.kernels import launches, recording, threads
+from numbaconv.kernels import recording, threads
 from numbaconv.kernels.jit import native_available
 from numbaconv.native import isa
 from numbaconv.native.pool import (
@@ -137,7 +137,7 @@ class Plan:
             found = self.shapes[key] = self._shape(x, workers)
         shape, tasks = found
         scratch = self.scratch.take(workers)
-        for begin, end in launches.ranges(tasks, outputs * self.taps, launches.MOST_TAPS):
+        for begin, end in threads.ranges(tasks, outputs * self.taps, threads.MOST_TAPS):
             jobs.run(
                 loops.reduce, workers, begin, end, address(x), address(out),
                 0 if indices is None else address(indices), self.native, *scratch, shape,

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv.kernels import launches, recording, workspace
+from numbaconv.kernels import recording, threads, workspace
 from numbaconv.kernels.jit import device
 from numbaconv.native import row_ops
 from numbaconv.native.link import call, copy_bytes
@@ -51,7 +51,7 @@ class Plan:
         space = workspace.take(planes * self.pieces * work + 64)
         tasks = -(-planes // self.together) * self.pieces
         finish = address(out), self.divide, address(self.ones), self.divisor
-        for begin, end in launches.ranges(tasks, planes * self.count, launches.MOST_TAPS):
+        for begin, end in threads.ranges(tasks, planes * self.count, threads.MOST_TAPS):
             jobs.run(
                 fold_pieces, workers, begin, end, address(x), space.address, planes, self.together,
                 self.count, self.pieces, x.itemsize, work, self.fold, *finish,

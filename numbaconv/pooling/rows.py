@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv.kernels import launches, recording, workspace
+from numbaconv.kernels import recording, threads, workspace
 from numbaconv.native import isa, row_ops
 from numbaconv.native.pool import MAXIMUM, MAXIMUM_AND_INDEX, MEAN
 from numbaconv.native.rows import NOTHING, copier
@@ -118,7 +118,7 @@ class Plan:
             found = self.shapes[key] = self._shape(x, workers)
         shape, tasks = found
         space = workspace.take(self.worker_bytes * workers)
-        for begin, end in launches.ranges(tasks, 8 * images * self.elements, launches.MOST_TAPS):
+        for begin, end in threads.ranges(tasks, 8 * images * self.elements, threads.MOST_TAPS):
             jobs.run(
                 row_loops.reduce_rows, workers, begin, end, address(x), address(out),
                 0 if indices is None else address(indices), space.address, shape, self.natives,

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv.kernels import launches, recording, threads, workspace
+from numbaconv.kernels import recording, threads, workspace
 from numbaconv.kernels.long_sums import LONGEST
 from numbaconv.native.scatter import scatterer
 from numbaconv.pooling import loops
@@ -94,7 +94,7 @@ def _run(
                 threads.tables(workers, 4, -(-positions // loops.GROUP)),
                 space.view(work, (workers, band)),
             )
-        for begin, end in launches.ranges(tasks, source.size, launches.MOST_MOVED // 4):
+        for begin, end in threads.ranges(tasks, source.size, threads.MOST_MOVED // 4):
             if many:
                 jobs.run(
                     loops.scatter_many, workers, begin, end, size, positions, among,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv.kernels import launches, recording, threads
+from numbaconv.kernels import recording, threads
 from numbaconv.native import isa
 from numbaconv.native.pool import LONG_MEAN, MEAN, SHORT_SUM, reducer
 from numbaconv.pooling import loops
@@ -132,7 +132,7 @@ class Plan:
         packed = np.array(shape, np.int64)
         scratch = self.scratch.take(workers)
         tasks = -(-planes // block) * parts
-        for begin, end in launches.ranges(tasks, work, launches.MOST_TAPS):
+        for begin, end in threads.ranges(tasks, work, threads.MOST_TAPS):
             jobs.run(
                 loops.spread, workers, begin, end, address(grad), address(out),
                 self.native, *scratch, packed, self.window, self.inverses, self.phases,

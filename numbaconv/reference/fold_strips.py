@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv.kernels import held, launches, threads, workspace
+from numbaconv.kernels import held, threads, workspace
 from numbaconv.kernels.jit import native_available
 from numbaconv.native import emit
 from numbaconv.native.moves import adder, mover, spreader
@@ -93,7 +93,7 @@ def col2im(
         tasks = blocks.tasks(size)
     elements = 0 if by_runs else blocks.elements(kernel)
     space = workspace.take(workers * elements * dtype.itemsize)
-    for begin, end in launches.ranges(tasks, work, launches.MOST_MOVED):
+    for begin, end in threads.ranges(tasks, work, threads.MOST_MOVED):
         threads.run(
             fold_runs.col2im_runs if by_runs else fold_taps.col2im_strips, workers, workers, begin,
             end, cols.data, cols.place, packed, blocks.packed, out.data, out.place,

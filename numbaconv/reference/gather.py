@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv.kernels import held, launches, recording, threads, workspace
+from numbaconv.kernels import held, recording, threads, workspace
 from numbaconv.kernels.jit import Kernel, native_available
 from numbaconv.native import emit
 from numbaconv.native.moves import LARGEST_STEP, bits_of, mover, streamer
@@ -89,7 +89,7 @@ def im2col(
         table = threads.tables(workers, math.prod(window.kernel[:-1]))
     elif recording.active:
         recording.keep(constants=(table,))
-    for begin, end in launches.ranges(tasks, cols.size, launches.MOST_MOVED):
+    for begin, end in threads.ranges(tasks, cols.size, threads.MOST_MOVED):
         threads.run(
             _kernel(blocks, as_rows), workers, workers, begin, end, source.data,
             source.place, packed, blocks.packed, target.data, target.place,

@@ -18,7 +18,7 @@ from numbaconv.kernels import held, threads, workspace
 from numbaconv.kernels.jit import native_available
 from numbaconv.kernels.slots import Slots
 from numbaconv.native import emit, isa
-from numbaconv.native.rows import copier
+from numbaconv.native.rows import column_table, copier
 from numbaconv.native.tile import tile
 from numbaconv.native.transpose import panel_packer, transposer
 from numbaconv.problem.arrays import Array, address
@@ -28,7 +28,7 @@ from numbaconv.routes.direct import infinite
 from numbaconv.routes.direct.pixel_cut import Span
 from numbaconv.routes.direct.places import contiguous_strides, of_result
 from numbaconv.teams import jobs
-from numbaconv.weight_grad import columns, grouped, loops
+from numbaconv.weight_grad import grouped, loops
 from numbaconv.weight_grad.cut import best_cut
 
 # Chunks of a slot that are added one after another.
@@ -223,7 +223,7 @@ class Plan:
             starts = (np.arange(self.block_units) * cut.space)[:, None] + shift.ravel() * pixel
         x_column = contiguous_strides(self.geometry, self.size)[4]
         g_column = of_result(self.geometry, self.size).column
-        read = columns.table(
+        read = column_table(
             self.input[2], self.kernel[2], self.stride[2], self.dilation[2], self.low[2],
             self.output[2], x_column, self.lanes,
         )  # fmt: skip

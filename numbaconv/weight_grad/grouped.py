@@ -18,13 +18,13 @@ from numbaconv.kernels.long_sums import PART
 from numbaconv.kernels.slots import Slots
 from numbaconv.native import isa
 from numbaconv.native.dots import MOST, dots, most_ones
-from numbaconv.native.rows import copier
+from numbaconv.native.rows import column_table, copier
 from numbaconv.problem.arrays import Array, address
 from numbaconv.problem.geometry import ConvGeometry, three_axes
 from numbaconv.routes.direct import cut
 from numbaconv.routes.direct.places import contiguous_strides, of_result
 from numbaconv.teams import jobs
-from numbaconv.weight_grad import columns, grouped_loops
+from numbaconv.weight_grad import grouped_loops
 
 # Bytes of a worker's copies, which should lie near, and at most.
 _NEAR_BYTES, _MOST_BYTES = 1 << 15, 1 << 19
@@ -110,7 +110,7 @@ class Plan:
         )  # fmt: skip
         self.worker_bytes = shape.worker_bytes
         self.shape = np.array(shape, np.int64)
-        self.columns = columns.table(
+        self.columns = column_table(
             size[2], kernel[2], stride[2], dilation[2], low[2], output[2], x[4], self.lanes
         )
         # Of each part: its first tap, and its functions, for so many outputs.

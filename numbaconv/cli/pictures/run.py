@@ -12,8 +12,7 @@ from numbaconv.cli.job import Job, contents
 from numbaconv.cli.montage import MOST, Montage
 from numbaconv.cli.pictures.inputs import Inputs, find, suffixes
 from numbaconv.cli.pictures.work import STAGES, Done, Task, Workers, WriteError
-from numbaconv.cli.progress import progress
-from numbaconv.cli.summary import megabytes, quantity, tail
+from numbaconv.cli.summary import megabytes, progress, quantity, tail
 from numbaconv.cli.unfinished import Unfinished
 
 

@@ -87,39 +87,20 @@ class Plan(Tiling):
 
     def pack(self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool) -> Packed:
         """Return transformed weights, as panels for each element of a tile."""
-        return self._pack(loops.pack, transposer(FLOAT), weight, bias, parallel, keep)
+        native = transposer(FLOAT), weight_transform(*self.transform_sizes)
+        return self.packed(loops.pack, native, weight, bias, parallel, keep)
 
     def pack_flipped(
         self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool,
         flip: Callable[[Array], Array],
     ) -> Packed:  # fmt: skip
         """Do the same from ``(C, O, *kernel)``, with each kernel flipped, as `flip` does it."""
-        packer = kernel_packer(self.rows, FLOAT)
-        packed = self._pack(loops.pack_flipped, packer, weight, bias, parallel, keep)
-        return packed._replace(adapt=flip)
-
-    def _pack(
-        self, kernel: jobs.TeamKernel, packer: int, weight: Array, bias: Array | None,
-        parallel: bool, keep: bool,
-    ) -> Packed:  # fmt: skip
-        nbytes = self.packed_nbytes
-        space = workspace.Workspace(nbytes) if keep else workspace.take(nbytes)
-        taps = self.kernel[0] * self.kernel[1]
-        panel = aligned((self.channels * taps * self.rows + 64) * ITEM)
-        workers = jobs.team_size(self.blocks, work=weight.size * 8, parallel=parallel)
-        memory = workspace.take(workers * panel)
-        flipped = kernel is loops.pack_flipped
-        more = (threads.tables(workers, 2, taps + self.lanes),) if flipped else ()
-        jobs.run(
-            kernel, workers, address(weight), space.address, memory.address, panel,
-            self.blocks, self.rows, self.outputs, self.channels, taps, self.weight_block,
-            self.weight_xi, packer,
-            weight_transform(*self.transform_sizes), *more,
+        native = kernel_packer(self.rows, FLOAT), weight_transform(*self.transform_sizes)
+        packed = self.packed(
+            loops.pack_flipped, native, weight, bias, parallel, keep,
+            lambda workers: threads.tables(workers, 2, self.taps + self.lanes),
         )  # fmt: skip
-        workspace.give_back(memory)
-        padded = self.no_bias if bias is None else bias
-        alive = (space, padded)
-        return Packed(weight, bias, space.address, address(padded), alive, None if keep else space)
+        return packed._replace(adapt=flip)
 
     def run(self, x: Array, packed: Packed, out: Array, parallel: bool) -> None:
         """Write the convolution to `out`; images whose result is not finite go the direct way."""

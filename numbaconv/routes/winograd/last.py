@@ -94,26 +94,15 @@ class Plan(Tiling):
 
     def pack(self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool) -> Packed:
         """Return transformed weights, as panels for each element of a tile."""
-        nbytes = self.packed_nbytes
-        space = workspace.Workspace(nbytes) if keep else workspace.take(nbytes)
-        taps = self.kernel[0] * self.kernel[1]
-        panel = aligned((self.channels * taps * self.rows + 64) * ITEM)
-        workers = jobs.team_size(self.blocks, work=weight.size * 8, parallel=parallel)
-        memory = workspace.take(workers * panel)
         # A panel holds all taps of a channel, and then the next channel's.
-        rows = np.arange(taps) * self.channels + np.arange(self.channels)[:, None]
+        rows = np.arange(self.taps) * self.channels + np.arange(self.channels)[:, None]
         table = (rows.reshape(-1) * (self.outputs * ITEM)).astype(np.int64)
-        jobs.run(
-            last_loops.pack, workers, address(weight), space.address, memory.address, panel,
-            self.blocks, self.rows, self.outputs, self.channels, taps, self.weight_block,
-            self.weight_xi, copier(1, FLOAT), weight_transform(*self.transform_sizes), table,
-        )  # fmt: skip
-        workspace.give_back(memory)
-        padded = self.no_bias
-        if bias is not None:
-            padded = places.padded_bias(bias, 1, self.outputs, self.blocks * self.rows)
-        alive = (space, padded)
-        return Packed(weight, bias, space.address, address(padded), alive, None if keep else space)
+        native = copier(1, FLOAT), weight_transform(*self.transform_sizes)
+        return self.packed(last_loops.pack, native, weight, bias, parallel, keep, lambda _: table)
+
+    def padded_bias(self, bias: Array) -> Array:
+        """Return a bias with zeros for outputs that there are not."""
+        return places.padded_bias(bias, 1, self.outputs, self.blocks * self.rows)
 
     def run(self, x: Array, packed: Packed, out: Array, parallel: bool) -> None:
         """Write the convolution to `out`; images whose result is not finite go the direct way."""

@@ -1,18 +1,20 @@
 """What Winograd convolution is in both layouts: tiles, their schedules, and images done again."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from numbaconv.kernels import held
+from numbaconv.kernels import held, workspace
 from numbaconv.native import isa
-from numbaconv.problem.arrays import Array
+from numbaconv.problem.arrays import Array, address
 from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.routes.direct import places
 from numbaconv.routes.direct import plan as direct
 from numbaconv.routes.winograd.tiny import TINY
 from numbaconv.running.packed import Packed
+from numbaconv.teams import jobs
 
 #: The only dtype, and the bytes of an element.
 FLOAT = np.dtype(np.float32)
@@ -59,6 +61,9 @@ class Tiling(ABC):
     blocks: int
     rows: int
     weight_block: int
+    #: Bytes between the weights of a tile's elements; a bias of zeros for all blocks.
+    weight_xi: int
+    no_bias: Array
 
     def __init__(self, geometry: ConvGeometry) -> None:
         self.geometry = geometry
@@ -72,6 +77,7 @@ class Tiling(ABC):
         self.n = self.m[0] + self.kernel[0] - 1, self.m[1] + self.kernel[1] - 1
         self.elements = self.n[0] * self.n[1]
         self.channels, self.outputs = geometry.in_channels, geometry.out_channels
+        self.taps = self.kernel[0] * self.kernel[1]
         self.work = self.outputs * self.output[0] * self.output[1] * self.channels
         self.strides = places.contiguous_strides(geometry, ITEM)
         self.lanes = isa.host().lanes(FLOAT)
@@ -106,6 +112,30 @@ class Tiling(ABC):
     @abstractmethod
     def pack(self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool) -> Packed:
         """Return transformed weights, as panels for each element of a tile."""
+
+    def packed(
+        self, kernel: jobs.TeamKernel, natives: tuple[int, int], weight: Array, bias: Array | None,
+        parallel: bool, keep: bool, table: Callable[[int], Array] | None = None,
+    ) -> Packed:  # fmt: skip
+        """Return what a kernel of packing makes; it takes a `table` made for so many workers."""
+        nbytes = self.packed_nbytes
+        space = workspace.Workspace(nbytes) if keep else workspace.take(nbytes)
+        panel = aligned((self.channels * self.taps * self.rows + 64) * ITEM)
+        workers = jobs.team_size(self.blocks, work=weight.size * 8, parallel=parallel)
+        memory = workspace.take(workers * panel)
+        jobs.run(
+            kernel, workers, address(weight), space.address, memory.address, panel, self.blocks,
+            self.rows, self.outputs, self.channels, self.taps, self.weight_block, self.weight_xi,
+            *natives, *(() if table is None else (table(workers),)),
+        )  # fmt: skip
+        workspace.give_back(memory)
+        padded = self.no_bias if bias is None else self.padded_bias(bias)
+        alive = (space, padded)
+        return Packed(weight, bias, space.address, address(padded), alive, None if keep else space)
+
+    def padded_bias(self, bias: Array) -> Array:
+        """Return a bias as the kernels take it."""
+        return bias
 
     @abstractmethod
     def run(self, x: Array, packed: Packed, out: Array, parallel: bool) -> None:

@@ -239,6 +239,33 @@ def test_unbatched_and_sizes_that_stay(rng):
     )
 
 
+def test_sizes_that_stay_in_jitted_code(rng):
+    x = rng.standard_normal((2, 3, 13, 10))
+
+    @numba.njit
+    def pooled(x, out):
+        nbc.adaptive_avg_pool2d(x, (2, None), out=out)
+        return (
+            nbc.adaptive_avg_pool2d(x, (None, 4)),
+            nbc.adaptive_max_pool2d(x, None, return_indices=True),
+        )
+
+    for _ in range(3):  # by Python, recorded, and without Python
+        out = np.empty((2, 3, 2, 10))
+        mean, (values, places) = pooled(x, out)
+        np.testing.assert_array_equal(out, nbc.adaptive_avg_pool2d(x, (2, 10)))
+        np.testing.assert_array_equal(mean, nbc.adaptive_avg_pool2d(x, (13, 4)))
+        np.testing.assert_array_equal(values, x)
+        np.testing.assert_array_equal(places[1, 2].ravel(), np.arange(130))
+
+    @numba.njit
+    def refused(x):
+        return nbc.max_unpool2d(x, x.astype(np.int64), 2, output_size=(None, 4))
+
+    with pytest.raises(numba.TypingError, match="output_size must be an int or a tuple of ints"):
+        refused(x)
+
+
 def test_empty_batches():
     assert nbc.adaptive_avg_pool2d(np.ones((0, 3, 7, 5)), 2).shape == (0, 3, 2, 2)
     values, places = nbc.adaptive_max_pool1d(np.ones((2, 0, 7)), 3, True)

@@ -83,7 +83,7 @@ def native(count: int) -> Callable[[Callable[..., None]], Callable[..., Callable
             f"    return native"
         )
         names: dict[str, Any] = {"emit": _emits(emit)}
-        exec(compile(source, emit.__code__.co_filename, "exec"), names)
+        exec(source, names)  # as `collections.namedtuple` does
 
         def make(*parameters: int) -> Callable[..., None]:
             function: Callable[..., None] = names["make"](*parameters)

@@ -17,7 +17,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable
 from importlib import resources
-from typing import Any
+from typing import Any, get_args
 
 from numba import types
 from numba.core import errors
@@ -146,7 +146,8 @@ def _kind(parameter: inspect.Parameter, kind: Any) -> Any:
     """Return the type that an argument is passed in; what is left out is none, as its default."""
     if kind is None or isinstance(kind, types.Omitted):
         return types.none
-    if kind is types.none and parameter.default is not None:
+    allowed = parameter.default is None or type(None) in get_args(parameter.annotation)
+    if kind is types.none and not allowed:
         raise errors.TypingError(f"{parameter.name} must not be None")
     if isinstance(kind, types.Optional):
         raise errors.TypingError(

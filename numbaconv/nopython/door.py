@@ -1,6 +1,7 @@
 """The way from jitted code to a public function, whose arguments are rebuilt from integers."""
 
 import ctypes
+import inspect
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -57,8 +58,12 @@ class _Site:
         self.function: Callable[..., Any]
         self.function, rule, _ = FUNCTIONS[parsed["name"]]
         self.recordable = rule in _RECORDABLE
+        # None is passed on where it is an answer: where there is no default.
+        parameters = inspect.signature(self.function).parameters
         self.parts: dict[str, Any] = {
-            name: part for name, part in parsed["arguments"].items() if part[0] != "none"
+            name: part
+            for name, part in parsed["arguments"].items()
+            if part[0] != "none" or parameters[name].default is inspect.Parameter.empty
         }
         self.kinds: list[Any] = parsed["results"]
         self.addresses = sum(part[0] == "array" for part in self.parts.values())
@@ -122,7 +127,7 @@ def _value(part: Any, addresses: Iterator[int], values: Iterator[int]) -> Any:
         return next(values)
     if kind == "bool":
         return bool(next(values))
-    return rest[0]
+    return rest[0] if rest else None
 
 
 class _Memory:

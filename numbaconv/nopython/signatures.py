@@ -78,7 +78,9 @@ def check(bound: Bound) -> None:
             if not isinstance(types.unliteral(kind), types.Boolean):
                 raise TypingError(f"{name} must be True or False, got {kind}")
         else:
-            _check_ints(name, kind, kind)
+            # Adaptive pools take None for as many windows as there are elements.
+            optional = name == "output_size" and "kernel_size" not in bound
+            _check_ints(name, kind, kind, optional)
 
 
 def _check_name(name: str, kind: Any) -> None:
@@ -92,12 +94,12 @@ def _check_name(name: str, kind: Any) -> None:
         raise TypingError(str(error)) from None
 
 
-def _check_ints(name: str, kind: Any, whole: Any) -> None:
+def _check_ints(name: str, kind: Any, whole: Any, optional: bool) -> None:
     plain = types.unliteral(kind)
     if isinstance(plain, types.BaseTuple):
         for part in plain:
-            _check_ints(name, part, whole)
-    elif not isinstance(plain, types.Integer):
+            _check_ints(name, part, whole, optional)
+    elif not (isinstance(plain, types.Integer) or (optional and plain is types.none)):
         raise TypingError(f"{name} must be an int or a tuple of ints, got {whole}")
 
 

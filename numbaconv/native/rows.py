@@ -33,21 +33,21 @@ def copier(step: int, dtype: np.dtype[Any], *, exact: bool = False) -> int:
 
 
 def column_table(
-    size: int, kernel: int, stride: int, dilation: int, low: int, width: int, nbytes: int,
-    lanes: int,
+    size: int, starts: Array, stride: int, width: int, nbytes: int, lanes: int, *, every: bool
 ) -> Array:  # fmt: skip
-    """Return low, high, start and a table of offsets for the columns that each tap reads.
+    """Return low, high, start and a table of offsets for what is read from each of some columns on.
 
-    Columns of the input are `nbytes` apart, `width` of the result; the table has two vectors of
-    `NOTHING` behind it.
+    Columns of the input are `nbytes` apart, of which every `stride`-th is read, `width` in all; the
+    table has two vectors of `NOTHING` behind it. It has nothing but these unless `every` offset is
+    asked for, which copiers that step do without.
     """
-    found = np.full((kernel, 3 + width + 2 * lanes), NOTHING, np.int64)
-    for e in range(kernel):
-        start = e * dilation - low
+    found = np.full((len(starts), 3 + width * every + 2 * lanes), NOTHING, np.int64)
+    for row, start in zip(found, starts.tolist(), strict=True):
         first = first_inside(start, stride, width)
         end = max(first, end_inside(start, stride, size, width))
-        found[e, :3] = first, end, start * nbytes
-        found[e, 3 + first : 3 + end] = np.arange(first, end) * stride * nbytes
+        row[:3] = first, end, start * nbytes
+        if every:
+            row[3 + first : 3 + end] = np.arange(first, end) * stride * nbytes
     return found
 
 

@@ -21,14 +21,11 @@ _MOST_POSITIONS = 1 << 19
 _MOST_COLUMNS = 1 << 15
 
 
-def needed(geometry: ConvGeometry, work: np.dtype[Any]) -> bool:
-    """Return whether one image is too large for a plan of its own."""
+def needed(geometry: ConvGeometry, work: np.dtype[Any], *, grows: bool) -> bool:
+    """Return whether an image is too large for one plan, whose memory `grows` with it or not."""
     output = geometry.window.output
-    return (
-        call.is_huge(geometry, work)
-        or math.prod(output) > 2 * _MOST_POSITIONS
-        or output[-1] > 2 * _MOST_COLUMNS
-    )
+    many = math.prod(output) > 2 * _MOST_POSITIONS or output[-1] > 2 * _MOST_COLUMNS
+    return call.is_huge(geometry, work) or (grows and many)
 
 
 class Plan:

@@ -13,10 +13,12 @@ import numpy as np
 from numbaconv import routes
 from numbaconv.problem import arguments
 from numbaconv.problem.arrays import Array, is_direct
+from numbaconv.problem.cuts import even_block
 from numbaconv.problem.geometry import ConvGeometry, Ints
 from numbaconv.running import call, results
 from numbaconv.running.halves import converted
 from numbaconv.weight_grad import boxes
+from numbaconv.weight_grad.cut import INTERLEAVED
 from numbaconv.weight_grad.plan import Plan
 
 #: The reference first.
@@ -52,7 +54,7 @@ def resolve(
         )
     work = call.work_dtype(dtype)
     empty = 0 in shape or geometry.batch == 0 or geometry.window.positions == 0
-    pads = False
+    pads, grows = False, True
     make: Callable[..., Any]
     if empty or _takes_reference(geometry, work, algorithm):
         from numbaconv.reference import weight_grad
@@ -63,24 +65,26 @@ def resolve(
 
         inner, make = call.without_mode(geometry), direct.plan
         pads = inner is not geometry
+        # Of the batch a plan needs to know how many images may be taken together.
+        inner = replace(inner, batch=even_block(geometry.batch, INTERLEAVED))
+        grows = not direct.by_rows(inner, work)
     plan: Any = None
     if not empty:
-        plan = _planned(inner, shape, work, make)
+        plan = _planned(inner, shape, work, make, grows)
         pads = pads or (inner.window.padding_mode != "zeros" and isinstance(plan, boxes.Plan))
     return Call(geometry, dtype, work, plan, shape, empty, pads)
 
 
 def _planned(
-    geometry: ConvGeometry, shape: Ints, work: np.dtype[Any], make: Callable[..., Plan]
-) -> Plan:
+    geometry: ConvGeometry, shape: Ints, work: np.dtype[Any], make: Callable[..., Plan],
+    grows: bool,
+) -> Plan:  # fmt: skip
     """Return the plan of a problem: of a very large image in boxes."""
-
-    def one(small: ConvGeometry) -> Plan:
-        return make(replace(small, batch=1), work)
-
-    if boxes.needed(geometry, work):
-        return boxes.Plan(call.without_mode(geometry), shape, work, one)
-    return one(geometry)
+    if boxes.needed(geometry, work, grows=grows):
+        return boxes.Plan(
+            call.without_mode(geometry), shape, work, lambda box: make(replace(box, batch=1), work)
+        )  # fmt: skip
+    return make(geometry, work)
 
 
 def _takes_reference(geometry: ConvGeometry, work: np.dtype[Any], algorithm: str) -> bool:

@@ -1,9 +1,10 @@
 """How the direct weight gradient is cut into tasks, and how a worker's memory is laid out."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from numbaconv.problem.cuts import even_block
 from numbaconv.problem.geometry import Axes, ConvGeometry
 
 # Bytes of a worker's chunk.
@@ -14,6 +15,8 @@ _SLOT_BYTES = 1 << 22
 _ENOUGH_TASKS = 8
 # Positions of a chunk of several images, from which on reading its sums costs little.
 _ENOUGH_POSITIONS = 256
+#: Images of a chunk that are interleaved at most, where runs of positions are short.
+INTERLEAVED = 8
 # Cycles: of an element that is turned, of one that a patch copies, of a byte of sums.
 _TURN = 0.4
 _COPY = 0.3
@@ -21,7 +24,7 @@ _SUM = 0.15
 
 
 class Problem(Protocol):
-    """What is known of a problem before it is cut: of a `numbaconv.weight_grad.direct.Plan`."""
+    """What is known of a problem before it is cut: of a `numbaconv.weight_grad.layout.Layout`."""
 
     geometry: ConvGeometry
     size: int
@@ -32,6 +35,8 @@ class Problem(Protocol):
     row_stride: int
     space_width: int
     patches: bool
+    #: Whether positions in the padding are left out: runs of the rest should be long.
+    exact: bool
     #: Of a tile: output channels, patch elements, bytes of its sums.
     rows: int
     vectors: int
@@ -58,6 +63,7 @@ class Cut:
     space_offset: int
     scratch_offset: int
     worker_bytes: int
+    cycles: float = math.inf  # of a position, estimated
 
 
 def best_cut(plan: Problem) -> Cut:
@@ -82,7 +88,7 @@ def best_cut(plan: Problem) -> Cut:
             products = plan.out_blocks * plan.rows * plan.blocks * plan.vectors / 2
             cost = (cost + products) * max(1.0, _ENOUGH_TASKS / tasks) ** 0.5
             if best is None or cost < best[0]:
-                best = cost, cut
+                best = cost, replace(cut, cycles=cost)
     assert best is not None
     return best[1]
 
@@ -115,13 +121,15 @@ def _cut(plan: Problem, out_cuts: int, cuts: int, slots: int) -> Cut:
         )  # fmt: skip
 
     if depths == 1 and layout(1, height).worker_bytes <= _CHUNK_BYTES:
-        images = 1
+        images, batch = 1, plan.geometry.batch
         # No more than pays: chunks are what slots, and so threads, share.
         while (
-            images * height * width < _ENOUGH_POSITIONS
-            and layout(2 * images, height).worker_bytes <= _CHUNK_BYTES
-        ):
+            images * height * width < _ENOUGH_POSITIONS or (plan.exact and images < batch)
+        ) and layout(2 * images, height).worker_bytes <= _CHUNK_BYTES:
             images *= 2
+        if plan.exact:
+            # As many in each chunk: there is room for all of them.
+            images = even_block(batch, images)
         return layout(images, height)
     fitting = [n for n in range(1, height) if layout(0, n).worker_bytes <= _CHUNK_BYTES]
     most = fitting[-1] if fitting else 1

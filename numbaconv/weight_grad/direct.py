@@ -8,7 +8,6 @@ in the order of the chunks; chunks are dealt out to *slots*, which are added up 
 it depends on the number of threads.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,31 +16,20 @@ import numpy as np
 from numbaconv.kernels import held, threads, workspace
 from numbaconv.kernels.jit import native_available
 from numbaconv.kernels.slots import Slots
-from numbaconv.native import emit, isa
+from numbaconv.native import emit
 from numbaconv.native.rows import column_table, copier
 from numbaconv.native.tile import tile
 from numbaconv.native.transpose import panel_packer, transposer
 from numbaconv.problem.arrays import Array, address
-from numbaconv.problem.formulas import end_inside, first_inside
-from numbaconv.problem.geometry import ConvGeometry, three_axes
+from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.routes.direct import infinite
-from numbaconv.routes.direct.pixel_cut import Span
 from numbaconv.routes.direct.places import contiguous_strides, of_result
 from numbaconv.teams import jobs
-from numbaconv.weight_grad import grouped, loops
-from numbaconv.weight_grad.cut import best_cut
+from numbaconv.weight_grad import loops, rows
+from numbaconv.weight_grad.layout import Layout
 
 # Chunks of a slot that are added one after another.
 _MOST_CHUNKS = 1024
-# Columns of the input that may be loaded for each that is used, before patches are better.
-_MOST_SPREAD = 4
-# What a run of positions costs beside these, in positions; and the share of all products up to
-# which those with padding are left out.
-_RUN, _MOST_SEEN = 3, 0.9
-# Vectors of channels, tap by tap, over those of patches, from which on patches are laid out.
-_MOST_BLOCKS = 1.5
-# Vectors of a tile at most.
-_MOST_VECTORS = 4
 
 
 def refusal(geometry: ConvGeometry, dtype: np.dtype[Any]) -> str | None:
@@ -61,56 +49,26 @@ class Sums:
     leaks: Array | None = None  # which sums are to be NaN, ``(output, tap)``
 
 
-class Plan:
+class Plan(Layout):
     """Everything that follows from geometry and dtype.
 
     Parameters
     ----------
     geometry : ConvGeometry
-        The convolution, with padding of zeros.
+        The convolution, with padding of zeros; its batch is how many images to interleave.
     dtype : dtype
         One that `refusal` accepts.
     """
 
     def __init__(self, geometry: ConvGeometry, dtype: np.dtype[Any]) -> None:
-        self.geometry, self.dtype, self.size = geometry, dtype, dtype.itemsize
-        window = geometry.window
-        self.lanes = isa.host().lanes(dtype)
-        self.channels = geometry.in_channels // geometry.groups
-        self.outputs = geometry.out_channels // geometry.groups
-        self.taps = window.taps
-        self.kernel = three_axes(window.kernel, 1)
-        self.input = three_axes(window.size, 1)
-        self.output = three_axes(window.output, 1)
-        self.stride = three_axes(window.stride, 1)
-        self.dilation = three_axes(window.dilation, 1)
-        self.low = three_axes(tuple(low for low, _ in window.padding), 0)
-        # Along an axis of one tap only the rows that count are loaded.
-        self.row_step = self.stride[1] if self.kernel[1] == 1 else 1
-        self.row_stride = self.stride[1] // self.row_step
-        self.space_width = (self.output[2] - 1) * self.stride[2]
-        self.space_width += (self.kernel[2] - 1) * self.dilation[2] + 1
-        #: What taps see, where the rest is left out; then no columns of padding are loaded.
-        self.seen = self._seen()
-        exact = len(self.seen) > 0
-        self.patches = not exact and self._lays_patches_out()
-        self.low_width = 0 if exact else self.low[2]
-        if exact:
-            self.space_width = self.input[2]
-        self.rows, self.vectors = self._tile_shape()
-        self.width = self.vectors * self.lanes
-        self.out_blocks = -(-self.outputs // self.rows)
-        self.block_units = -(
-            -(geometry.patch_size if self.patches else self.channels) // self.width
-        )
-        self.blocks = self.block_units * (1 if self.patches else self.taps)
-        self.tile_bytes = self.rows * self.width * self.size
-        self.cut = best_cut(self)
+        super().__init__(geometry, dtype)
         self.images_at_once = max(1, self.cut.images)
         self.images_a_sum = self._images_a_sum()
-        self.work = geometry.out_channels * window.positions * geometry.patch_size
+        self.work = geometry.out_channels * geometry.window.positions * geometry.patch_size
         self.zeros = np.zeros(max(self.rows, self.width), dtype)
         self.tile_row_offsets = np.arange(self.rows, dtype=np.int64) * self.width * self.size
+        # Of columns that are copied; 0 where they are looked up.
+        self.step = 0 if geometry.channels_last or self.stride[2] > 2 else self.stride[2]
         self.natives = self._natives()
         self.tables = self._tables()
         self.scratch = threads.Scratch(1, (self.cut.rows,))
@@ -124,79 +82,17 @@ class Plan:
             return _MOST_CHUNKS * cut.slots * cut.images
         return max(1, _MOST_CHUNKS * cut.slots // (self.output[0] * -(-self.output[1] // cut.rows)))
 
-    def _seen(self) -> Array:
-        """Return for each tap its depth, and the rows and columns of the result that it reads for.
-
-        Nothing, where leaving out what lies in the padding does not pay.
-        """
-        none = np.zeros((0, 5), np.int64)
-        if (
-            self._wastes_lanes()
-            or self.taps == 1
-            or self.stride[2] > 2
-            or not self.geometry.window.is_padded
-        ):
-            return none
-        depths, rows, columns = (
-            [
-                Span(first_inside(e * d - low, s, n), end_inside(e * d - low, s, size, n))
-                for e in range(k)
-            ]
-            for k, d, low, s, size, n in zip(
-                self.kernel, self.dilation, self.low, self.stride, self.input, self.output,
-                strict=True,
-            )
-        )  # fmt: skip
-        found, total = [], 0
-        for a, b, e in np.ndindex(*self.kernel):
-            run = columns[e].length + (_RUN if columns[e].length < self.output[2] else 0)
-            total += depths[a].length * rows[b].length * run
-            found.append([a * self.dilation[0] - self.low[0], *rows[b], *columns[e]])
-        if total > _MOST_SEEN * self.taps * self.geometry.window.positions:
-            return none
-        return np.array(found, np.int64)
-
-    def _wastes_lanes(self) -> bool:
-        """Return whether there are so few channels that tap by tap many lanes would be empty."""
-        blocks = -(-self.channels // self.lanes) * self.taps
-        return blocks > _MOST_BLOCKS * -(-self.channels * self.taps // self.lanes)
-
-    def _lays_patches_out(self) -> bool:
-        """Return whether patches are laid out: channels are few, or more would be loaded."""
-        spread = (self.kernel[1] - 1) * self.dilation[1] + 1 > _MOST_SPREAD * self.kernel[1]
-        used = self.output[2] * self.stride[2] + self.kernel[2]
-        spread = spread or self.space_width > _MOST_SPREAD * used or self.stride[2] > 2
-        return self.taps > 1 and (spread or self._wastes_lanes())
-
-    def _tile_shape(self) -> tuple[int, int]:
-        """Return (output channels, vectors) of the tile that computes the least in vain."""
-        elements = self.channels * (self.taps if self.patches else 1)
-        registers = isa.host().registers
-        best, found = math.inf, (1, 1)
-        for vectors in range(1, _MOST_VECTORS + 1):
-            # Sums, the vectors of one position, and a broadcast.
-            most = min((registers - 1 - vectors) // vectors, isa.host().narrow[0])
-            out_blocks = -(-self.outputs // most)
-            rows = -(-self.outputs // out_blocks)
-            blocks = -(-elements // (vectors * self.lanes))
-            # Each round of a tile also loads its vectors, its broadcasts and a table's entry.
-            loads = 0.1 * rows + 0.5 * vectors + 1
-            cost = out_blocks * blocks * (rows * vectors + loads)
-            if cost < best:
-                best, found = cost, (rows, vectors)
-        return found
-
     def _natives(self) -> Array:
-        step = 0 if self.geometry.channels_last or self.stride[2] > 2 else self.stride[2]
         positions = max(self.cut.images, 1) * self.cut.rows * self.output[2]
         return np.array(
             [
                 tile(self.rows, self.vectors, self.dtype, masked=False, terms=positions),
                 transposer(self.dtype),
-                copier(step, self.dtype),
+                copier(self.step, self.dtype),
                 copier(1, self.dtype),
                 panel_packer(self.rows, self.dtype),
                 panel_packer(self.width, self.dtype),
+                copier(1, self.dtype, exact=True),
             ],
             np.int64,
         )
@@ -216,16 +112,21 @@ class Plan:
             plane = self.kernel[0] * cut.span
             lines = (image * plane)[:, None, None] + (row * self.row_stride)[:, None]
             offsets = ((lines * self.space_width) + column * self.stride[2]) * pixel
+            if self.interleaved > 1:
+                line = (row * self.row_stride * self.space_width)[:, None]
+                at = line + column * self.stride[2]
+                offsets = (at[..., None] * images + image) * pixel
             a, b, e = (np.arange(k) for k in self.kernel)
             shift = (a * cut.span)[:, None, None] + (b * self.dilation[1])[:, None]
             shift = shift * self.space_width + e * self.dilation[2]
             shift = shift - (self.low[2] - self.low_width)
-            starts = (np.arange(self.block_units) * cut.space)[:, None] + shift.ravel() * pixel
+            shift = shift.ravel() * self.interleaved * pixel
+            starts = (np.arange(self.block_units) * cut.space)[:, None] + shift
         x_column = contiguous_strides(self.geometry, self.size)[4]
         g_column = of_result(self.geometry, self.size).column
         read = column_table(
-            self.input[2], self.kernel[2], self.stride[2], self.dilation[2], self.low[2],
-            self.output[2], x_column, self.lanes,
+            self.input[2], np.arange(self.kernel[2]) * self.dilation[2] - self.low[2],
+            self.stride[2], self.output[2], x_column, self.lanes, every=self.step == 0,
         )  # fmt: skip
         pixels = np.arange(max(self.input[2], self.output[2]) + 1, dtype=np.int64)
         return (
@@ -281,8 +182,8 @@ class Plan:
             in_height=self.input[1], in_width=self.input[2], kernel_depth=self.kernel[0],
             stride_depth=self.stride[0], stride_height=self.stride[1], stride_width=self.stride[2],
             dilation_depth=self.dilation[0], low_depth=self.low[0], low_height=self.low[1],
-            low_width=self.low_width, row_step=self.row_step, span=cut.span,
-            space_width=self.space_width, patches=int(self.patches),
+            low_width=self.low_width, interleaved=self.interleaved, row_step=self.row_step,
+            span=cut.span, space_width=self.space_width, patches=int(self.patches),
             channels_last=int(geometry.channels_last), x_image=x[0], x_channel=x[1], x_depth=x[2],
             x_row=x[3], x_column=x[4], g_image=g.image, g_channel=g.channel, g_depth=g.depth,
             g_row=g.row, g_column=g.column, panel=cut.panel, space=cut.space,
@@ -359,8 +260,13 @@ class Plan:
 
 
 @held.shared
-def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan | grouped.Plan:
+def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan | rows.Plan:
     """Return the plan of a problem."""
-    if grouped.takes(geometry, dtype):
-        return grouped.Plan(geometry, dtype)
-    return Plan(geometry, dtype)
+    return rows.Plan(geometry, dtype) if by_rows(geometry, dtype) else Plan(geometry, dtype)
+
+
+def by_rows(geometry: ConvGeometry, dtype: np.dtype[Any]) -> bool:
+    """Return whether a problem is computed by products of rows, whose memory no image enlarges."""
+    return rows.takes(geometry, dtype) and (
+        geometry.groups > 1 or rows.cycles(geometry, dtype) < Layout(geometry, dtype).cut.cycles
+    )

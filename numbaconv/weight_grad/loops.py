@@ -45,6 +45,7 @@ class Shape(NamedTuple):
     low_depth: int
     low_height: int
     low_width: int
+    interleaved: int  # images whose equal positions follow each other, or 1 where images do
     row_step: int  # input rows between those that are loaded
     span: int  # input rows that a chunk loads, a depth
     space_width: int  # input columns that it loads
@@ -73,7 +74,7 @@ def _unpack(p: Table) -> Shape:
         p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13],
         p[14], p[15], p[16], p[17], p[18], p[19], p[20], p[21], p[22], p[23], p[24], p[25], p[26],
         p[27], p[28], p[29], p[30], p[31], p[32], p[33], p[34], p[35], p[36], p[37], p[38], p[39],
-        p[40], p[41], p[42], p[43], p[44], p[45], p[46], p[47],
+        p[40], p[41], p[42], p[43], p[44], p[45], p[46], p[47], p[48],
     )  # fmt: skip
 
 
@@ -200,17 +201,16 @@ def _add_products(
         if d < 0 or d >= s.in_depth or r1 <= r0 or q1 <= q0:
             r0, r1, q0, q1 = 0, 0, 0, s.width
     # Runs of positions: of all images, of an image, or of a row.
-    runs, each = 1, images * rows * s.width
-    if q1 - q0 < s.width:
-        runs, each = images * (r1 - r0), q1 - q0
-    elif r1 - r0 < rows:
-        runs, each = images, (r1 - r0) * s.width
+    whole, n, tall = q1 - q0 == s.width, s.interleaved, r1 - r0
+    lines = images if n == 1 else 1
+    runs, each = lines, tall * s.width * n
+    if not whole:
+        runs, each = lines * tall, (q1 - q0) * n
+    elif tall == rows:
+        runs, each = 1, images * rows * s.width if n == 1 else each
     for run in range(runs):
-        first = 0
-        if q1 - q0 < s.width:
-            first = (run // (r1 - r0) * rows + r0 + run % (r1 - r0)) * s.width + q0
-        elif r1 - r0 < rows:
-            first = (run * rows + r0) * s.width
+        line, r = (run, 0) if whole else (run // tall, run % tall)
+        first = ((line * rows + r0 + r) * s.width + q0) * n
         if each > 0 or (run == 0 and not adds):
             call(
                 tile,
@@ -227,7 +227,7 @@ def _load_gradients(
     grad: int,
     own: int,
     image: int,
-    images: int,
+    count: int,
     depth: int,
     row: int,
     rows: int,
@@ -241,29 +241,29 @@ def _load_gradients(
     positions = rows * s.width
     for o in range(o0, o1):
         valid = min(s.tile_rows, s.outputs - o * s.tile_rows)
-        for i in range(images):
+        for i in range(max(count, s.interleaved)):
             source = grad + (image + i) * s.g_image + depth * s.g_depth + row * s.g_row
             source += (group * s.outputs + o * s.tile_rows) * s.g_channel
-            to = own + (o - o0) * s.panel + i * positions * s.tile_rows * s.size
-            if s.channels_last:
+            each = s.tile_rows * s.size
+            step = each * s.interleaved
+            to = own + (o - o0) * s.panel + i * (each if s.interleaved > 1 else positions * each)
+            if i >= count:
+                # Of images that there are not.
+                call(natives[1], (0, s.tile_rows, positions, to, 0, to, step))
+            elif s.channels_last:
                 for r in range(rows):
                     call(
-                        natives[3],
+                        natives[6] if s.interleaved > 1 else natives[3],
                         (
-                            to + r * s.width * s.tile_rows * s.size, s.tile_rows * s.size,
-                            source + r * s.g_row, pixels[1:].ctypes.data, s.width, s.tile_rows, 0,
-                            valid, 0,
+                            to + r * s.width * step, step, source + r * s.g_row,
+                            pixels[1:].ctypes.data, s.width, s.tile_rows, 0, valid, 0,
                         ),
                     )  # fmt: skip
-            elif valid == s.tile_rows:
+            elif valid == s.tile_rows and s.interleaved == 1:
                 call(natives[4], (positions, source, s.g_channel, to))
             else:
                 call(
-                    natives[1],
-                    (
-                        valid, s.tile_rows, positions, source, s.g_channel, to,
-                        s.tile_rows * s.size,
-                    ),
+                    natives[1], (valid, s.tile_rows, positions, source, s.g_channel, to, step)
                 )  # fmt: skip
 
 
@@ -273,7 +273,7 @@ def _load_channels(
     x: int,
     own: int,
     image: int,
-    images: int,
+    count: int,
     depth: int,
     row: int,
     rows: int,
@@ -284,7 +284,8 @@ def _load_channels(
     pixels: Table,
 ) -> None:
     """Lay a chunk's input out as pixels of a block of channels, with its padding."""
-    pitch = s.tile_width * s.size
+    # Images one after the other, or pixel by pixel.
+    pitch = s.tile_width * s.size * s.interleaved
     begin = max(0, min(s.low_width, s.space_width))
     inside = max(0, min(s.in_width, s.space_width - s.low_width))
     needed = min(s.span, (rows - 1) * (s.stride_height // s.row_step) + s.span
@@ -292,16 +293,20 @@ def _load_channels(
     for c in range(c0, c1):
         valid = min(s.tile_width, s.channels - c * s.tile_width)
         base = own + s.space_offset + (c - c0) * s.space
-        for i in range(images):
+        for i in range(max(count, s.interleaved)):
             source = x + (image + i) * s.x_image
             source += (group * s.channels + c * s.tile_width) * s.x_channel
             for a in range(s.kernel_depth):
                 d = depth * s.stride_depth + a * s.dilation_depth - s.low_depth
-                to = base + (i * s.kernel_depth + a) * s.span * s.space_width * pitch
+                to = base + a * s.span * s.space_width * pitch
+                if s.interleaved > 1:
+                    to += i * s.tile_width * s.size
+                else:
+                    to += i * s.kernel_depth * s.span * s.space_width * pitch
                 h = row * s.stride_height - s.low_height
                 low = min(needed, (max(-h, 0) + s.row_step - 1) // s.row_step)
                 high = min(needed, (s.in_height - h + s.row_step - 1) // s.row_step)
-                if d < 0 or d >= s.in_depth or inside == 0:
+                if d < 0 or d >= s.in_depth or inside == 0 or i >= count:
                     low = high = needed
                 high = max(low, high)
                 _clear_pixels(s, to, low * s.space_width, natives)
@@ -311,9 +316,9 @@ def _load_channels(
                 to += low * s.space_width * pitch
                 # Rows that follow each other on both sides are one long row.
                 merged = s.row_step == 1 and inside == s.in_width == s.space_width
-                count = 1 if merged else high - low
+                lines = 1 if merged else high - low
                 length = (high - low) * inside if merged else inside
-                for _ in range(count if high > low else 0):
+                for _ in range(lines if high > low else 0):
                     _clear_pixels(s, to, begin, natives)
                     _load_pixels(s, at, length, valid, to + begin * pitch, natives, pixels)
                     behind = s.space_width - begin - inside
@@ -326,7 +331,8 @@ def _load_channels(
 def _clear_pixels(s: Shape, to: int, count: int, natives: Table) -> None:
     """Write zeros to all channels of `count` pixels."""
     if count > 0:
-        call(natives[1], (0, s.tile_width, count, to, 0, to, s.tile_width * s.size))
+        pitch = s.tile_width * s.size * s.interleaved
+        call(natives[1], (0, s.tile_width, count, to, 0, to, pitch))
 
 
 @device
@@ -334,7 +340,7 @@ def _load_pixels(
     s: Shape, source: int, count: int, valid: int, to: int, natives: Table, pixels: Table
 ) -> None:
     """Write the `valid` channels of `count` pixels, and zeros for the rest of a block."""
-    pitch = s.tile_width * s.size
+    pitch = s.tile_width * s.size * s.interleaved
     if s.channels_last:
         # One row of the input at most, whose pixels `pixels` knows.
         for first in range(0, count, s.in_width):
@@ -346,7 +352,7 @@ def _load_pixels(
                     s.tile_width, 0, valid, 0,
                 ),
             )  # fmt: skip
-    elif valid == s.tile_width:
+    elif valid == s.tile_width and s.interleaved == 1:
         call(natives[5], (count, source, s.x_channel, to))
     else:
         call(natives[1], (valid, s.tile_width, count, source, s.x_channel, to, pitch))

@@ -1,4 +1,4 @@
-"""Weight gradients of groups of few channels: every window, chunks, parts of sums, threads."""
+"""Weight gradients of few channels: every window, chunks, parts of sums, threads."""
 
 import numba
 import numpy as np
@@ -11,7 +11,7 @@ from test_gradients import arrays, weight_grad
 import numbaconv as nbc
 from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.problem.options import ConvOptions
-from numbaconv.weight_grad import direct, grouped
+from numbaconv.weight_grad import direct, rows
 
 NONE = ((0, 0), (0, 0))
 #: All axes differ; strides that `copier` steps by and those it looks up, dilations that share
@@ -29,6 +29,12 @@ CASES = [
     Case(2, 9, 15, 3, (24, 29), (3, 2), (1, 2), ((1, 0), (2, 1)), (2, 1)),
     Case(2, 16, 14, 2, (11, 20), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),
     Case(2, 6, 10, 2, (9, 8, 13), (2, 3, 2), (2, 1, 2), ((1, 0), (2, 1), (0, 1)), (1, 2, 1)),
+    # One group: a stem, kernels of time alone, squares that share nothing, a signal, one output.
+    Case(2, 3, 40, 1, (30, 27), (7, 5), (2, 2), ((3, 3), (2, 2)), (1, 1)),
+    Case(2, 3, 17, 1, (9, 14, 13), (3, 1, 1), (1, 1, 1), ((1, 1), (0, 0), (0, 0)), (1, 1, 1)),
+    Case(3, 1, 50, 1, (32, 48), (4, 8), (4, 8), NONE, (1, 1)),
+    Case(2, 2, 33, 1, (3000,), (9,), (1,), ((8, 8),), (2,)),
+    Case(2, 1, 1, 1, (70, 61), (7, 7), (1, 1), ((3, 3), (3, 3)), (1, 1)),
 ]
 
 
@@ -43,14 +49,23 @@ def rng():
     return np.random.default_rng(20261129)
 
 
-@pytest.mark.usefixtures("threads_restored")
+@pytest.fixture
+def chosen(monkeypatch):
+    """Let rows be the cheapest; plans are remembered."""
+    nbc.release_memory()
+    monkeypatch.setattr(rows, "cycles", lambda *_: 0.0)
+    yield
+    nbc.release_memory()
+
+
+@pytest.mark.usefixtures("threads_restored", "chosen")
 @pytest.mark.parametrize("case", CASES)
 class TestCases:
     @pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "int64", "uint16", "float16"])
     def test_exact(self, case, dtype, rng):
         x, weight, grad = arrays(case, dtype, rng)
         expected = weight_grad(case, x, grad, algorithm="im2col")
-        assert isinstance(plan_of(case), grouped.Plan)
+        assert isinstance(plan_of(case), rows.Plan)
         for parallel in (True, False):
             found = weight_grad(case, x, grad, algorithm="direct", parallel=parallel)
             np.testing.assert_array_equal(found, expected)
@@ -85,13 +100,31 @@ class TestCases:
         np.testing.assert_array_equal(weight_grad(case, x.astype(">f4"), grad), expected)
 
     def test_sums_in_parts(self, case, rng, monkeypatch):
-        """After so many images the sums begin anew, and are added in the end."""
+        """After so many vectors sums begin anew, and are added in the end."""
         x, _, grad = arrays(case, "float32", rng)
         expected = weight_grad(case, x, grad, algorithm="im2col")
         nbc.release_memory()
-        made = plan_of(case)
-        made.images_a_sum = 1
-        monkeypatch.setattr(grouped, "Plan", lambda *_: made)
+        monkeypatch.setattr(rows, "_PART", 3)
+        np.testing.assert_array_equal(weight_grad(case, x, grad), expected)
+        nbc.release_memory()
+
+    @pytest.mark.parametrize("rows_of", [1, 3])
+    @pytest.mark.parametrize("flat", [True, False])
+    def test_chunks(self, case, rows_of, flat, rng, monkeypatch):
+        x, _, grad = arrays(case, "float32", rng)
+        expected = weight_grad(case, x, grad, algorithm="im2col")
+        nbc.release_memory()
+        monkeypatch.setattr(rows, "_PART", 5)
+
+        def chosen(geometry, dtype):
+            *_, height, width = (1, *geometry.window.output)
+            count = min(rows_of, height)
+            piece = width if flat and count > 1 else min(16, width)
+            units = case.channels // case.groups * (1, 1, *geometry.window.kernel)[-3]
+            together = max(n for n in range(1, 4) if units % n == 0)
+            return rows.Chunks(geometry, dtype, count, piece, together, flat=flat)
+
+        monkeypatch.setattr(rows, "chunks_of", chosen)
         np.testing.assert_array_equal(weight_grad(case, x, grad), expected)
         nbc.release_memory()
 
@@ -113,24 +146,37 @@ def test_any_window(channels, kernel, stride, dilation, low, high, rows, columns
 
 
 def test_what_others_compute():
-    few = Case(1, 1, 1, 1, (20, 20), (3, 3), (1, 1), NONE, (1, 1))
     many = Case(1, 18, 4, 2, (20, 20), (3, 3), (1, 1), NONE, (1, 1))
-    large = Case(1, 2, 2, 2, (300, 300), (3, 3), (1, 1), NONE, (1, 1))
     point = Case(1, 2, 2, 2, (30, 30), (1, 1), (1, 1), NONE, (1, 1))
-    long = Case(1, 2, 2, 2, (60000,), (9,), (1,), ((4, 4),), (1,))
     small = Case(1, 6, 8, 2, (7, 7), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1))
-    for case in (few, many, small, large, point, long):
-        assert not isinstance(plan_of(case), grouped.Plan)
+    sums = Case(1, 8, 1024, 1, (30, 30), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1))
+    table = Case(1, 1, 1, 1, (600_000,), (9,), (3,), ((4, 4),), (1,))
+    for case in (many, small, point, sums, table):
+        assert not isinstance(plan_of(case), rows.Plan)
 
 
-def test_terms_of_a_lane_are_few(rng):
+@pytest.mark.parametrize(("shape", "bound"), [((112, 112), 4e-6), ((400_000,), 1e-5)])
+def test_terms_of_a_lane_are_few(shape, bound, rng):
     """A lane adds no more terms than a sum may have: a mean of ones would drift."""
-    case = Case(40, 2, 2, 2, (112, 112), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1))
-    assert plan_of(case).images_a_sum * 112 * 112 <= 2048 * 16
+    ndim = len(shape)
+    case = Case(
+        40 // ndim**2, 2, 2, 2, shape, (3,) * ndim, (1,) * ndim, ((1, 1),) * ndim, (1,) * ndim
+    )  # fmt: skip
+    plan = plan_of(case)
+    assert isinstance(plan, rows.Plan)
+    assert plan.start(case.batch).values.shape[1] == 3
     x = np.full(case.x_shape, 0.1, "f4")
     found = weight_grad(case, x, np.ones_like(x))
-    exact = weight_grad(case, x[:1].astype("f8"), np.ones(x[:1].shape)) * 40
-    assert (abs(found - exact) <= 4e-6 * exact).all()
+    exact = weight_grad(case, x[:1].astype("f8"), np.ones(x[:1].shape)) * case.batch
+    assert (abs(found - exact) <= bound * exact).all()
+
+
+def test_memory_does_not_grow_with_a_row():
+    case = Case(1, 1, 1, 1, (1_000_000,), (31,), (1,), ((15, 15),), (1,))
+    plan = plan_of(case)
+    assert isinstance(plan, rows.Plan)
+    assert plan.chunks.nbytes < 1 << 20
+    assert plan.columns.nbytes < 1 << 16
 
 
 def test_gradients_that_are_not_finite_meet_padding(rng):

@@ -170,7 +170,7 @@ def test_memory_is_given_back(rng):
 def test_transposed_ones_whose_weights_are_swept(weight_shape, stride, dilation, rng):
     """Phases get their weights from one reading of all: into one piece of memory, by launches."""
     keywords = {"stride": stride, "dilation": dilation}
-    with mock.patch.object(product, "cost", return_value=math.inf):
+    with mock.patch.object(product.Columns, "cost", return_value=math.inf):
         for _ in range(4):
             x, weight = draw(rng, (2, weight_shape[0], 7, 6)), draw(rng, weight_shape)
             expected = nbc.conv_transpose2d(x, weight, algorithm="im2col", **keywords)

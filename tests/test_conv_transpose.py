@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from problems import AWKWARD, DTYPES, noise, small_integers
 
 import numbaconv as nbc
-from numbaconv.adjoint import choice, product, rows
+from numbaconv.adjoint import choice, product
 from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.problem.options import ConvOptions
 
@@ -215,7 +215,7 @@ class TestOneProduct:
     @pytest.fixture(autouse=True)
     def _always(self):
         nbc.release_memory()  # plans are remembered
-        with mock.patch.object(product, "cost", return_value=0.0):
+        with mock.patch.object(product.Columns, "cost", return_value=0.0):
             yield
         nbc.release_memory()
 
@@ -235,12 +235,12 @@ class TestOneProduct:
         geometry = ConvGeometry.parse(
             ConvOptions(2, stride=2, transposed=True), (1, 4, 5, 6), (4, 3, 2, 2)
         )
-        assert isinstance(choice.resolve(geometry, np.dtype("f4"), "auto").plan, product.Plan)
+        assert isinstance(choice.resolve(geometry, np.dtype("f4"), "auto").plan, product.Columns)
         last = ConvGeometry.parse(
             ConvOptions(2, stride=2, transposed=True, layout="channels_last"),
             (1, 5, 6, 4), (2, 2, 3, 4),
         )  # fmt: skip
-        assert not isinstance(choice.resolve(last, np.dtype("f4"), "auto").plan, product.Plan)
+        assert not isinstance(choice.resolve(last, np.dtype("f4"), "auto").plan, product.Columns)
 
     def test_many_images_and_strides(self, rng):
         """Blocks of images, an `out` of any strides, and a padding mode's gradient."""
@@ -400,7 +400,7 @@ class TestPatchesAsRows:
     @pytest.fixture(autouse=True)
     def _chosen(self):
         nbc.release_memory()
-        with mock.patch.object(rows, "cost", return_value=0.0):
+        with mock.patch.object(product.Runs, "cost", return_value=0.0):
             yield
         nbc.release_memory()
 
@@ -456,6 +456,6 @@ class TestPatchesAsRows:
         for x, weight in (((2, 1, 336), (9, 1, 30)), ((2, 2, 336), (9, 2, 30))):
             geometry = ConvGeometry.parse(options, x, weight)
             plan = choice.resolve(geometry, np.dtype("f4"), "auto").plan
-            assert isinstance(plan, rows.Plan) == (x[1] == 1)
+            assert isinstance(plan, product.Runs) == (x[1] == 1)
         dilated = ConvGeometry.parse(options._replace(dilation=2), (2, 1, 336), (9, 1, 30))
-        assert not isinstance(choice.resolve(dilated, np.dtype("f4"), "auto").plan, rows.Plan)
+        assert not isinstance(choice.resolve(dilated, np.dtype("f4"), "auto").plan, product.Runs)

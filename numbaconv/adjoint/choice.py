@@ -66,18 +66,18 @@ def _cheapest(geometry: ConvGeometry, work: np.dtype[Any], algorithm: str) -> tu
     """Return what is estimated to take least, and its plan; None for the reference route."""
     if not emit.supports(work) or native_available() is not None:
         return "im2col", None
-    from numbaconv.adjoint import phases, product, rows
+    from numbaconv.adjoint import phases, product
 
     estimate = math.inf
     found: tuple[str, Any] = "im2col", None
     if phases.refusal(geometry) is None:
         plan = phases.Plan(geometry, work, algorithm)
         estimate, found = plan.cost, ("phases", plan)
-    for name, route in (("product", product), ("rows", rows)):
+    for name, route in (("product", product.Columns), ("rows", product.Runs)):
         if route.refusal(geometry, work) is None:
             other = route.cost(geometry, work)
             if other < estimate:
-                estimate, found = other, (name, route.Plan(geometry, work))
+                estimate, found = other, (name, route(geometry, work))
     return found
 
 

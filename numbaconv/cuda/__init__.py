@@ -95,31 +95,4 @@ conv_transpose3d_input_grad = _on_device(doors.conv_transpose3d_input_grad)
 conv_transpose3d_weight_grad = _on_device(doors.conv_transpose3d_weight_grad)
 im2col = _on_device(doors.im2col)
 
-__all__ = [
-    "col2im",
-    "conv1d",
-    "conv1d_backward",
-    "conv1d_input_grad",
-    "conv1d_weight_grad",
-    "conv2d",
-    "conv2d_backward",
-    "conv2d_input_grad",
-    "conv2d_weight_grad",
-    "conv3d",
-    "conv3d_backward",
-    "conv3d_input_grad",
-    "conv3d_weight_grad",
-    "conv_transpose1d",
-    "conv_transpose1d_backward",
-    "conv_transpose1d_input_grad",
-    "conv_transpose1d_weight_grad",
-    "conv_transpose2d",
-    "conv_transpose2d_backward",
-    "conv_transpose2d_input_grad",
-    "conv_transpose2d_weight_grad",
-    "conv_transpose3d",
-    "conv_transpose3d_backward",
-    "conv_transpose3d_input_grad",
-    "conv_transpose3d_weight_grad",
-    "im2col",
-]
+__all__ = sorted(set(doors.__all__) & globals().keys())

@@ -13,7 +13,7 @@ import numpy as np
 from numbaconv.cuda import copying, launch, matrices, product, recording
 from numbaconv.cuda.matrices import Matrix
 from numbaconv.cuda.places import Images, Weights
-from numbaconv.cuda.wide import MOST
+from numbaconv.cuda.tiles import MOST
 from numbaconv.problem.geometry import ConvGeometry, Window
 
 # Bytes of the column matrices that are made at a time.

@@ -7,7 +7,7 @@ from numba import cuda
 from numbaconv.cuda import copying, launch, operands, parameters
 from numbaconv.cuda.launch import factory, unrolled
 from numbaconv.cuda.places import Images, Weights
-from numbaconv.cuda.wide import MOST, wider
+from numbaconv.cuda.tiles import MOST, wider
 from numbaconv.problem.geometry import ConvGeometry, three_axes
 
 

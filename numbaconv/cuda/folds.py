@@ -11,7 +11,7 @@ from numba import cuda
 from numbaconv.cuda import operands
 from numbaconv.cuda.launch import factory, unrolled
 from numbaconv.cuda.patches import RUN
-from numbaconv.cuda.wide import wider
+from numbaconv.cuda.tiles import wider
 
 #: The ints of `fold` and `fold_any`: the image, then the matrix, as above.
 NAMES = (

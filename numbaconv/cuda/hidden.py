@@ -14,7 +14,7 @@ from numba import cuda
 from numbaconv.cuda import operands
 from numbaconv.cuda.launch import factory
 from numbaconv.cuda.parameters import INDEX
-from numbaconv.cuda.wide import wider
+from numbaconv.cuda.tiles import wider
 
 M, N, CHANNELS = INDEX["M"], INDEX["N"], INDEX["CHANNELS"]
 BASE, S_N, S_C = INDEX["BASE"], INDEX["S_N"], INDEX["S_C"]

@@ -12,8 +12,7 @@ from numba import cuda
 from numbaconv.cuda import operands, vectors
 from numbaconv.cuda.launch import bounded, factory
 from numbaconv.cuda.multiply import panel_of
-from numbaconv.cuda.tiles import ALIGNMENT, Tile
-from numbaconv.cuda.wide import MOST, wider
+from numbaconv.cuda.tiles import ALIGNMENT, MOST, Tile, wider
 
 #: The ints of `weight_sums`, in order.
 NAMES = (

@@ -8,8 +8,7 @@ import numpy as np
 
 from numbaconv.cuda import launch, multiply, parameters, tiles, vectors, weights
 from numbaconv.cuda.places import ImagePlace, Images, WeightPlace, Weights
-from numbaconv.cuda.tiles import Tile
-from numbaconv.cuda.wide import MOST
+from numbaconv.cuda.tiles import MOST, Tile
 from numbaconv.problem.formulas import PADDING_MODES
 from numbaconv.problem.geometry import Axes, ConvGeometry, Window, three_axes
 from numbaconv.running.memo import kept

@@ -7,7 +7,7 @@ from numba import cuda
 from numbaconv.cuda import operands
 from numbaconv.cuda.launch import factory, unrolled
 from numbaconv.cuda.parameters import INDEX
-from numbaconv.cuda.wide import wider
+from numbaconv.cuda.tiles import wider
 from numbaconv.problem.formulas import CIRCULAR, REFLECT, REPLICATE, SYMMETRIC
 
 M, N, K = INDEX["M"], INDEX["N"], INDEX["K"]

@@ -1,5 +1,7 @@
 """How the tiled products are cut: a block of threads makes a tile, a thread some sums of it.
 
+And what their long sums are added in: see `numbaconv.kernels.long_sums`.
+
 V. Volkov, J. W. Demmel, "Benchmarking GPUs to tune dense linear algebra", SC 2008, section 5, has
 the register blocking.
 """
@@ -15,6 +17,10 @@ from numbaconv.cuda.launch import SIMULATED
 #: The simulator knows no alignment.
 ALIGNMENT = None if SIMULATED else vectors.WIDTH
 
+#: Terms that one thread adds one after another; every depth of a tile divides it.
+MOST = 2048
+
+_WIDER = {np.float32: np.float64, np.complex64: np.complex128}
 # Threads of a multiprocessor that keep it busy, with as many registers as each then has: 128.
 _BUSY = 512
 
@@ -93,3 +99,8 @@ def pick_for_weights(rows: int, columns: int, work: Any) -> Tile:
     if rows <= 64:
         return Tile(64, 128, 8, 8, 4)
     return Tile(128, 64, 8, 8, 4) if columns <= 64 else Tile(128, 128, 8, 8, 8)
+
+
+def wider(work: Any) -> Any:
+    """Return the type in which parts of sums of `work` are added: float64 for float32."""
+    return _WIDER.get(work, work)

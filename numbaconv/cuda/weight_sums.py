@@ -24,8 +24,7 @@ from numbaconv.cuda.product import (
     splits,
     window_values,
 )
-from numbaconv.cuda.tiles import Tile
-from numbaconv.cuda.wide import MOST
+from numbaconv.cuda.tiles import MOST, Tile
 from numbaconv.problem.geometry import ConvGeometry, three_axes
 
 # Bytes of partial sums at most, into how many parts a product is cut, and blocks of single sums.

@@ -6,7 +6,7 @@ from numba import cuda
 
 from numbaconv.cuda import operands
 from numbaconv.cuda.launch import SIMULATED, factory
-from numbaconv.cuda.wide import wider
+from numbaconv.cuda.tiles import wider
 
 #: The side of the squares that `pack` turns, and the threads that turn one.
 SIDE, THREADS = (8, 16) if SIMULATED else (32, 256)

@@ -9,7 +9,7 @@ a largest or smallest value is found in the input's own type.
 from typing import NamedTuple
 
 from numbaconv.filtering.borders import place
-from numbaconv.kernels.jit import device
+from numbaconv.kernels.jit import device, unpacker
 from numbaconv.native.link import call, copy_bytes
 from numbaconv.problem.arrays import Table
 from numbaconv.teams.jobs import fork_tasks, team_kernel, team_part
@@ -78,19 +78,10 @@ class Natives(NamedTuple):
     constant_input: int  # the same in the input's type
 
 
-@device
-def _unpack(p: Table) -> Shape:
-    return Shape(
-        p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13],
-        p[14], p[15], p[16], p[17], p[18], p[19], p[20], p[21], p[22], p[23],
-        p[24], p[25], p[26], p[27], p[28], p[29], p[30], p[31], p[32], p[33], p[34], p[35],
-        p[36], p[37], p[38],
-    )  # fmt: skip
+_unpack = unpacker(Shape)
 
 
-@device
-def _unpack_natives(p: Table) -> Natives:
-    return Natives(p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10])
+_unpack_natives = unpacker(Natives)
 
 
 @team_kernel

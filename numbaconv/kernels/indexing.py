@@ -5,7 +5,7 @@ In a patch the order is channel, tap (`channel_major`) or tap, channel.
 
 from typing import NamedTuple
 
-from numbaconv.kernels.jit import device
+from numbaconv.kernels.jit import device, unpacker
 from numbaconv.problem import formulas
 from numbaconv.problem.arrays import Table
 from numbaconv.problem.geometry import Axes
@@ -30,10 +30,7 @@ class Strides(NamedTuple):
     column: int
 
 
-@device
-def unpack_place(place: Table) -> Strides:
-    """Return the fields of `Flat.place`."""
-    return Strides(place[0], place[1], place[2], place[3], place[4], place[5])
+unpack_place = unpacker(Strides)
 
 
 class Walk(NamedTuple):
@@ -43,10 +40,8 @@ class Walk(NamedTuple):
     steps: Axes
 
 
-@device
-def unpack_walk(walk: Table) -> Walk:
-    """Return the fields of `numbaconv.problem.arrays.spatial_walk`."""
-    return Walk((walk[0], walk[1], walk[2]), (walk[3], walk[4], walk[5]))
+#: Of `numbaconv.problem.arrays.spatial_walk`.
+unpack_walk = unpacker(Walk)
 
 
 class WindowAxes(NamedTuple):
@@ -61,32 +56,14 @@ class WindowAxes(NamedTuple):
     mode: int
 
 
-@device
-def unpack_window(packed: Table) -> WindowAxes:
-    """Return the fields of `Window.packed`."""
-    return WindowAxes(
-        (packed[0], packed[1], packed[2]),
-        (packed[3], packed[4], packed[5]),
-        (packed[6], packed[7], packed[8]),
-        (packed[9], packed[10], packed[11]),
-        (packed[12], packed[13], packed[14]),
-        (packed[15], packed[16], packed[17]),
-        packed[18],
-    )
+#: Of `Window.packed`.
+unpack_window = unpacker(WindowAxes)
 
 
 @device
 def patch_index(c: int, tap: int, channels: int, taps: int, channel_major: bool) -> int:
     """Return where channel `c` at kernel position `tap` stands in a patch."""
     return c * taps + tap if channel_major else tap * channels + c
-
-
-@device
-def split_index(k: int, channels: int, taps: int, channel_major: bool) -> tuple[int, int]:
-    """Return (channel, tap) of patch element `k`: the inverse of `patch_index`."""
-    if channel_major:
-        return k // taps, k % taps
-    return k % channels, k // channels
 
 
 @device

@@ -1,14 +1,17 @@
 """How this package compiles: the jit options, the kernels' twins, and nothing else."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import numba
 
 from numbaconv.kernels.cache import KernelCache
+from numbaconv.problem.arrays import Array
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 # error_model="numpy" drops a test for zero at every division. No fastmath: it would break NaN.
 OPTIONS: dict[str, Any] = {"nopython": True, "nogil": True, "error_model": "numpy"}
@@ -37,6 +40,27 @@ def device(function: F) -> F:
 def inlined(function: F) -> F:
     """Compile a helper into its callers: for what runs so often that a call's cost shows."""
     return numba.jit(**OPTIONS, **_HELPER, forceinline=True)(function)  # type: ignore[no-any-return]
+
+
+def unpacker(kind: Callable[..., T]) -> Callable[[Array], T]:
+    """Return a helper that makes a named tuple of a table that holds its ints in their order.
+
+    Its fields are ints, tuples of ints, or such named tuples themselves.
+    """
+    names: dict[str, Any] = {}
+    count = itertools.count()
+
+    def words(part: Any) -> str:
+        if part is int:
+            return f"table[{next(count)}]"
+        if get_origin(part) is tuple:
+            return f"({', '.join(map(words, get_args(part)))})"
+        names[part.__name__] = part
+        return f"{part.__name__}({', '.join(map(words, get_type_hints(part).values()))})"
+
+    exec(f"def unpack(table):\n    return {words(kind)}", names)
+    found: Callable[[Array], T] = device(names["unpack"])
+    return found
 
 
 def _cached(function: Callable[..., None], *, parallel: bool) -> Callable[..., None]:

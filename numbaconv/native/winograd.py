@@ -2,6 +2,10 @@
 
 A lane is a tile (or, for weights, an output channel), so the arithmetic needs no shuffles; tiles
 are turned into lanes by loads of four floats and 4x4 transpositions inside the vector.
+
+Where channels are last a lane is a channel, so nothing is turned. Every pixel of a tile has an
+address of its own, in a table: what lies outside of an image is read from a line of zeros, and
+written where nobody reads.
 """
 
 from typing import Any
@@ -61,7 +65,7 @@ def _combine(e: Emitter, factors: Any, vectors: list[Any]) -> Any:
     return total
 
 
-def apply(e: Emitter, matrix: toomcook.Matrix, vectors: list[Any]) -> list[Any]:
+def _apply(e: Emitter, matrix: toomcook.Matrix, vectors: list[Any]) -> list[Any]:
     """Return the matrix times the vectors.
 
     Points come in pairs +p, -p, whose rows differ in the signs of odd columns only: their even and
@@ -91,7 +95,7 @@ def apply(e: Emitter, matrix: toomcook.Matrix, vectors: list[Any]) -> list[Any]:
     return results
 
 
-def apply_transposed(e: Emitter, matrix: toomcook.Matrix, vectors: list[Any]) -> list[Any]:
+def _apply_transposed(e: Emitter, matrix: toomcook.Matrix, vectors: list[Any]) -> list[Any]:
     """Return the matrix times the vectors where *columns* come in pairs +p, -p (that is, A.T)."""
     m, n = matrix.shape
     if n == 1:
@@ -155,20 +159,20 @@ def _lane_addresses(e: Emitter, base: Any, tiles: Any) -> list[Any]:
 def _input(b: Any, values: list[Any], tall: int, wide: int, lanes: int) -> None:
     buffer, tiles, pitch, to, stride = values
     e = Emitter(b, dtype_code(_FLOAT), lanes)
-    down, across = transform_of(tall), transform_of(wide)
+    down, across = _transform_of(tall), _transform_of(wide)
     starts = _lane_addresses(e, buffer, tiles)
     rows = []
     for i in range(tall):
         offset = b.mul(pitch, e.i64(i))
         columns = _load_columns(e, [e.at(start, offset) for start in starts], wide)
-        rows.append(apply(e, across, columns))
+        rows.append(_apply(e, across, columns))
     for j in range(wide):
-        column = apply(e, down, [rows[i][j] for i in range(tall)])
+        column = _apply(e, down, [rows[i][j] for i in range(tall)])
         for i in range(tall):
             e.store(column[i], e.at(to, b.mul(stride, e.i64(i * wide + j))))
 
 
-def transform_of(n: int) -> toomcook.Matrix:
+def _transform_of(n: int) -> toomcook.Matrix:
     """Return B.T, which depends on n alone."""
     return toomcook.matrices(n, 1)[2] if n == 1 else toomcook.matrices(n - 2, 3)[2]
 
@@ -182,22 +186,22 @@ def _output(b: Any, values: list[Any], mt: int, rt: int, mw: int, rw: int, lanes
     columns = []
     for j in range(wide):
         taken = [e.load(e.at(products, b.mul(stride, e.i64(i * wide + j)))) for i in range(tall)]
-        columns.append(apply_transposed(e, down, taken))
+        columns.append(_apply_transposed(e, down, taken))
     starts = _lane_addresses(e, to, tiles)
     offset = e.splat(bias)
     check = e.zero
     for i in range(mt):
-        row = apply_transposed(e, across, [columns[j][i] for j in range(wide)])
+        row = _apply_transposed(e, across, [columns[j][i] for j in range(wide)])
         row = [e.add(vector, offset) for vector in row]
         for vector in row:
             # 0 for what is finite, else NaN.
             check = e.add(check, e.sub(vector, vector))
         step = b.mul(pitch, e.i64(i))
         _store_columns(e, row, [e.at(start, step) for start in starts])
-    note_infinite(e, check, flag)
+    _note_infinite(e, check, flag)
 
 
-def note_infinite(e: Emitter, check: Any, flag: Any) -> None:
+def _note_infinite(e: Emitter, check: Any, flag: Any) -> None:
     """Set the int64 at `flag` to 1 if a lane of `check` is NaN."""
     b = e.b
     bad = b.fcmp_unordered("!=", check, e.zero)
@@ -233,11 +237,84 @@ def _weight(b: Any, values: list[Any], mt: int, rt: int, mw: int, rw: int, lanes
                 e.load_masked(e.at(source, b.mul(row_bytes, e.i64(t))), inside)
                 for t in range(rt * rw)
             ]
-            columns = [apply(e, down, [taps[i * rw + j] for i in range(rt)]) for j in range(rw)]
+            columns = [_apply(e, down, [taps[i * rw + j] for i in range(rt)]) for j in range(rw)]
             for i in range(tall):
-                row = apply(e, across, [columns[j][i] for j in range(rw)])
+                row = _apply(e, across, [columns[j][i] for j in range(rw)])
                 for j in range(wide):
                     at = e.at(target, b.mul(stride, e.i64(i * wide + j)))
                     e.store_masked(row[j], at, inside)
             inner.next([e.at(source, b.mul(row_bytes, e.i64(rt * rw))), e.at(target, row_bytes)])
         outer.next([])
+
+
+def input_transform_last(tall: int, wide: int) -> int:
+    """Return the address of ``B.T x B`` for the channels of a tile of `tall` by `wide` pixels.
+
+    It is called with (pixels, channels, to, stride): `pixels` is a table of their addresses;
+    element (i, j) of the result goes to ``to + (i * wide + j) * stride``, whole vectors of it.
+    """
+    return link.address(_input_last, tall, wide, isa.host().lanes(_FLOAT))
+
+
+def output_transform_last(m_tall: int, r_tall: int, m_wide: int, r_wide: int) -> int:
+    """Return the address of ``A.T y A`` for the output channels of a tile.
+
+    It is called with (products, stride, pixels, channels, bias, flag): element (i, j) lies at
+    ``products + (i * n + j) * stride``, and the results go to the addresses in the table `pixels`,
+    with a bias for each channel. The int64 at `flag` becomes 1 where a result is not finite.
+    """
+    return link.address(_output_last, m_tall, r_tall, m_wide, r_wide, isa.host().lanes(_FLOAT))
+
+
+@link.native(4)
+def _input_last(b: Any, values: list[Any], tall: int, wide: int, lanes: int) -> None:
+    pixels, channels, to, stride = values
+    e = Emitter(b, dtype_code(_FLOAT), lanes)
+    down, across = _transform_of(tall), _transform_of(wide)
+    vectors = b.sdiv(b.add(channels, e.i64(lanes - 1)), e.i64(lanes))
+    with e.loop(vectors, [e.i64(0)], "vectors") as loop:
+        (at,) = loop.values
+        inside = e.mask(0, b.sub(channels, b.mul(loop.index, e.i64(lanes))))
+        rows = []
+        for i in range(tall):
+            row = []
+            for j in range(wide):
+                pixel = e.load_int(e.at(pixels, 8 * (i * wide + j)))
+                row.append(e.load_masked(b.add(pixel, at), inside))
+            rows.append(_apply(e, across, row))
+        for j in range(wide):
+            column = _apply(e, down, [rows[i][j] for i in range(tall)])
+            for i in range(tall):
+                step = b.mul(stride, e.i64(i * wide + j))
+                e.store(column[i], b.add(b.add(to, step), at))
+        loop.next([b.add(at, e.i64(lanes * e.size))])
+
+
+@link.native(6)
+def _output_last(b: Any, values: list[Any], mt: int, rt: int, mw: int, rw: int, lanes: int) -> None:
+    products, stride, pixels, channels, bias, flag = values
+    e = Emitter(b, dtype_code(_FLOAT), lanes)
+    down, across = toomcook.matrices(mt, rt)[0], toomcook.matrices(mw, rw)[0]
+    tall, wide = down.shape[1], across.shape[1]
+    vectors = b.sdiv(b.add(channels, e.i64(lanes - 1)), e.i64(lanes))
+    with e.loop(vectors, [e.i64(0), e.zero], "vectors") as loop:
+        at, check = loop.values
+        inside = e.mask(0, b.sub(channels, b.mul(loop.index, e.i64(lanes))))
+        columns = []
+        for j in range(wide):
+            taken = [
+                e.load(b.add(b.add(products, b.mul(stride, e.i64(i * wide + j))), at))
+                for i in range(tall)
+            ]
+            columns.append(_apply_transposed(e, down, taken))
+        offset = e.load(b.add(bias, at))
+        for i in range(mt):
+            row = _apply_transposed(e, across, [columns[j][i] for j in range(wide)])
+            for j, vector in enumerate(row):
+                value = e.add(vector, offset)
+                # 0 for what is finite, else NaN.
+                check = e.add(check, e.sub(value, value))
+                pixel = e.load_int(e.at(pixels, 8 * (i * mw + j)))
+                e.store_masked(value, b.add(pixel, at), inside)
+        loop.next([b.add(at, e.i64(lanes * e.size)), check])
+    _note_infinite(e, loop.values[1], flag)

@@ -11,7 +11,7 @@ from numbaconv.kernels.indexing import (
     reaching_tap,
     unpack_window,
 )
-from numbaconv.kernels.jit import device
+from numbaconv.kernels.jit import device, unpacker
 from numbaconv.kernels.long_sums import LONGEST, whole_sums
 from numbaconv.native.link import call, fetch_add
 from numbaconv.problem.arrays import Array, Table
@@ -48,12 +48,7 @@ class Shape(NamedTuple):
     x_column: int
 
 
-@device
-def _unpack(p: Table) -> Shape:
-    return Shape(
-        p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13],
-        p[14],
-    )  # fmt: skip
+_unpack = unpacker(Shape)
 
 
 @team_kernel

@@ -11,7 +11,7 @@ one, so nothing drifts.
 from typing import NamedTuple
 
 from numbaconv.kernels.indexing import WindowAxes, unpack_window
-from numbaconv.kernels.jit import device
+from numbaconv.kernels.jit import device, unpacker
 from numbaconv.native.link import call, copy_bytes
 from numbaconv.pooling.loops import count_of, taps_inside
 from numbaconv.problem.arrays import Table
@@ -69,22 +69,10 @@ class Natives(NamedTuple):
     counts: int  # of each element of a row of results
 
 
-@device
-def unpack(p: Table) -> Shape:
-    """Return the fields from an array of them."""
-    return Shape(
-        p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13],
-        p[14], p[15], p[16], p[17], p[18],
-    )  # fmt: skip
+unpack = unpacker(Shape)
 
 
-@device
-def unpack_natives(p: Table) -> Natives:
-    """Return the addresses from an array of them."""
-    return Natives(
-        p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12],
-        p[13],
-    )  # fmt: skip
+unpack_natives = unpacker(Natives)
 
 
 @team_kernel

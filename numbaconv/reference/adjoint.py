@@ -25,7 +25,7 @@ from numbaconv.kernels.indexing import (
     unpack_place,
     unpack_window,
 )
-from numbaconv.kernels.jit import device, kernel
+from numbaconv.kernels.jit import device, kernel, unpacker
 from numbaconv.kernels.long_sums import LONGEST, PART, SHORT_SUM, fold_part, whole_sums
 from numbaconv.kernels.runs import copy_run
 from numbaconv.problem.arrays import Array, Table, flatten, writeable
@@ -193,12 +193,7 @@ class Cut(NamedTuple):
     long_folds: int
 
 
-@device
-def _unpack(cut: Table) -> Cut:
-    return Cut(
-        cut[0], cut[1], cut[2], cut[3], cut[4], cut[5], cut[6], cut[7], cut[8], cut[9], cut[10],
-        cut[11], cut[12],
-    )  # fmt: skip
+_unpack = unpacker(Cut)
 
 
 @kernel

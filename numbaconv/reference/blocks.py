@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from numbaconv.kernels.indexing import WindowAxes, source_index
-from numbaconv.kernels.jit import device
+from numbaconv.kernels.jit import device, unpacker
 from numbaconv.native import link
 from numbaconv.problem.arrays import Array, Table
 from numbaconv.problem.geometry import Axes
@@ -88,15 +88,8 @@ class Blocks(NamedTuple):
         return packed_fields(self)
 
 
-@device
-def unpack_blocks(cut: Table) -> Blocks:
-    """Return the fields of `Blocks.packed`."""
-    return Blocks(
-        cut[0], cut[1], cut[2], cut[3], cut[4], cut[5], cut[6], cut[7],
-        Slots(cut[8], cut[9], cut[10], cut[11]), Slots(cut[12], cut[13], cut[14], cut[15]),
-        Steps(cut[16], cut[17], cut[18], cut[19]), cut[20], cut[21], cut[22], cut[23], cut[24],
-        cut[25], cut[26], cut[27], cut[28],
-    )  # fmt: skip
+#: Of `Blocks.packed`.
+unpack_blocks = unpacker(Blocks)
 
 
 @device

@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from numbaconv.kernels.jit import device
+from numbaconv.kernels.jit import device, unpacker
 from numbaconv.problem.arrays import Array, Table
 from numbaconv.problem.geometry import Axes
 from numbaconv.reference.lines import Slots, packed_fields
@@ -57,13 +57,8 @@ class Blocks(NamedTuple):
         return packed_fields(self)
 
 
-@device
-def unpack_blocks(cut: Table) -> Blocks:
-    """Return the fields of `Blocks.packed`."""
-    return Blocks(
-        cut[0], cut[1], cut[2], cut[3], cut[4], cut[5], Slots(cut[6], cut[7], cut[8], cut[9]),
-        cut[10], cut[11], cut[12],
-    )  # fmt: skip
+#: Of `Blocks.packed`.
+unpack_blocks = unpacker(Blocks)
 
 
 class Tools(NamedTuple):

@@ -12,7 +12,7 @@ from numbaconv.kernels.indexing import (
     unpack_walk,
     unpack_window,
 )
-from numbaconv.kernels.jit import device, kernel
+from numbaconv.kernels.jit import device, kernel, unpacker
 from numbaconv.kernels.long_sums import fold_part, whole_sums
 from numbaconv.kernels.runs import add_run, copy_run
 from numbaconv.problem.arrays import Array, Table
@@ -35,9 +35,7 @@ class Cut(NamedTuple):
     long: int
 
 
-@device
-def _unpack(cut: Table) -> Cut:
-    return Cut(cut[0], cut[1], cut[2], cut[3], cut[4], cut[5], cut[6], cut[7], cut[8])
+_unpack = unpacker(Cut)
 
 
 @device

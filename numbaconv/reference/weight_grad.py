@@ -22,9 +22,9 @@ from numbaconv.kernels.indexing import (
     unpack_walk,
     unpack_window,
 )
-from numbaconv.kernels.jit import device, kernel
+from numbaconv.kernels.jit import device, kernel, unpacker
+from numbaconv.kernels.long_sums import Slots
 from numbaconv.kernels.runs import copy_run
-from numbaconv.kernels.slots import Slots
 from numbaconv.problem.arrays import Array, Table, flatten, spatial_walk
 from numbaconv.problem.cuts import even_block
 from numbaconv.problem.geometry import ConvGeometry
@@ -135,11 +135,7 @@ class Cut(NamedTuple):
     element_cuts: int
 
 
-@device
-def _unpack(cut: Table) -> Cut:
-    return Cut(
-        cut[0], cut[1], cut[2], cut[3], cut[4], cut[5], cut[6], cut[7], cut[8], cut[9]
-    )  # fmt: skip
+_unpack = unpacker(Cut)
 
 
 @kernel

@@ -15,7 +15,7 @@ import numpy as np
 
 from numbaconv.kernels import held, threads, workspace
 from numbaconv.kernels.jit import native_available
-from numbaconv.kernels.slots import Slots
+from numbaconv.kernels.long_sums import Slots
 from numbaconv.native import emit
 from numbaconv.native.rows import column_table, copier
 from numbaconv.native.tile import tile

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from numbaconv.kernels.jit import device
+from numbaconv.kernels.jit import device, unpacker
 from numbaconv.native.link import call, fetch_add
 from numbaconv.native.rows import NOTHING
 from numbaconv.problem.arrays import Table
@@ -55,14 +55,7 @@ class Shape(NamedTuple):
     worker_bytes: int
 
 
-@device
-def _unpack(p: Table) -> Shape:
-    """Return the fields from an array of them."""
-    return Shape(
-        p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13],
-        p[14], p[15], p[16], p[17], p[18], p[19], p[20], p[21], p[22], p[23], p[24], p[25], p[26],
-        p[27], p[28], p[29], p[30], p[31], p[32], p[33], p[34], p[35], p[36], p[37],
-    )  # fmt: skip
+_unpack = unpacker(Shape)
 
 
 @team_kernel

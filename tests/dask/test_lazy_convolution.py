@@ -15,7 +15,7 @@ from problems import assert_within_bound, cases, noise, small_integers
 
 import numbaconv as nbc
 import numbaconv.dask as nbdask
-from numbaconv.adjoint import product, rows
+from numbaconv.adjoint import product
 from numbaconv.host import convolution
 
 
@@ -248,7 +248,7 @@ def test_unknown_chunks_are_refused():
         nbdask.conv2d(unknown, np.ones((1, 1, 2, 2)))
 
 
-@pytest.mark.parametrize("route", [product, rows])
+@pytest.mark.parametrize("route", [product.Columns, product.Runs])
 def test_transposed_ones_by_one_product(route):
     """Of which no phase says what its blocks are to be asked for."""
     rng = np.random.default_rng(3)

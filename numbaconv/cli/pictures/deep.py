@@ -12,9 +12,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from numbaconv.cli.pictures.libraries import imported
 from numbaconv.cli.pictures.metadata import orientation, turned, upright_exif
-from numbaconv.cli.pictures.picture import Carried, Frame, Picture
+from numbaconv.cli.pictures.picture import Carried, Frame, Picture, imported
 from numbaconv.problem.arrays import Array
 
 _PNG = b"\x89PNG\r\n\x1a\n"

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
-from numbaconv.cli.pictures.libraries import imported
 from numbaconv.cli.pictures.metadata import marked
-from numbaconv.cli.pictures.picture import Carried, Frame
+from numbaconv.cli.pictures.picture import Carried, Frame, imported
 from numbaconv.problem.arrays import Array
 
 _START, _END = b"\xff\xd8", b"\xff\xd9"

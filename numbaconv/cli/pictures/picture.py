@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -99,3 +100,11 @@ class Picture:
     nbytes: int
     carried: Carried
     frames: Iterator[Frame]
+
+
+def imported(name: str) -> Any:
+    """Return a library that only some images need, or say how to install it."""
+    try:
+        return import_module(name)
+    except ImportError:
+        raise ValueError(f"it needs {name}: pip install 'numbaconv[cli]'") from None

@@ -13,8 +13,11 @@ from numbaconv.kernels import recording, threads, workspace
 from numbaconv.kernels.long_sums import LONGEST
 from numbaconv.native import isa, pixels
 from numbaconv.native.rows import copier
-from numbaconv.native.winograd import weight_transform
-from numbaconv.native.winograd_last import input_transform, output_transform
+from numbaconv.native.winograd import (
+    input_transform_last,
+    output_transform_last,
+    weight_transform,
+)
 from numbaconv.problem.arrays import Array, address
 from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.routes.direct import places
@@ -161,7 +164,7 @@ class Plan(Tiling):
         partly = 0 < self.outputs % self.rows <= self.lanes
         narrow = pixels.tile(height, 1, FLOAT, **terms) if partly else whole
         natives = [
-            input_transform(*self.n), whole, output_transform(*self.transform_sizes),
+            input_transform_last(*self.n), whole, output_transform_last(*self.transform_sizes),
             address(self.zeros), address(self.list), address(self.no_bias), narrow,
         ]  # fmt: skip
         rows = np.arange(self.n[0])[:, None] * x_row

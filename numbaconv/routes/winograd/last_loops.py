@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numbaconv.kernels.jit import device
+from numbaconv.kernels.jit import device, unpacker
 from numbaconv.native.link import call, fetch_add
 from numbaconv.problem.arrays import Table
 from numbaconv.routes.winograd.tiny import TINY, largest, weights_are_tiny
@@ -52,14 +52,7 @@ class Shape(NamedTuple):
     worker_bytes: int
 
 
-@device
-def unpack(p: Table) -> Shape:
-    """Return the fields from an array of them."""
-    return Shape(
-        p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13],
-        p[14], p[15], p[16], p[17], p[18], p[19], p[20], p[21], p[22], p[23], p[24], p[25], p[26],
-        p[27], p[28],
-    )  # fmt: skip
+unpack = unpacker(Shape)
 
 
 @team_kernel

@@ -63,7 +63,7 @@ from numbaconv.api.weight_grad import (
     conv_transpose3d_weight_grad,
 )
 from numbaconv.kernels.held import Memory, memory, release_memory
-from numbaconv.problem.gradients import Gradients
+from numbaconv.problem.parsing import Gradients
 from numbaconv.problem.types import Algorithm, IntOrAxes, Layout, Padding, PaddingMode, Patches
 
 if TYPE_CHECKING:

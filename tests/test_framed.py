@@ -11,7 +11,7 @@ from problems import cases, small_integers
 import numbaconv as nbc
 from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.problem.options import ConvOptions
-from numbaconv.running import framed
+from numbaconv.running import strips
 
 CONVS = {1: nbc.conv1d, 2: nbc.conv2d, 3: nbc.conv3d}
 MODES = ("reflect", "replicate", "circular", "symmetric")
@@ -21,7 +21,7 @@ MODES = ("reflect", "replicate", "circular", "symmetric")
 def always():
     """Compute borders for themselves whatever the sizes."""
     nbc.release_memory()
-    with mock.patch.object(framed, "pays", lambda geometry: geometry.window.mirrors):
+    with mock.patch.object(strips, "framing_pays", lambda geometry: geometry.window.mirrors):
         yield
     nbc.release_memory()
 
@@ -48,7 +48,7 @@ def test_a_large_image(mode):
     x[0, 0, 0, 0] = np.nan
     options = {"padding": ((2, 2), (1, 2)), "padding_mode": mode}
     geometry = ConvGeometry.parse(ConvOptions(2, **options), x.shape, w.shape)
-    assert framed.pays(geometry)
+    assert strips.framing_pays(geometry)
     expected = nbc.conv2d(x, w, **options, algorithm="im2col")
     np.testing.assert_array_equal(nbc.conv2d(x, w, **options, algorithm="direct"), expected)
     layer = nbc.Conv2d(w, **options, algorithm="direct")
@@ -67,4 +67,4 @@ def test_infinite_weights_do_not_meet_zeros():
 def test_where_it_pays(size, expected):
     options = ConvOptions(2, padding=2, padding_mode="reflect")
     geometry = ConvGeometry.parse(options, (1, 1, *size), (1, 1, 5, 5))
-    assert framed.pays(geometry) == expected
+    assert strips.framing_pays(geometry) == expected

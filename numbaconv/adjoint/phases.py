@@ -26,7 +26,7 @@ from numbaconv.reference import adjoint
 from numbaconv.routes.direct import places
 from numbaconv.routes.direct import plan as direct
 from numbaconv.routes.direct.panels import Panelled
-from numbaconv.routes.winograd import first as winograd
+from numbaconv.routes.winograd import dilated, first
 from numbaconv.running import call, choice
 from numbaconv.running.packed import Packed
 
@@ -186,7 +186,7 @@ class Plan:
         for number, phase in enumerate(self.phases):
             if number in packed:
                 continue
-            if isinstance(phase.plan, winograd.Plan) and phase.takes_all(self.geometry):
+            if isinstance(phase.plan, first.Plan | dilated.Plan) and phase.takes_all(self.geometry):
                 packed[number] = phase.plan.pack_flipped(
                     weight, bias, parallel, keep=keep, flip=phase.flip
                 )

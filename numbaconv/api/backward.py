@@ -6,8 +6,8 @@ from typing import Any
 import numpy.typing as npt
 
 from numbaconv.api import backends
-from numbaconv.problem.gradients import NEEDS, Gradients, checked_needs
 from numbaconv.problem.options import ConvOptions
+from numbaconv.problem.parsing import NEEDS, Gradients, checked_needs
 from numbaconv.problem.types import Algorithm, IntOrAxes, Layout, Padding, PaddingMode
 
 

@@ -12,7 +12,6 @@ from numbaconv.bench.kinds import SUITES, Sample
 from numbaconv.cli import apply as apply_command
 from numbaconv.cli import bench as bench_command
 from numbaconv.cli import info as info_command
-from numbaconv.cli import warmup as warmup_command
 from numbaconv.cli.filters import FORMS, named
 from numbaconv.cli.job import Job
 from numbaconv.filtering.planes import PlaneWindow
@@ -97,7 +96,7 @@ def warmup(
     For container images, whose processes shall not compile: run it when the image is built, on the
     kind of CPU that will run it.
     """
-    summary = warmup_command.run(dtypes or ("float32",), dims or (2,), algorithms or None, quiet)
+    summary = info_command.fill(dtypes or ("float32",), dims or (2,), algorithms or None, quiet)
     if not quiet:
         click.echo(summary)
 

@@ -1,12 +1,14 @@
-"""``numbaconv info``: what a bug report needs to say about a machine."""
+"""``numbaconv info`` and ``warmup``: what a machine is, and what is compiled on it."""
 
 import platform
+import time
 from importlib import metadata
 
 import llvmlite.binding
 import numba
 from threadpoolctl import threadpool_info
 
+from numbaconv.api.warmup import warmup
 from numbaconv.kernels import cores, threads
 from numbaconv.kernels.cache import cache_directory
 from numbaconv.kernels.held import memory
@@ -76,3 +78,18 @@ def _gpu() -> str:
     if not cuda.is_available():
         return "none found"
     return ", ".join(str(device.name) for device in cuda.list_devices())
+
+
+def fill(
+    dtypes: tuple[str, ...], dims: tuple[int, ...], algorithms: tuple[str, ...] | None, quiet: bool
+) -> str:
+    """Compile, and return a line that sums it up."""
+    begin = time.perf_counter()
+    warmup(dtypes=dtypes, dims=dims, algorithms=algorithms, progress=not quiet)
+    seconds = time.perf_counter() - begin
+    folder = cache_directory()
+    entries = [] if folder is None else list(folder.glob("*.bin"))
+    if not entries:
+        return f"compiled in {seconds:.1f} s, but nothing could be kept: there is no cache to write"
+    size = sum(path.stat().st_size for path in entries) / 1e6
+    return f"warm in {seconds:.1f} s: {len(entries)} entries, {size:.1f} MB in {folder}"

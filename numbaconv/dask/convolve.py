@@ -14,13 +14,13 @@ from numbaconv.adjoint import padding
 from numbaconv.adjoint.choice import resolve as resolve_adjoint
 from numbaconv.dask import arrays, blocks
 from numbaconv.host import convolution
+from numbaconv.kernels.long_sums import channel_sums
 from numbaconv.problem import cuts
 from numbaconv.problem.arrays import Array
 from numbaconv.problem.cuts import Cut
 from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.problem.options import ConvOptions
 from numbaconv.running import call, planning, strips
-from numbaconv.weight_grad.bias import channel_sums
 
 # Partial sums that one task of the tree adds, at least.
 _BRANCHES = 8

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from numbaconv.adjoint import choice as adjoint
+from numbaconv.kernels.long_sums import channel_sums
 from numbaconv.problem import arguments, parsing
 from numbaconv.problem.arrays import Array
 from numbaconv.problem.geometry import ConvGeometry, Ints
@@ -13,7 +14,6 @@ from numbaconv.problem.parsing import Form
 from numbaconv.running import call, planning
 from numbaconv.running.memo import remembered
 from numbaconv.weight_grad import choice as weight_choice
-from numbaconv.weight_grad.bias import channel_sums
 
 _NAMES = ("x", "weight")
 

@@ -7,6 +7,8 @@ rounding takes away, so that the parts add no error of their own. For integers, 
 arithmetic adds exactly.
 """
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,8 @@ LONGEST = 4096
 PART = 2048
 #: Addends of col2im, which may be sums themselves, that are added one after another.
 SHORT_SUM = 1024
-# Terms of a part that NumPy sums.
+# Elements of images that NumPy sums, and converts where need be, at once; terms of a part.
+_SUMMED = 1 << 20
 _FEW = 256
 
 
@@ -131,3 +134,36 @@ def sum_rows(matrix: Array) -> Array:
             parts = np.concatenate([parts, rest])
         matrix = parts
     return matrix[0] if len(matrix) else np.zeros(matrix.shape[1:], matrix.dtype)
+
+
+def channel_sums(images: Array, last: bool, result: np.dtype[Any]) -> Array:
+    """Return the sum of each channel of a batch, added up with compensation."""
+    work = np.dtype(np.float32) if result == np.float16 else result
+    channels = images.shape[-1 if last else 1]
+    total = Total(np.zeros(channels, work))
+    for part in _pieces(images, last):
+        matrix = np.ascontiguousarray(part, work)
+        if last:
+            total.add(sum_rows(matrix.reshape(-1, channels)))
+        else:
+            # Images first, whose elements lie in vectors: several times as fast as all at once.
+            total.add(sum_rows(matrix).reshape(channels, -1).sum(axis=1, dtype=work))
+    return total.value.astype(result, copy=False)
+
+
+def _pieces(images: Array, last: bool) -> Iterator[Array]:
+    """Yield a few images at a time, or parts of large ones, none of them empty."""
+    size = math.prod(images.shape[1:])
+    if not images.size:
+        return
+    if size <= _SUMMED or images.ndim < 3:
+        step = _SUMMED // size if size <= _SUMMED else 1
+        for n in range(0, len(images), max(step, 1)):
+            yield images[n : n + max(step, 1)]
+        return
+    axis = 1 if last else 2
+    step = max(1, _SUMMED * images.shape[axis] // size)
+    for image in images:
+        lines = np.moveaxis(image[None], axis, 0)
+        for n in range(0, len(lines), step):
+            yield np.moveaxis(lines[n : n + step], 0, axis)

@@ -6,15 +6,33 @@ are turned into lanes by loads of four floats and 4x4 transpositions inside the 
 Where channels are last a lane is a channel, so nothing is turned. Every pixel of a tile has an
 address of its own, in a table: what lies outside of an image is read from a line of zeros, and
 written where nobody reads.
+
+The matrices are Toom-Cook's, from interpolation points: ``Y = A.T ((G w) * (B.T x))`` computes m
+outputs of an r-tap filter with m + r - 1 multiplications: A. Lavin, S. Gray, "Fast Algorithms for
+Convolutional Neural Networks", CVPR 2016, section 2. The points 0, +-1/sqrt(2), +-sqrt(2) keep the
+error of n = 6 four times below that of the customary 0, +-1, +-2 (docs/performance.md has the
+measurement); B. Barabasz et al., "Error Analysis and Improving the Accuracy of Winograd Convolution
+for Deep Neural Networks", ACM TOMS 46 (2020).
 """
 
+import functools
+import math
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from numbaconv.native import isa, link, toomcook
+from numbaconv.native import isa, link
 from numbaconv.native.emit import DTYPES, Emitter, dtype_code
 
+_Matrix = npt.NDArray[np.float64]
+
+_ROOT = math.sqrt(2.0)
+# The finite points by n; infinity is always the last.
+_POINTS: dict[int, tuple[float, ...]] = {
+    4: (0.0, 1.0, -1.0),
+    6: (0.0, 1 / _ROOT, -1 / _ROOT, _ROOT, -_ROOT),
+}
 _FLOAT = DTYPES[dtype_code(np.dtype("f4"))]
 
 
@@ -65,7 +83,7 @@ def _combine(e: Emitter, factors: Any, vectors: list[Any]) -> Any:
     return total
 
 
-def _apply(e: Emitter, matrix: toomcook.Matrix, vectors: list[Any]) -> list[Any]:
+def _apply(e: Emitter, matrix: _Matrix, vectors: list[Any]) -> list[Any]:
     """Return the matrix times the vectors.
 
     Points come in pairs +p, -p, whose rows differ in the signs of odd columns only: their even and
@@ -95,7 +113,7 @@ def _apply(e: Emitter, matrix: toomcook.Matrix, vectors: list[Any]) -> list[Any]
     return results
 
 
-def _apply_transposed(e: Emitter, matrix: toomcook.Matrix, vectors: list[Any]) -> list[Any]:
+def _apply_transposed(e: Emitter, matrix: _Matrix, vectors: list[Any]) -> list[Any]:
     """Return the matrix times the vectors where *columns* come in pairs +p, -p (that is, A.T)."""
     m, n = matrix.shape
     if n == 1:
@@ -172,16 +190,16 @@ def _input(b: Any, values: list[Any], tall: int, wide: int, lanes: int) -> None:
             e.store(column[i], e.at(to, b.mul(stride, e.i64(i * wide + j))))
 
 
-def _transform_of(n: int) -> toomcook.Matrix:
+def _transform_of(n: int) -> _Matrix:
     """Return B.T, which depends on n alone."""
-    return toomcook.matrices(n, 1)[2] if n == 1 else toomcook.matrices(n - 2, 3)[2]
+    return _matrices(n, 1)[2] if n == 1 else _matrices(n - 2, 3)[2]
 
 
 @link.native(7)
 def _output(b: Any, values: list[Any], mt: int, rt: int, mw: int, rw: int, lanes: int) -> None:
     products, stride, to, tiles, pitch, bias, flag = values
     e = Emitter(b, dtype_code(_FLOAT), lanes)
-    down, across = toomcook.matrices(mt, rt)[0], toomcook.matrices(mw, rw)[0]
+    down, across = _matrices(mt, rt)[0], _matrices(mw, rw)[0]
     tall, wide = down.shape[1], across.shape[1]
     columns = []
     for j in range(wide):
@@ -224,7 +242,7 @@ def _integer(bits: int) -> Any:
 def _weight(b: Any, values: list[Any], mt: int, rt: int, mw: int, rw: int, lanes: int) -> None:
     panel, channels, rows, to, stride = values
     e = Emitter(b, dtype_code(_FLOAT), lanes)
-    down, across = toomcook.matrices(mt, rt)[1], toomcook.matrices(mw, rw)[1]
+    down, across = _matrices(mt, rt)[1], _matrices(mw, rw)[1]
     tall, wide = len(down), len(across)
     row_bytes = b.mul(rows, e.i64(4))
     vectors = b.sdiv(b.add(rows, e.i64(lanes - 1)), e.i64(lanes))
@@ -294,7 +312,7 @@ def _input_last(b: Any, values: list[Any], tall: int, wide: int, lanes: int) -> 
 def _output_last(b: Any, values: list[Any], mt: int, rt: int, mw: int, rw: int, lanes: int) -> None:
     products, stride, pixels, channels, bias, flag = values
     e = Emitter(b, dtype_code(_FLOAT), lanes)
-    down, across = toomcook.matrices(mt, rt)[0], toomcook.matrices(mw, rw)[0]
+    down, across = _matrices(mt, rt)[0], _matrices(mw, rw)[0]
     tall, wide = down.shape[1], across.shape[1]
     vectors = b.sdiv(b.add(channels, e.i64(lanes - 1)), e.i64(lanes))
     with e.loop(vectors, [e.i64(0), e.zero], "vectors") as loop:
@@ -318,3 +336,23 @@ def _output_last(b: Any, values: list[Any], mt: int, rt: int, mw: int, rw: int, 
                 e.store_masked(value, b.add(pixel, at), inside)
         loop.next([b.add(at, e.i64(lanes * e.size)), check])
     _note_infinite(e, loop.values[1], flag)
+
+
+@functools.cache
+def _matrices(m: int, r: int) -> tuple[_Matrix, _Matrix, _Matrix]:
+    """Return ``A.T`` (m, n), ``G`` (n, r) and ``B.T`` (n, n) for n = m + r - 1."""
+    n = m + r - 1
+    if n == 1:
+        return np.ones((1, 1)), np.ones((1, 1)), np.ones((1, 1))
+    points = np.array(_POINTS[n])
+    at, g, bt = np.zeros((m, n)), np.zeros((n, r)), np.zeros((n, n))
+    for j, point in enumerate(points):
+        others = np.delete(points, j)
+        at[:, j] = point ** np.arange(m)
+        g[j] = point ** np.arange(r) / np.prod(point - others)
+        bt[j, : n - 1] = np.poly(others)[::-1]
+    at[m - 1, n - 1] = g[n - 1, r - 1] = 1
+    bt[n - 1] = np.poly(points)[::-1]
+    for matrix in (at, g, bt):
+        matrix[np.abs(matrix) < 1e-12] = 0
+    return at, g, bt

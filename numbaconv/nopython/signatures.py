@@ -16,7 +16,7 @@ from numba.np import numpy_support
 from numbaconv import routes
 from numbaconv.problem import arguments
 from numbaconv.problem.formulas import PADDING_MODES
-from numbaconv.problem.gradients import NEEDS, Gradients
+from numbaconv.problem.parsing import NEEDS, Gradients
 
 #: The arguments of a call by name: their types, or the defaults of those that are left out.
 Bound = Mapping[str, Any]

@@ -1,10 +1,11 @@
 """What each function of convolution is asked, checked: a geometry, and the dtype of the result.
 
 Every backend (`numbaconv.host`, `numbaconv.cuda`, `numbaconv.dask`) begins here, so that all of
-them take and refuse the same. An array is given as its shape and its dtype.
+them take and refuse the same. An array is given as its shape and its dtype. A backward pass is
+asked for the gradients that are needed.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from numbaconv.problem.options import ConvOptions
 
 #: The shape of an array, and its dtype.
 Form = tuple[Ints, np.dtype[Any]]
+#: The gradients of a backward pass.
+NEEDS = ("input", "weight", "bias")
 Asked = tuple[ConvGeometry, np.dtype[Any]]
 
 
@@ -63,3 +66,30 @@ def check_bias(options: ConvOptions, asked: Asked, bias: Form) -> None:
     geometry, dtype = asked
     outputs = geometry.in_channels if options.transposed else geometry.out_channels
     arguments.check_bias(*bias, outputs, dtype)
+
+
+class Gradients(NamedTuple):
+    """What a backward pass returns; None for what was not needed.
+
+    Attributes
+    ----------
+    input, weight, bias : array or None
+        The gradients with respect to the forward's arguments, of their shapes.
+    """
+
+    input: Any
+    weight: Any
+    bias: Any
+
+
+def checked_needs(needs: Any) -> tuple[str, ...]:
+    """Return the names of wanted gradients, all of which must be of `NEEDS`."""
+    expected = f"needs must be a tuple or list of names among {NEEDS}"
+    if isinstance(needs, str) or not arguments.is_sequence(needs):
+        raise TypeError(f"{expected}, got {arguments.shortened(needs)}")
+    for need in needs:
+        if not isinstance(need, str):
+            raise TypeError(f"{expected}, got {arguments.shortened(needs)}")
+        if need not in NEEDS:
+            raise ValueError(f"{expected}, got {arguments.shortened(needs)}")
+    return tuple(needs)

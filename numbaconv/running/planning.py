@@ -8,7 +8,7 @@ import numpy as np
 from numbaconv import routes
 from numbaconv.problem import arguments
 from numbaconv.problem.geometry import ConvGeometry
-from numbaconv.running import alike, choice, framed, strips
+from numbaconv.running import alike, choice, strips
 from numbaconv.running.call import Call, is_huge, strip_flops, without_mode, work_dtype
 
 
@@ -38,8 +38,8 @@ def choose(
     route = routes.load(chosen)
     inner = geometry if route.OWN_PADDING else without_mode(geometry)
     pads = inner is not geometry
-    if pads and not empty and not is_huge(geometry, work) and framed.pays(geometry):
-        frame = framed.Plan(geometry, lambda small: _as_the_whole(small, work, chosen))
+    if pads and not empty and not is_huge(geometry, work) and strips.framing_pays(geometry):
+        frame = strips.FramedPlan(geometry, lambda small: _as_the_whole(small, work, chosen))
         return Call(
             geometry, result, work, chosen, estimates, frame, shape, empty, reads=route.READS
         )  # fmt: skip

@@ -1,16 +1,23 @@
 """Very large images, a box of the result at a time, so that no single launch takes long.
 
 Python sees Ctrl-C between launches. The cut depends on the geometry and the dtype alone.
+
+Padding by values of the input is made of such parts, too: the image with padding of zeros, and then
+its borders once more, from padded strips, instead of from a padded copy of the image.
 """
 
 import itertools
+import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from numbaconv.problem import cuts
 from numbaconv.problem.arrays import Array
 from numbaconv.problem.cuts import Cut, Sliding
+from numbaconv.problem.formulas import dilated_size, end_inside, first_inside
 from numbaconv.problem.geometry import ConvGeometry, Ints, Window
 from numbaconv.running import call
 from numbaconv.running.call import Call
@@ -18,6 +25,9 @@ from numbaconv.running.packed import Packed
 
 # Positions of results that every size of winograd's tiles divides.
 _ALIGNED = 8
+# Outputs of an image from which on, and the share along its borders up to which, this is faster.
+_LEAST_POSITIONS = 1 << 13
+_MOST_BORDER = 0.25
 
 
 @dataclass(frozen=True)
@@ -194,3 +204,97 @@ def _indices(
         (*ahead, *(slice(c.first, c.last) for c in chosen)),
         (*ahead, *(slice(c.start, c.stop) for c in chosen)),
     )
+
+
+@dataclass(frozen=True)
+class Strip(Box):
+    """Outputs along a border: what they read lies anywhere, by `indices` along each axis."""
+
+    indices: tuple[Array | slice, ...]
+
+
+class FramedPlan(Plan):
+    """A problem whose padding is not of zeros, as one whose is, and strips.
+
+    Parameters
+    ----------
+    geometry : ConvGeometry
+        The problem.
+    choose : callable
+        Returns how a problem is computed.
+    """
+
+    def __init__(self, geometry: ConvGeometry, choose: Callable[[ConvGeometry], Call]) -> None:
+        window = geometry.window
+        self.first_axis = 1 if geometry.channels_last else 2
+        whole = choose(replace(geometry, window=replace(window, padding_mode="zeros")))
+        inner = [_inner(window, axis) for axis in range(window.ndim)]
+        borders = []
+        for axis, (first, end) in enumerate(inner):
+            for part in ((0, first), (end, window.output[axis])):
+                if part[0] < part[1]:
+                    # Of earlier axes what is within; of later ones all.
+                    outputs = [*inner[:axis], part, *((0, n) for n in window.output[axis + 1 :])]
+                    borders.append(self._strip(geometry, outputs, choose))
+
+        super().__init__([Box(whole, (), ()), *borders])
+
+    def _strip(
+        self, geometry: ConvGeometry, outputs: list[tuple[int, int]],
+        choose: Callable[[ConvGeometry], Call],
+    ) -> Strip:  # fmt: skip
+        window, indices = geometry.window, []
+        mode: Any = call.NUMPY_MODES[window.padding_mode]
+        for axis, (first, end) in enumerate(outputs):
+            stride = window.stride[axis]
+            start = first * stride
+            stop = (end - 1) * stride + dilated_size(window.kernel[axis], window.dilation[axis])
+            padded = np.pad(np.arange(window.size[axis]), window.padding[axis], mode)
+            padded = padded[start:stop]
+            follows = bool(np.all(np.diff(padded) == 1))
+            indices.append(slice(int(padded[0]), int(padded[-1]) + 1) if follows else padded)
+        size: Ints = tuple(
+            i.stop - i.start if isinstance(i, slice) else len(i) for i in indices
+        )  # fmt: skip
+        none = ((0, 0),) * window.ndim
+        small = Window(size, window.kernel, window.stride, window.dilation, none)
+        target = (*(slice(None),) * self.first_axis, *(slice(*o) for o in outputs))
+        return Strip(choose(replace(geometry, window=small)), (), target, tuple(indices))
+
+    def run(self, x: Array, packed: Any, out: Array, parallel: bool) -> None:
+        """Write the convolution to `out`."""
+        (whole, first), *borders = zip(self.boxes, packed.boxes, strict=True)
+        whole.call.plan.run(x, first, out, parallel)
+        strip: Any
+        for strip, weights in borders:
+            source = x
+            for axis, index in enumerate(strip.indices, self.first_axis):
+                if isinstance(index, slice):
+                    source = source[(slice(None),) * axis + (index,)]
+                else:
+                    source = source.take(index, axis)
+            target = out[strip.target]
+            result = np.empty(target.shape, out.dtype)
+            call.run_parts(strip.call, source, weights, result, parallel)
+            target[...] = result
+
+    def workspace_nbytes(self, images: int, workers: int) -> int:
+        """Return the memory that `run` borrows."""
+        return max(box.call.plan.workspace_nbytes(images, workers) for box in self.boxes)
+
+
+def _inner(window: Window, axis: int) -> tuple[int, int]:
+    """Return the outputs along an axis that see no padding: the first, and their end."""
+    stride, (low, _), count = window.stride[axis], window.padding[axis], window.output[axis]
+    last_tap = dilated_size(window.kernel[axis], window.dilation[axis]) - 1 - low
+    first = first_inside(-low, stride, count)
+    return first, max(first, end_inside(last_tap, stride, window.size[axis], count))
+
+
+def framing_pays(geometry: ConvGeometry) -> bool:
+    """Return whether borders are a small part of large images."""
+    window = geometry.window
+    if not window.mirrors or window.positions < _LEAST_POSITIONS:
+        return False
+    inner = math.prod(end - first for first, end in (_inner(window, a) for a in range(window.ndim)))
+    return window.positions - inner <= _MOST_BORDER * window.positions

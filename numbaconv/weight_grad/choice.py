@@ -18,8 +18,8 @@ from numbaconv.problem.geometry import ConvGeometry, Ints
 from numbaconv.running import call, results
 from numbaconv.running.halves import converted
 from numbaconv.weight_grad import boxes
+from numbaconv.weight_grad.boxes import AnyPlan
 from numbaconv.weight_grad.cut import INTERLEAVED
-from numbaconv.weight_grad.plan import Plan
 
 #: The reference first.
 NAMES = ("im2col", "direct")
@@ -32,7 +32,7 @@ class Call:
     geometry: ConvGeometry
     dtype: np.dtype[Any]
     work: np.dtype[Any]
-    plan: Plan
+    plan: AnyPlan
     shape: Ints
     empty: bool
     pads: bool
@@ -76,9 +76,9 @@ def resolve(
 
 
 def _planned(
-    geometry: ConvGeometry, shape: Ints, work: np.dtype[Any], make: Callable[..., Plan],
+    geometry: ConvGeometry, shape: Ints, work: np.dtype[Any], make: Callable[..., AnyPlan],
     grows: bool,
-) -> Plan:  # fmt: skip
+) -> AnyPlan:  # fmt: skip
     """Return the plan of a problem: of a very large image in boxes."""
     if boxes.needed(geometry, work, grows=grows):
         return boxes.Plan(

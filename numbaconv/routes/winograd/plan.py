@@ -3,9 +3,10 @@
 Tiles of the input are transformed, multiplied with transformed weights element by element (one
 matrix product over the channels for each of the n x n elements), and transformed back: A. Lavin,
 S. Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, section 4. F(4x4, 3x3)
-multiplies 36 times where the direct sum does 144, at an error that `toomcook` keeps small.
+multiplies 36 times where the direct sum does 144, at an error that its points keep small.
 
-With channels first a lane is a tile (`first`), with channels last a channel (`last`).
+With channels first a lane is a tile (`first`), with channels last a channel (`last`). A `dilated`
+convolution is that of each phase of its positions.
 
 An image whose result is not finite somewhere is computed again by the direct route, because a tile
 spreads one NaN or infinity over all its outputs. So are all images where weights are not finite,
@@ -21,7 +22,7 @@ from numbaconv.kernels import held
 from numbaconv.kernels.jit import native_available
 from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.routes import cycles
-from numbaconv.routes.winograd import first, last
+from numbaconv.routes.winograd import dilated, first, last
 from numbaconv.routes.winograd.tiling import Tiling
 
 #: What this route is (see `numbaconv.routes.Algorithm`).
@@ -44,23 +45,34 @@ def refusal(geometry: ConvGeometry, dtype: np.dtype[Any]) -> str | None:
         return "it takes one or two spatial axes"
     if geometry.groups > 1:
         return f"it takes no groups, got groups={geometry.groups}"
-    if any(s != 1 for s in window.stride) or any(d != 1 for d in window.dilation):
-        return "it needs stride 1 and dilation 1"
+    if any(s != 1 for s in window.stride):
+        return "it needs stride 1"
     if any(k not in (1, 3, 5) for k in window.kernel) or window.taps == 1:
         return f"it takes kernels of 3 or 5 along an axis (or 1 along one), got {window.kernel}"
+    if _is_dilated(geometry) and (reason := dilated.refusal(geometry)) is not None:
+        return reason
     found = plan(replace(geometry, batch=max(geometry.batch, 1)), dtype).refusal
     return found or native_available()
 
 
+def _is_dilated(geometry: ConvGeometry) -> bool:
+    return max(dilated.dilation_of(geometry)) > 1
+
+
 @held.shared
-def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Tiling:
+def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Tiling | dilated.Plan:
     """Return the plan of a problem."""
+    if _is_dilated(geometry):
+        return dilated.Plan(geometry)
     return last.Plan(geometry) if geometry.channels_last else first.Plan(geometry)
 
 
 def cost(geometry: ConvGeometry, dtype: np.dtype[Any], *, prepared: bool) -> float:
     """Return the estimated cycles of one core; `prepared` leaves the packing of weights out."""
     this = plan(geometry, dtype)
+    if isinstance(this, dilated.Plan):
+        whole = cost(dilated.phases_of(geometry), dtype, prepared=prepared)
+        return dilated.SMALL * whole + dilated.COPY * dilated.copied(geometry)
     rows, n = this.blocks * this.rows, this.elements
     total = this.cycles(cycles.MULTIPLY["f4"], cycles.TILE)
     nbytes = rows * this.channels * n * 4

@@ -59,11 +59,12 @@ class _Site:
         self.function, rule, _ = FUNCTIONS[parsed["name"]]
         self.recordable = rule in _RECORDABLE
         # None is passed on where it is an answer: where there is no default.
-        parameters = inspect.signature(self.function).parameters
+        parameters = inspect.signature(self.function).parameters.values()
+        required = [p.name for p in parameters if p.default is p.empty]
         self.parts: dict[str, Any] = {
             name: part
             for name, part in parsed["arguments"].items()
-            if part[0] != "none" or parameters[name].default is inspect.Parameter.empty
+            if part[0] != "none" or name in required
         }
         self.kinds: list[Any] = parsed["results"]
         self.addresses = sum(part[0] == "array" for part in self.parts.values())

@@ -95,4 +95,6 @@ conv_transpose3d_input_grad = _on_device(doors.conv_transpose3d_input_grad)
 conv_transpose3d_weight_grad = _on_device(doors.conv_transpose3d_weight_grad)
 im2col = _on_device(doors.im2col)
 
-__all__ = sorted(set(doors.__all__) & globals().keys())
+__all__ = sorted(
+    name for name in doors.__all__ if getattr(globals().get(name), "__module__", "") == __name__
+)

@@ -99,4 +99,6 @@ max_unpool1d = _lazy(doors.max_unpool1d)
 max_unpool2d = _lazy(doors.max_unpool2d)
 max_unpool3d = _lazy(doors.max_unpool3d)
 
-__all__ = sorted(set(doors.__all__) & globals().keys())
+__all__ = sorted(
+    name for name in doors.__all__ if getattr(globals().get(name), "__module__", "") == __name__
+)

@@ -19,7 +19,7 @@ from numbaconv.running import call, results
 from numbaconv.running.halves import converted
 from numbaconv.weight_grad import boxes
 from numbaconv.weight_grad.boxes import AnyPlan
-from numbaconv.weight_grad.cut import INTERLEAVED
+from numbaconv.weight_grad.layout import INTERLEAVED
 
 #: The reference first.
 NAMES = ("im2col", "direct")

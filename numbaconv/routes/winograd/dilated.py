@@ -16,7 +16,7 @@ from numbaconv.kernels import workspace
 from numbaconv.problem.arrays import Array, Table
 from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.routes.winograd import first
-from numbaconv.routes.winograd.tiling import FLOAT
+from numbaconv.routes.winograd.tiling import FLOAT, least_products
 from numbaconv.running.packed import Packed
 from numbaconv.teams import jobs
 from numbaconv.teams.jobs import fork_tasks, team_kernel, team_part
@@ -59,13 +59,6 @@ def phases_of(geometry: ConvGeometry) -> ConvGeometry:
     return replace(geometry, batch=geometry.batch * math.prod(dilation), window=plain)
 
 
-def copied(geometry: ConvGeometry) -> int:
-    """Return the elements that are copied."""
-    inner = phases_of(geometry)
-    inputs = inner.in_channels * math.prod(inner.window.size)
-    return inner.batch * (inputs + inner.out_channels * inner.window.positions)
-
-
 class Plan:
     """Everything that follows from a geometry.
 
@@ -79,7 +72,7 @@ class Plan:
 
     def __init__(self, geometry: ConvGeometry) -> None:
         self.geometry, self.phases = geometry, phases_of(geometry)
-        self.inner = first.Plan(self.phases)
+        self.inner = first.Plan(self.phases, least_products(self.phases))
         window, (down, across) = geometry.window, dilation_of(geometry)
         self.count = down * across
         (height, width), (tall, wide) = (

@@ -44,12 +44,12 @@ class Plan(Tiling):
 
     Parameters
     ----------
-    geometry : ConvGeometry
-        The problem; its batch does not matter.
+    geometry, tile
+        As of `Tiling`.
     """
 
-    def __init__(self, geometry: ConvGeometry) -> None:
-        super().__init__(geometry)
+    def __init__(self, geometry: ConvGeometry, tile: tuple[int, int] | None = None) -> None:
+        super().__init__(geometry, tile)
         tiles = geometry.batch * self.down * self.across
         wide, narrow = isa.host().tile, isa.host().narrow
         # A narrow register tile where a wide panel would be half empty.

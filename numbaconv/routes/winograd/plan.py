@@ -71,8 +71,12 @@ def cost(geometry: ConvGeometry, dtype: np.dtype[Any], *, prepared: bool) -> flo
     """Return the estimated cycles of one core; `prepared` leaves the packing of weights out."""
     this = plan(geometry, dtype)
     if isinstance(this, dilated.Plan):
-        whole = cost(dilated.phases_of(geometry), dtype, prepared=prepared)
-        return dilated.SMALL * whole + dilated.COPY * dilated.copied(geometry)
+        copied = dilated.COPY * geometry.batch * (this.elements + this.results)
+        return dilated.SMALL * _cost(this.inner, prepared) + copied
+    return _cost(this, prepared)
+
+
+def _cost(this: Tiling, prepared: bool) -> float:
     rows, n = this.blocks * this.rows, this.elements
     total = this.cycles(cycles.MULTIPLY["f4"], cycles.TILE)
     nbytes = rows * this.channels * n * 4

@@ -42,6 +42,19 @@ def _outputs_along(size: int, other: int, taps: int, kernel: tuple[int, ...]) ->
     return 2 if small and 5 not in kernel else 4
 
 
+def least_products(geometry: ConvGeometry) -> tuple[int, int]:
+    """Return the outputs of a tile, (tall, wide), with which all tiles have the fewest elements."""
+
+    def along(size: int, taps: int) -> int:
+        choices = {1: (1,), 3: (4, 2), 5: (2,)}[taps]
+        return min(choices, key=lambda m: -(-size // m) * (m + taps - 1))
+
+    window = geometry.window
+    sizes = zip((1, *window.output)[-2:], (1, *window.kernel)[-2:], strict=True)
+    tall, wide = (along(size, taps) for size, taps in sizes)
+    return tall, wide
+
+
 def aligned(nbytes: int) -> int:
     """Return a number of bytes, rounded up to whole lines."""
     return -(-nbytes // 64) * 64
@@ -54,6 +67,8 @@ class Tiling(ABC):
     ----------
     geometry : ConvGeometry
         The problem; its batch does not matter.
+    tile : tuple of int, optional
+        The outputs of a tile, (tall, wide); by default `tile_outputs`.
     """
 
     replayable = True
@@ -65,7 +80,7 @@ class Tiling(ABC):
     weight_xi: int
     no_bias: Array
 
-    def __init__(self, geometry: ConvGeometry) -> None:
+    def __init__(self, geometry: ConvGeometry, tile: tuple[int, int] | None = None) -> None:
         self.geometry = geometry
         window = geometry.window
         self.kernel = (1, *window.kernel)[-2:]
@@ -73,7 +88,7 @@ class Tiling(ABC):
         self.output = (1, *window.output)[-2:]
         low = ((0, 0), *window.padding)[-2:]
         self.low = low[0][0], low[1][0]
-        self.m = tile_outputs(geometry)
+        self.m = tile_outputs(geometry) if tile is None else tile
         self.n = self.m[0] + self.kernel[0] - 1, self.m[1] + self.kernel[1] - 1
         self.elements = self.n[0] * self.n[1]
         self.channels, self.outputs = geometry.in_channels, geometry.out_channels

@@ -24,6 +24,7 @@ from numbaconv.problem.arrays import Array, address
 from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.routes.direct import infinite
 from numbaconv.routes.direct.places import contiguous_strides, of_result
+from numbaconv.running.memo import kept
 from numbaconv.teams import jobs
 from numbaconv.weight_grad import loops, rows
 from numbaconv.weight_grad.layout import Layout
@@ -206,7 +207,7 @@ class Plan(Layout):
         )  # fmt: skip
         workspace.give_back(space)
         self.scratch.give_back(scratch)
-        checked = len(self.seen) > 0 and self.dtype.kind == "f"
+        checked = self.exact and self.dtype.kind == "f"
         if checked and infinite.among(grad, self.flags, parallel):
             leaks = self._leaks(grad)
             sums.leaks = leaks if sums.leaks is None else sums.leaks | leaks
@@ -265,6 +266,7 @@ def plan(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Plan | rows.Plan:
     return rows.Plan(geometry, dtype) if by_rows(geometry, dtype) else Plan(geometry, dtype)
 
 
+@kept
 def by_rows(geometry: ConvGeometry, dtype: np.dtype[Any]) -> bool:
     """Return whether a problem is computed by products of rows, whose memory no image enlarges."""
     return rows.takes(geometry, dtype) and (

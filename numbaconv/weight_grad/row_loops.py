@@ -87,6 +87,8 @@ def _work(
     own = memory + worker * s.worker_bytes
     filter_bytes = s.patch * s.vector
     all_bytes = s.groups * s.outputs * filter_bytes
+    units = s.channels * s.kernel_depth
+    elements = s.patch // units
     down, across = (s.rows + s.chunk - 1) // s.chunk, (s.width + s.piece - 1) // s.piece
     while True:
         task = fetch_add(counter.ctypes.data)
@@ -114,8 +116,7 @@ def _work(
             source = x + image * s.x_image + group * s.channels * s.x_channel + q0 * s.x_step
             gradients = grad + image * s.g_image + depth * s.g_depth
             gradients += (row * s.width + q0) * s.size
-            elements = s.patch // (s.channels * s.kernel_depth)
-            for unit in range(0, s.channels * s.kernel_depth, s.together):
+            for unit in range(0, units, s.together):
                 _copy(s, source, own, unit, depth, row, q0, width, natives, heights, columns,
                       row_table[worker])  # fmt: skip
                 for o in range(o0, o1, s.ones):

@@ -3,8 +3,8 @@
 The gradient of an element of a patch is the product of the output's gradient and of the input as
 that element sees it. Rows of the input are copied, strides and padding resolved, so that each
 element's inputs follow each other as the gradients do; some elements for some outputs at a time
-then keep their sums in vectors. So no lane is wasted where patches are
-small, and gradients are read as they lie.
+then keep their sums in vectors. So no lane is wasted where patches are small, and gradients are
+read as they lie.
 """
 
 import itertools
@@ -281,10 +281,10 @@ class Plan:
         if kinds > 1:
             _, high, low = sums.values.swapaxes(0, 1)
             with np.errstate(invalid="ignore", over="ignore"):
-                found = Total(np.where(low == low, high + low, high)[0])
-                for slot in range(1, slots):
-                    lost = low[slot]
-                    found.add(np.where(lost == lost, high[slot] + lost, high[slot]))
+                first, *others = np.where(low == low, high + low, high)
+            found = Total(first)
+            for part in others:
+                found.add(part)
             sums.values[0, 0] = found.value
         elif slots > 1:
             jobs.run(

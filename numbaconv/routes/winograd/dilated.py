@@ -8,11 +8,12 @@ are copied side by side, with their padding, convolved as so many small images, 
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from numbaconv.kernels import workspace
+from numbaconv.kernels.jit import unpacker
 from numbaconv.problem.arrays import Array, Table
 from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.routes.winograd import first
@@ -59,6 +60,23 @@ def phases_of(geometry: ConvGeometry) -> ConvGeometry:
     return replace(geometry, batch=geometry.batch * math.prod(dilation), window=plain)
 
 
+class Shape(NamedTuple):
+    """An image and its phases, as kernels take them, all int64."""
+
+    channels: int
+    down: int  # dilation
+    across: int
+    height: int  # of an image
+    width: int
+    tall: int  # of a phase
+    wide: int
+    low_height: int
+    low_width: int
+
+
+_unpack = unpacker(Shape)
+
+
 class Plan:
     """Everything that follows from a geometry.
 
@@ -83,13 +101,14 @@ class Plan:
         )
         low = ((0, 0), *window.padding)[-2:]
         self.input = np.array(
-            [geometry.in_channels, down, across, height, width, tall, wide, low[0][0], low[1][0]],
-            np.int64,
-        )
+            Shape(
+                geometry.in_channels, down, across, height, width, tall, wide, low[0][0], low[1][0]
+            ), np.int64,
+        )  # fmt: skip
         self.output = np.array(
-            [geometry.out_channels, down, across, out_height, out_width, rows, columns, 0, 0],
+            Shape(geometry.out_channels, down, across, out_height, out_width, rows, columns, 0, 0),
             np.int64,
-        )
+        )  # fmt: skip
         self.elements = self.count * geometry.in_channels * tall * wide
         self.results = self.count * geometry.out_channels * rows * columns
         nbytes = (self.elements + self.results) * FLOAT.itemsize
@@ -153,21 +172,17 @@ class Plan:
 def gather(
     team: int, workers: int, tasks: int, images: Array, phases: Array, shape: Table
 ) -> None:  # fmt: skip
-    """Copy each phase of some images' channels, with zeros for what lies outside.
-
-    The shape: channels, dilations, height and width of an image, and of a phase, low padding.
-    """
+    """Copy each phase of some images' channels, with zeros for what lies outside."""
     fork_tasks(team, workers, tasks, _gather, (images, phases, shape))
 
 
 @team_part
 def _gather(task: int, worker: int, images: Array, phases: Array, shape: Table) -> None:
-    channels, down, across = shape[0], shape[1], shape[2]
-    height, width, tall, wide = shape[3], shape[4], shape[5], shape[6]
+    channels, down, across, height, width, tall, wide, low_height, low_width = _unpack(shape)
     image, channel = task // channels, task % channels
     start = task * height * width
     for phase in range(down * across):
-        row, column = phase // across - shape[7], phase % across - shape[8]
+        row, column = phase // across - low_height, phase % across - low_width
         to = ((image * down * across + phase) * channels + channel) * tall * wide
         first = min(wide, max(0, (-column + across - 1) // across))
         end = max(first, min(wide, (width - column + across - 1) // across))
@@ -195,8 +210,7 @@ def scatter(
 
 @team_part
 def _scatter(task: int, worker: int, images: Array, phases: Array, shape: Table) -> None:
-    channels, down, across = shape[0], shape[1], shape[2]
-    height, width, tall, wide = shape[3], shape[4], shape[5], shape[6]
+    channels, down, across, height, width, tall, wide, _, _ = _unpack(shape)
     image, channel = task // channels, task % channels
     start = task * height * width
     for phase in range(down * across):

@@ -16,7 +16,7 @@ from numbaconv.native import isa
 from numbaconv.native.rows import copier
 from numbaconv.native.tile import tile
 from numbaconv.native.transpose import kernel_packer, transposer
-from numbaconv.native.winograd import input_transform, output_transform, weight_transform
+from numbaconv.native.winograd import input_transform, output_transform
 from numbaconv.problem.arrays import Array, address
 from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.routes.direct import places
@@ -87,17 +87,15 @@ class Plan(Tiling):
 
     def pack(self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool) -> Packed:
         """Return transformed weights, as panels for each element of a tile."""
-        native = transposer(FLOAT), weight_transform(*self.transform_sizes)
-        return self.packed(loops.pack, native, weight, bias, parallel, keep)
+        return self.packed(loops.pack, transposer(FLOAT), weight, bias, parallel, keep)
 
     def pack_flipped(
         self, weight: Array, bias: Array | None, parallel: bool, *, keep: bool,
         flip: Callable[[Array], Array],
     ) -> Packed:  # fmt: skip
         """Do the same from ``(C, O, *kernel)``, with each kernel flipped, as `flip` does it."""
-        native = kernel_packer(self.rows, FLOAT), weight_transform(*self.transform_sizes)
         packed = self.packed(
-            loops.pack_flipped, native, weight, bias, parallel, keep,
+            loops.pack_flipped, kernel_packer(self.rows, FLOAT), weight, bias, parallel, keep,
             lambda workers: threads.tables(workers, 2, self.taps + self.lanes),
         )  # fmt: skip
         return packed._replace(adapt=flip)

@@ -16,7 +16,6 @@ from numbaconv.native.rows import copier
 from numbaconv.native.winograd import (
     input_transform_last,
     output_transform_last,
-    weight_transform,
 )
 from numbaconv.problem.arrays import Array, address
 from numbaconv.problem.geometry import ConvGeometry
@@ -100,7 +99,7 @@ class Plan(Tiling):
         # A panel holds all taps of a channel, and then the next channel's.
         rows = np.arange(self.taps) * self.channels + np.arange(self.channels)[:, None]
         table = (rows.reshape(-1) * (self.outputs * ITEM)).astype(np.int64)
-        native = copier(1, FLOAT), weight_transform(*self.transform_sizes)
+        native = copier(1, FLOAT)
         return self.packed(last_loops.pack, native, weight, bias, parallel, keep, lambda _: table)
 
     def padded_bias(self, bias: Array) -> Array:

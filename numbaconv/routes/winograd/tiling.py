@@ -8,6 +8,7 @@ import numpy as np
 
 from numbaconv.kernels import held, workspace
 from numbaconv.native import isa
+from numbaconv.native.winograd import weight_transform
 from numbaconv.problem.arrays import Array, address
 from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.routes.direct import places
@@ -129,10 +130,10 @@ class Tiling(ABC):
         """Return transformed weights, as panels for each element of a tile."""
 
     def packed(
-        self, kernel: jobs.TeamKernel, natives: tuple[int, int], weight: Array, bias: Array | None,
+        self, kernel: jobs.TeamKernel, packer: int, weight: Array, bias: Array | None,
         parallel: bool, keep: bool, table: Callable[[int], Array] | None = None,
     ) -> Packed:  # fmt: skip
-        """Return what a kernel of packing makes; it takes a `table` made for so many workers."""
+        """Return what a kernel makes with a packer; it takes a `table` made for so many workers."""
         nbytes = self.packed_nbytes
         space = workspace.Workspace(nbytes) if keep else workspace.take(nbytes)
         panel = aligned((self.channels * self.taps * self.rows + 64) * ITEM)
@@ -141,7 +142,8 @@ class Tiling(ABC):
         jobs.run(
             kernel, workers, address(weight), space.address, memory.address, panel, self.blocks,
             self.rows, self.outputs, self.channels, self.taps, self.weight_block, self.weight_xi,
-            *natives, *(() if table is None else (table(workers),)),
+            packer,
+            weight_transform(*self.transform_sizes), *(() if table is None else (table(workers),)),
         )  # fmt: skip
         workspace.give_back(memory)
         padded = self.no_bias if bias is None else self.padded_bias(bias)

@@ -1,6 +1,8 @@
 """The compilation cache: found again, never wrong, and never in the way."""
 
+import importlib
 import os
+import pkgutil
 import shutil
 import stat
 import subprocess
@@ -9,9 +11,12 @@ from pathlib import Path
 
 import numba
 import pytest
-from children import ROOT, code
+from children import ROOT, code, python
+from numba.core.dispatcher import Dispatcher
 
+import numbaconv
 from numbaconv.kernels import cache, trust
+from numbaconv.native import moves
 
 CALL = """
 import numpy as np, numbaconv as nbc
@@ -19,6 +24,24 @@ x = np.arange(24.0).reshape(1, 2, 3, 4)
 print(nbc.max_pool2d(x, 2, 1, parallel=False).sum())
 from numbaconv.pooling import loops
 print(sum(loops.reduce.entry.stats.cache_hits.values()))
+"""
+# Kernels that differ by the helper that they call; it is a function of one argument in both.
+TWINS = """
+import sys
+import numpy as np
+from numbaconv.kernels.indexing import unpack_window
+from numbaconv.kernels.jit import kernel
+from numbaconv.reference.blocks import unpack_blocks
+@kernel
+def of_a_window(table, to):
+    to[0] = unpack_window(table).low[2]
+@kernel
+def of_blocks(table, to):
+    to[0] = unpack_blocks(table).together
+to = np.zeros(1, np.int64)
+for name in sys.argv[1:]:
+    globals()[name].serial(np.arange(40), to)
+    print(to[0])
 """
 SUM = "168.0"  # of the maxima of CALL
 RACER = "tests/cache_racer.py"
@@ -68,6 +91,30 @@ def test_the_next_process_finds_native_functions(tmp_path):
     before = entries(tmp_path)
     assert list(map(int, code(NATIVE, NUMBA_CACHE_DIR=str(tmp_path)).split())) == [count, count]
     assert entries(tmp_path) == before
+
+
+def test_entries_of_different_processes_go_together(tmp_path):
+    # With bounds checks, helpers are functions of their own, not a part of who calls them.
+    settings = {"NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_BOUNDSCHECK": "1"}
+    names = ["of_a_window", "of_blocks"]
+    apart = [python("-c", TWINS, name, **settings).stdout for name in names]
+    assert apart[0] != apart[1]
+    assert python("-c", TWINS, *names, **settings).stdout == "".join(apart)
+
+
+def test_no_two_compiled_functions_have_one_name():
+    named = {}
+    for info in pkgutil.walk_packages(numbaconv.__path__, "numbaconv."):
+        if info.name.split(".")[1] not in ("cuda", "dask", "__main__"):
+            for value in vars(importlib.import_module(info.name)).values():
+                if isinstance(value, Dispatcher):
+                    function = value.py_func
+                    name = function.__module__, function.__qualname__
+                    assert named.setdefault(name, function.__code__) == function.__code__, name
+    assert ("numbaconv.reference.blocks", "unpack_Blocks") in named
+    assert len(named) > 100
+    one, other = (moves._emit(16, 4, step).__qualname__ for step in (1, 2))
+    assert one != other
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "flipped", "of another key"])

@@ -59,8 +59,18 @@ def unpacker(kind: Callable[..., T]) -> Callable[[Array], T]:
         return f"{part.__name__}({', '.join(map(words, get_type_hints(part).values()))})"
 
     exec(f"def unpack(table):\n    return {words(kind)}", names)
-    found: Callable[[Array], T] = device(names["unpack"])
-    return found
+    function: Callable[[Array], T] = names["unpack"]
+    named(function, kind)
+    return device(function)
+
+
+def named(function: Callable[..., Any], of: Callable[..., Any], *parameters: int) -> None:
+    """Name a generated function, so that no other has its name: machine code goes by that.
+
+    Of two by one name, cached by two processes, a third process would run one for both.
+    """
+    function.__module__ = of.__module__
+    function.__qualname__ = f"{function.__name__}_{of.__qualname__}{parameters or ''}"
 
 
 def _cached(function: Callable[..., None], *, parallel: bool) -> Callable[..., None]:

@@ -18,7 +18,7 @@ from numba.core.ccallback import CFunc
 from numba.extending import intrinsic
 
 from numbaconv.kernels.cache import KernelCache
-from numbaconv.kernels.jit import OPTIONS
+from numbaconv.kernels.jit import OPTIONS, named
 from numbaconv.native.emit import I8, I64
 
 _compiling = threading.Lock()
@@ -87,7 +87,7 @@ def native(count: int) -> Callable[[Callable[..., None]], Callable[..., Callable
 
         def make(*parameters: int) -> Callable[..., None]:
             function: Callable[..., None] = names["make"](*parameters)
-            function.__module__, function.__qualname__ = emit.__module__, emit.__qualname__
+            named(function, emit, *parameters)
             return function
 
         return make

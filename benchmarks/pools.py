@@ -21,6 +21,9 @@ PROBLEMS = [
     *(((8, 256, n, n), n, n) for n in (7, 14, 56)),
     ((1, 1, 4000, 4000), 4000, 4000),
     ((1, 16, 1000, 1000), 100, 100),
+    ((1, 16, 1000, 1000), 16, 16),
+    ((8, 64, 56, 56), 7, 7),
+    ((8, 64, 56, 56), 5, 3),
 ]
 #: (shape, output) of adaptive pools.
 ADAPTIVE = [
@@ -38,8 +41,12 @@ import numpy as np, numbaconv as nbc
 shape, k, s, op = json.loads(sys.argv[1])
 x = np.random.default_rng(0).random(shape, dtype="f4")
 pad = (k - 1) // 2 if s == 1 and k < shape[-1] else 0
-pool = nbc.max_pool2d if op == "max" else nbc.avg_pool2d
-print(json.dumps(least(lambda: pool(x, k, s, pad))))
+y = nbc.avg_pool2d(x, k, s, pad)
+calls = {
+    "max": lambda: nbc.max_pool2d(x, k, s, pad), "mean": lambda: nbc.avg_pool2d(x, k, s, pad),
+    "mean, backward": lambda: nbc.avg_pool2d_backward(y, shape, k, s, pad),
+}
+print(json.dumps(least(calls[op])))
 """
 _TORCH = """
 import torch
@@ -47,10 +54,15 @@ torch.set_num_threads(2)
 shape, k, s, op = json.loads(sys.argv[1])
 x = torch.rand(shape)
 pad = (k - 1) // 2 if s == 1 and k < shape[-1] else 0
-F = torch.nn.functional
-pool = F.max_pool2d if op == "max" else F.avg_pool2d
+F, one = torch.nn.functional, [k, k]
+y = F.avg_pool2d(x, k, s, pad)
+backward = torch.ops.aten.avg_pool2d_backward
+calls = {
+    "max": lambda: F.max_pool2d(x, k, s, pad), "mean": lambda: F.avg_pool2d(x, k, s, pad),
+    "mean, backward": lambda: backward(y, x, one, [s, s], [pad, pad], False, True, None),
+}
 with torch.no_grad():
-    print(json.dumps(least(lambda: pool(x, k, s, pad))))
+    print(json.dumps(least(calls[op])))
 """
 _OURS_ADAPTIVE = """
 import numpy as np, numbaconv as nbc
@@ -116,9 +128,11 @@ def pools(torch):
         sources["torch"] = torch, _TORCH
     problems = {}
     for shape, k, s in PROBLEMS:
-        for op in ("max", "mean"):
+        slow = s == 1 and k > _MOST_TORCH
+        backward = ["mean, backward"] if torch and not slow else []
+        for op in ["max", "mean", *backward]:
             name = f"{op} {k}x{k} stride {s} of {'x'.join(map(str, shape))}"
-            skipped = {"torch"} if s == 1 and k > _MOST_TORCH else set()
+            skipped = {"torch"} if slow else {"scipy, numpy"} if op in backward else set()
             problems[name] = [shape, k, s, op], skipped, math.prod(shape)
     return compare(sources, problems)
 

@@ -17,7 +17,7 @@ from scipy import ndimage
 import numbaconv as nbc
 from numbaconv.cli import convolving, files, main, streams
 from numbaconv.cli.filters import FILTERS
-from numbaconv.cli.interrupts import interruptible
+from numbaconv.cli.pipeline import interruptible
 from numbaconv.filtering.rounding import rounded
 
 rng = np.random.default_rng(5)

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 import numbaconv as nbc
-from numbaconv.running import call, halves
+from numbaconv.running import call, results
 
 ALL = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
 
 
 def test_every_half_becomes_its_float():
-    found = halves.converted(ALL, np.dtype(np.float32), parallel=True)
+    found = results.converted(ALL, np.dtype(np.float32), parallel=True)
     assert found.dtype == np.float32
     with np.errstate(invalid="ignore"):  # ARM tells of signalling NaNs
         expected = ALL.astype(np.float32)
@@ -29,7 +29,7 @@ def test_floats_are_rounded_to_nearest_ties_to_even():
         ])  # fmt: skip
         expected = x.astype(np.float16)
     found = np.empty(x.shape, np.float16)
-    halves.assign(found, x, parallel=True)
+    results.assign(found, x, parallel=True)
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(np.signbit(found), np.signbit(expected))
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import numbaconv as nbc
-from numbaconv.problem.kinds import kind
+from numbaconv.problem.types import kind
 
 
 class OnDevice:

@@ -22,7 +22,7 @@ from onnx.reference import ReferenceEvaluator
 
 import numbaconv as nbc
 import numbaconv.onnx
-from numbaconv.onnx import layers
+from numbaconv.onnx import convolutions
 
 NAMES = {operator.__name__ for operator in numbaconv.onnx.OPS}
 MODULES = [
@@ -430,7 +430,7 @@ class TestPreparedWeights:
 
     def made(self, monkeypatch):
         count = []
-        kind = layers.KINDS[1]
+        kind = convolutions.KINDS[1]
         monkeypatch.setattr(
             "numbaconv.onnx.convolutions.KINDS",
             (None, lambda *a, **k: count.append(1) or kind(*a, **k), None),

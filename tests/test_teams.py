@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from children import code
 
-from numbaconv.kernels import cores, threads
+from numbaconv.kernels import threads
 from numbaconv.teams import jobs, pool
 from numbaconv.teams.jobs import fork_join, fork_tasks, team_kernel, team_part
 
@@ -248,38 +248,38 @@ class TestCores:
         [("max 100000", 64), ("150000 100000", 2), ("100000 100000", 1), ("20000 100000", 1)],
     )
     def test_version_2(self, tmp_path, monkeypatch, quota, cores_of):
-        monkeypatch.setattr(cores, "_cores", lambda: 64)
+        monkeypatch.setattr(threads, "_cores", lambda: 64)
         self.write(tmp_path, cpu__max=quota)
-        assert cores.allowed(tmp_path, tmp_path / "none") == cores_of
+        assert threads.allowed(tmp_path, tmp_path / "none") == cores_of
 
     def test_the_least_of_all_groups_on_the_way(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(cores, "_cores", lambda: 64)
+        monkeypatch.setattr(threads, "_cores", lambda: 64)
         (tmp_path / "groups").write_text("0::/outer/inner\n")
         self.write(tmp_path / "outer", cpu__max="400000 100000")
         self.write(tmp_path / "outer" / "inner", cpu__max="800000 100000")
-        assert cores.allowed(tmp_path, tmp_path / "groups") == 4
+        assert threads.allowed(tmp_path, tmp_path / "groups") == 4
 
     def test_version_1(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(cores, "_cores", lambda: 64)
+        monkeypatch.setattr(threads, "_cores", lambda: 64)
         (tmp_path / "groups").write_text("5:memory:/x\n4:cpu,cpuacct:/box\n")
         self.write(tmp_path / "cpu,cpuacct", **{"cpu.cfs_quota_us": "-1", "cpu.cfs_period_us": "1"})
         files = {"cpu.cfs_quota_us": "250000", "cpu.cfs_period_us": "100000"}
         self.write(tmp_path / "cpu,cpuacct" / "box", **files)
-        assert cores.allowed(tmp_path, tmp_path / "groups") == 3
+        assert threads.allowed(tmp_path, tmp_path / "groups") == 3
 
     def test_never_more_than_the_affinity(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(cores, "_cores", lambda: 3)
+        monkeypatch.setattr(threads, "_cores", lambda: 3)
         self.write(tmp_path, cpu__max="900000 100000")
-        assert cores.allowed(tmp_path, tmp_path / "none") == 3
+        assert threads.allowed(tmp_path, tmp_path / "none") == 3
 
     def test_what_the_user_sets_counts(self, monkeypatch):
         most = int(numba.config.NUMBA_NUM_THREADS)
-        monkeypatch.setattr(cores, "allowed", lambda: 1)
+        monkeypatch.setattr(threads, "allowed", lambda: 1)
         for set_by_user, expected in ((True, most), (False, 1)):
-            cores.default_threads.cache_clear()
+            threads.default_threads.cache_clear()
             if set_by_user:
                 monkeypatch.setenv("NUMBA_NUM_THREADS", str(most))
             else:
                 monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
             assert threads.sharing(64, work=1 << 30, parallel=True) == min(64, expected)
-        cores.default_threads.cache_clear()
+        threads.default_threads.cache_clear()

@@ -26,7 +26,7 @@ from numbaconv.native.transpose import transposer
 from numbaconv.problem.arrays import Array, address, flatten
 from numbaconv.problem.geometry import ConvGeometry, Window
 from numbaconv.reference import fold_strips
-from numbaconv.routes.direct import cut, turns
+from numbaconv.routes.direct import across, cut
 from numbaconv.routes.direct import plan as direct
 from numbaconv.running.packed import Packed
 from numbaconv.teams import jobs
@@ -224,7 +224,7 @@ class Runs:
             parts = -(-positions // _TURNED)
             workers = jobs.team_size(count * parts, work=source.size, parallel=parallel)
             jobs.run(
-                turns.turn, workers, count, parts, _TURNED, channels, positions, size,
+                across.turn, workers, count, parts, _TURNED, channels, positions, size,
                 address(images), channels * positions * size, positions * size, address(source),
                 positions * channels * size, channels * size, transposer(self.dtype),
             )  # fmt: skip

@@ -10,7 +10,6 @@ import numpy as np
 
 from numbaconv.host import backend as host
 from numbaconv.problem.arrays import Array
-from numbaconv.problem.kinds import kind
 from numbaconv.problem.options import (
     AdaptiveOptions,
     ConvOptions,
@@ -19,6 +18,7 @@ from numbaconv.problem.options import (
     ScatterOptions,
     UnpoolOptions,
 )
+from numbaconv.problem.types import kind
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -9,7 +9,7 @@ import numba
 from threadpoolctl import threadpool_info
 
 from numbaconv.api.warmup import warmup
-from numbaconv.kernels import cores, threads
+from numbaconv.kernels import threads
 from numbaconv.kernels.cache import cache_directory
 from numbaconv.kernels.held import memory
 from numbaconv.kernels.threads import threading_layer
@@ -53,7 +53,7 @@ def report() -> str:
 
 def _threads() -> str:
     most = int(numba.config.NUMBA_NUM_THREADS)
-    return f"{threads.thread_count()} of {most}; this process may use {cores.allowed()} cores"
+    return f"{threads.thread_count()} of {most}; this process may use {threads.allowed()} cores"
 
 
 def _cache() -> str:

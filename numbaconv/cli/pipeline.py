@@ -1,10 +1,16 @@
-"""Reading the next batch, and writing the last, while one is convolved."""
+"""Batches read ahead and written behind, what interrupts them, and the last words."""
 
+import contextlib
+import signal
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any
+
+from tqdm import tqdm
 
 from numbaconv.cli.files import Batch, Sink
 from numbaconv.cli.unfinished import Unfinished
@@ -83,3 +89,86 @@ class Behind:
             raise
         if self._last is not None and error is None:
             self._last.result()
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: an interruption, too, with another exit status."""
+
+
+class Interrupts:
+    """What signals have come; the first one raises where it comes, if it is not held back."""
+
+    def __init__(self) -> None:
+        self._pressed: type[KeyboardInterrupt] | None = None
+        self.held = False
+
+    def __call__(self) -> None:
+        """Raise what has come since the start."""
+        if self._pressed:
+            raise self._pressed
+
+    def note(self, number: int, frame: object) -> None:
+        """Handle a signal."""
+        first = self._pressed is None
+        if first:
+            self._pressed = Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        if first and not self.held:  # a second one shall not break into the cleaning up
+            self()
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[Interrupts]:
+    """Yield what raises KeyboardInterrupt when it is called, if Ctrl-C was pressed since the start.
+
+    SIGTERM raises `Terminated` meanwhile, if nobody else handles it. While its `held` is true,
+    signals are only remembered.
+    """
+    interrupts = Interrupts()
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as behind nohup
+            before[signal.SIGINT] = signal.signal(signal.SIGINT, interrupts.note)
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            before[signal.SIGTERM] = signal.signal(signal.SIGTERM, interrupts.note)
+    try:
+        yield interrupts
+        interrupts()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def progress(count: int, done: int, unit: str, *, quiet: bool) -> Any:
+    """Return a bar; it shows itself on a terminal only, and not if the run is to be quiet."""
+    return tqdm(total=count, initial=done, unit=unit, disable=True if quiet else None)
+
+
+def quantity(count: int, name: str) -> str:
+    """Return a number of things, as ``3 images`` or ``1 image``."""
+    return f"{count} {name}" + "s" * (count != 1)
+
+
+def megabytes(count: float) -> str:
+    """Return a number of bytes, in MB, or of bytes a second."""
+    return f"{count / 1e6:.1f} MB"
+
+
+def peak_memory() -> int | None:
+    """Return the most bytes that this process has had resident, where the system tells."""
+    with contextlib.suppress(OSError, StopIteration):
+        # Linux's `ru_maxrss` is that of the process that started this one, if it was larger.
+        with open("/proc/self/status") as status:
+            line = next(line for line in status if line.startswith("VmHWM:"))
+        return int(line.split()[1]) << 10
+    try:
+        import resource
+    except ImportError:
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+def tail() -> str:
+    """Return the last words of a summary."""
+    peak = peak_memory()
+    return "" if peak is None else f"; at most {peak / 2**20:.0f} MiB of memory"

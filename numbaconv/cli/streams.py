@@ -9,11 +9,18 @@ import numba
 
 from numbaconv.cli.convolving import Convolution
 from numbaconv.cli.files import NpySink, NpySource, Sink, Source
-from numbaconv.cli.interrupts import Interrupts, interruptible
 from numbaconv.cli.job import Job, contents
 from numbaconv.cli.montage import MOST, Montage
-from numbaconv.cli.pipeline import Behind, ahead
-from numbaconv.cli.summary import megabytes, progress, quantity, tail
+from numbaconv.cli.pipeline import (
+    Behind,
+    Interrupts,
+    ahead,
+    interruptible,
+    megabytes,
+    progress,
+    quantity,
+    tail,
+)
 from numbaconv.cli.unfinished import Unfinished
 from numbaconv.cli.zarr_files import ZarrSink, ZarrSource
 from numbaconv.problem.arrays import Array

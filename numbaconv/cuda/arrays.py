@@ -11,7 +11,7 @@ from numba import cuda
 
 from numbaconv.cuda import launch
 from numbaconv.cuda.memory import Memory
-from numbaconv.problem.kinds import kind
+from numbaconv.problem.types import kind
 from numbaconv.running.memo import kept
 
 Ints = tuple[int, ...]

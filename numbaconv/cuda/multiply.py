@@ -15,7 +15,7 @@ from typing import Any
 
 from numba import cuda
 
-from numbaconv.cuda import operands, vectors
+from numbaconv.cuda import operands, tiles
 from numbaconv.cuda.launch import bounded, factory, unrolled
 from numbaconv.cuda.tiles import ALIGNMENT, Tile
 
@@ -39,10 +39,10 @@ NAMES = (
 def panel_of(tile: Tile, a_pitch: int, b_pitch: int, work: Any) -> Any:
     """Return the product of two panels in shared memory, added to a thread's sums."""
     own_rows, own_columns = tile.thread_rows, tile.thread_columns
-    vector = vectors.WIDTH // work(0).itemsize
+    vector = tiles.WIDTH // work(0).itemsize
     row_parts, column_parts = own_rows // vector, own_columns // vector
     row_step, column_step = tile.rows // row_parts, tile.columns // column_parts
-    copy = vectors.copy_of(work)
+    copy = tiles.copy_of(work)
 
     def outer_product(j: int) -> Any:
         a_line, b_line = j * a_pitch, j * b_pitch
@@ -81,7 +81,7 @@ def forward(tile: Tile, index: Any, work: Any, result: Any, partial: bool, wide:
     """
     rows, columns, depth = tile.rows, tile.columns, tile.depth
     own_rows, own_columns, threads = tile.thread_rows, tile.thread_columns, tile.threads
-    vector = vectors.WIDTH // work(0).itemsize
+    vector = tiles.WIDTH // work(0).itemsize
     row_parts, column_parts = own_rows // vector, own_columns // vector
     row_step, column_step = rows // row_parts, columns // column_parts
     a_size, b_size = 2 * depth * rows, 2 * depth * columns
@@ -97,9 +97,9 @@ def forward(tile: Tile, index: Any, work: Any, result: Any, partial: bool, wide:
     down, across = tile.warp
     lanes = columns // own_columns
     warps = lanes // across
-    copy = vectors.copy_of(work)
-    load = vectors.copier(a_vector, a_vector * zero.itemsize)
-    look_up = vectors.copier(2, 2 * index(0).itemsize)
+    copy = tiles.copy_of(work)
+    load = tiles.copier(a_vector, a_vector * zero.itemsize)
+    look_up = tiles.copier(2, 2 * index(0).itemsize)
     at = operands.functions(index, 0)
     quotient, split, mask_of = at.quotient, at.split, at.mask_of
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from numba import cuda
 
-from numbaconv.cuda import operands, vectors
+from numbaconv.cuda import operands, tiles
 from numbaconv.cuda.launch import bounded, factory
 from numbaconv.cuda.multiply import panel_of
 from numbaconv.cuda.tiles import ALIGNMENT, MOST, Tile, wider
@@ -55,7 +55,7 @@ def weight_sums(
     """
     rows, columns, depth = tile.rows, tile.columns, tile.depth
     own_rows, own_columns, threads = tile.thread_rows, tile.thread_columns, tile.threads
-    vector = vectors.WIDTH // work(0).itemsize
+    vector = tiles.WIDTH // work(0).itemsize
     row_parts, column_parts = own_rows // vector, own_columns // vector
     row_step, column_step = rows // row_parts, columns // column_parts
     # Lanes that write one column of a panel fall into different banks of a pitch that is no

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv.cuda import launch, multiply, parameters, tiles, vectors, weights
+from numbaconv.cuda import launch, multiply, parameters, tiles, weights
 from numbaconv.cuda.places import ImagePlace, Images, WeightPlace, Weights
 from numbaconv.cuda.tiles import MOST, Tile
 from numbaconv.problem.formulas import PADDING_MODES
@@ -286,7 +286,7 @@ def _multiply_some(
     target, partial = out.data, cut.parts > 1
     if partial:
         target = launch.borrow("parts", elements * cut.parts, np.dtype(work), out.stream)
-    lanes = vectors.WIDTH // np.dtype(work).itemsize
+    lanes = tiles.WIDTH // np.dtype(work).itemsize
     wide = columns % lanes == 0 if partial else _is_wide(out, output, lanes, work)
     kernel = multiply.forward(tile, index, work, work if partial else result, partial, wide)
     offsets = packed.data if bias is None else bias

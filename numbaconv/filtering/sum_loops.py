@@ -12,7 +12,7 @@ from numbaconv.filtering.borders import place
 from numbaconv.kernels.jit import device, unpacker
 from numbaconv.native.link import call, copy_bytes
 from numbaconv.problem.arrays import Table
-from numbaconv.teams.jobs import fork_tasks, team_kernel, team_part
+from numbaconv.teams.jobs import tasks_kernel
 
 #: What is done to a plane.
 DOWN, ALONG, DOWN_ALONG, ALONG_DOWN, WINDOW = range(5)
@@ -84,9 +84,9 @@ _unpack = unpacker(Shape)
 _unpack_natives = unpacker(Natives)
 
 
-@team_kernel
+@tasks_kernel
 def filter_rows(
-    team: int, workers: int, begin: int, end: int, x: int, out: int, memory: int, packed: Table,
+    index: int, worker: int, begin: int, x: int, out: int, memory: int, packed: Table,
     natives: Table, places: Table, row_places: Table, plane_places: Table, down: Table,
     along: Table, lists: Table,
 ) -> None:  # fmt: skip
@@ -95,18 +95,6 @@ def filter_rows(
     `places` and its kin say what stands beyond the ends of an axis (`borders.beyond`), `along` and
     `down` which positions are summed: the latter planes, rows and neighbours.
     """
-    shared = (
-        begin, x, out, memory, packed, natives, places, row_places, plane_places, down, along, lists
-    )  # fmt: skip
-    fork_tasks(team, workers, end - begin, _filter_task, shared)
-
-
-@team_part
-def _filter_task(
-    index: int, worker: int, begin: int, x: int, out: int, memory: int, packed: Table,
-    natives: Table, places: Table, row_places: Table, plane_places: Table, down: Table,
-    along: Table, lists: Table,
-) -> None:  # fmt: skip
     s, n = _unpack(packed), _unpack_natives(natives)
     task = begin + index
     piece, strip = task % s.pieces, task // s.pieces % s.strips

@@ -204,13 +204,13 @@ def adaptive_avg_pool_backward(
     options: AdaptiveOptions, grad_output: Any, input_shape: Any, out: Any, parallel: Any
 ) -> Array:
     """Return the gradient of adaptive means with respect to their input."""
-    from numbaconv.pooling import adaptive
+    from numbaconv.pooling.spread import spread
 
     grad = arguments.as_array(grad_output, "grad_output")
     check_divisible(grad.dtype)
     shape = arguments.shape(input_shape, "input_shape")
     plan = remembered(_resolve_adaptive_gradient, options, shape, (grad.shape, grad.dtype))
-    return adaptive.gradient(plan, grad, out, arguments.flag(parallel, "parallel"))
+    return spread(plan, grad, out, arguments.flag(parallel, "parallel"))
 
 
 def _resolve_adaptive_gradient(options: AdaptiveOptions, input_shape: Ints, grad: Form) -> Any:

@@ -16,7 +16,6 @@ end_inside = device(formulas.end_inside)
 first_reaching = device(formulas.first_reaching)
 end_reaching = device(formulas.end_reaching)
 reached_from = device(formulas.reached_from)
-reaching_tap = device(formulas.reaching_tap)
 
 
 class Strides(NamedTuple):

@@ -1,4 +1,4 @@
-"""Who runs a kernel: the calling thread or Numba's threads, and never in a way that aborts.
+"""Who runs a kernel: the calling thread or Numba's, as many as there are cores for, never aborting.
 
 Under the workqueue layer, two Python threads in parallel kernels at once abort the process: they
 take turns here. A child forked after the omp layer has started is killed in its first parallel
@@ -7,9 +7,12 @@ kernel: it runs the serial twins.
 
 import collections
 import contextlib
+import functools
+import math
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -17,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from numba.np.ufunc import parallel as numba_parallel
 
-from numbaconv.kernels import cores, held, recording
+from numbaconv.kernels import held, recording
 from numbaconv.kernels.jit import Kernel
 
 _turns = threading.Lock()
@@ -88,7 +91,7 @@ def thread_count() -> int:
     most, count = int(numba.config.NUMBA_NUM_THREADS), asked_for()
     if recording.active:
         recording.depends_on_threads(count)
-    return min(count, cores.default_threads()) if count == most else count
+    return min(count, default_threads()) if count == most else count
 
 
 _warming = threading.local()
@@ -186,3 +189,68 @@ def threading_layer() -> str:
 
 def _turn() -> contextlib.AbstractContextManager[Any]:
     return _turns if threading_layer() == "workqueue" else contextlib.nullcontext()
+
+
+_ROOT = Path("/sys/fs/cgroup")
+
+
+@functools.cache
+def default_threads() -> int:
+    """Return the number of threads where nobody has set one: never more than `allowed` cores.
+
+    ``NUMBA_NUM_THREADS`` and `numba.set_num_threads` say it otherwise.
+    """
+    most = int(numba.config.NUMBA_NUM_THREADS)
+    return most if "NUMBA_NUM_THREADS" in os.environ else min(most, allowed())
+
+
+def allowed(root: Path = _ROOT, groups: Path = Path("/proc/self/cgroup")) -> int:
+    """Return how many cores this process may keep busy at once, at least 1.
+
+    The affinity of the process (or ``PYTHON_CPU_COUNT``), and the quota of its container: of each
+    control group from its own to the root, version 2 (``cpu.max``) or 1 (``cpu.cfs_quota_us`` over
+    ``cpu.cfs_period_us``), the least; half a core counts as one.
+    """
+    quotas = [_quota(folder) for folder in _folders(root, groups)]
+    return max(1, math.ceil(min([float(_cores()), *(q for q in quotas if q is not None)])))
+
+
+def _cores() -> int:
+    # os.process_cpu_count is new in Python 3.13.
+    count = getattr(os, "process_cpu_count", None)
+    if count is not None:
+        return count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _folders(root: Path, groups: Path) -> list[Path]:
+    """Return the folders of the control groups that this process is in, from root to leaf."""
+    found = [root, root / "cpu", root / "cpu,cpuacct"]
+    try:
+        lines = groups.read_text().splitlines()
+    except OSError:
+        return found
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        bases = [root] if not controllers else []
+        if "cpu" in controllers.split(","):
+            bases = [root / controllers, root / "cpu"]
+        parts = [part for part in path.split("/") if part]
+        for base in bases:
+            found += [base.joinpath(*parts[:n]) for n in range(1, len(parts) + 1)]
+    return found
+
+
+def _quota(folder: Path) -> float | None:
+    """Return the cores that a control group may use, or None where it may use all."""
+    try:
+        if (folder / "cpu.max").exists():
+            quota, period = (folder / "cpu.max").read_text().split()
+        else:
+            quota = (folder / "cpu.cfs_quota_us").read_text()
+            period = (folder / "cpu.cfs_period_us").read_text()
+        return int(quota) / int(period) if int(quota) > 0 else None
+    except (OSError, ValueError):  # no such file; or "max"
+        return None

@@ -1,12 +1,13 @@
-"""Copies and adds rows of elements: with a step, in short runs, or past the caches."""
+"""Copies, adds and converts rows: with a step, in short runs, past the caches, as float16."""
 
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
+from numba.core.registry import cpu_target
 
 from numbaconv.native import isa, link
-from numbaconv.native.emit import I1, I64, Emitter, dtype_code
+from numbaconv.native.emit import I1, I16, I64, Emitter, dtype_code
 from numbaconv.native.rows import gather
 
 #: Steps up to which a vector is picked from the vectors that hold its elements.
@@ -182,3 +183,61 @@ def _emit_spread(b: Any, values: list[Any], kind: int, lanes: int, code: int) ->
             some = e.mask(0, b.srem(length, e.i64(lanes)))
             e.store_every(e.load_masked(at, some), place, kind, some)
         rows.next([b.add(row, source_pitch), b.add(target, to_pitch)])
+
+
+_LANES = 16
+_FLOAT = dtype_code(np.dtype(np.float32))
+
+
+def available() -> bool:
+    """Return whether the CPU has such instructions; LLVM would call a library for each element."""
+    triple, _, features = cpu_target.target_context.codegen().magic_tuple()
+    if str(triple).startswith(("aarch64", "arm64")):
+        return True
+    return not {"+f16c", "+avx512f"}.isdisjoint(str(features).split(","))
+
+
+def widener() -> int:
+    """Return the address of the function that converts float16 to float32.
+
+    It is called with (to, x, count).
+    """
+    return link.address(_emit_halves, min(_LANES, isa.host().nbytes // 4), 1)
+
+
+def narrower() -> int:
+    """Return the address of the function that rounds float32 to float16: to nearest, ties to even.
+
+    It is called with (to, x, count).
+    """
+    return link.address(_emit_halves, min(_LANES, isa.host().nbytes // 4), 0)
+
+
+@link.native(3)
+def _emit_halves(b: Any, values: list[Any], lanes: int, widen: int) -> None:
+    to, x, count = values
+
+    def convert(e: Emitter, to: Any, x: Any) -> None:
+        halves = ir.VectorType(ir.HalfType(), e.lanes)
+        bits = ir.VectorType(I16, e.lanes)
+        if widen:
+            taken = b.load(b.inttoptr(x, bits.as_pointer()))
+            taken.align = 2
+            e.store(b.fpext(b.bitcast(taken, halves), e.vector), to)
+        else:
+            found = b.bitcast(b.fptrunc(e.load(x), halves), bits)
+            done = b.store(found, b.inttoptr(to, bits.as_pointer()))
+            done.align = 2
+
+    from_bytes, to_bytes = (2, 4) if widen else (4, 2)
+    done = Emitter(b, _FLOAT, lanes).i64(0)
+    for width in (lanes, 1):
+        e = Emitter(b, _FLOAT, width)
+        left = b.sub(count, done)
+        with e.loop(b.sdiv(left, e.i64(width)), [], "run") as loop:
+            at = b.add(done, b.mul(loop.index, e.i64(width)))
+            convert(
+                e, b.add(to, b.mul(at, e.i64(to_bytes))), b.add(x, b.mul(at, e.i64(from_bytes)))
+            )
+            loop.next([])
+        done = b.add(done, b.mul(b.sdiv(left, e.i64(width)), e.i64(width)))

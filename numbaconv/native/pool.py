@@ -22,7 +22,7 @@ _SMALL_WINDOW = 25
 
 def reducer(
     kind: int, step: int, dtype: np.dtype[Any], *, unsigned: bool, length: int, columns: bool,
-    deep: bool, tall: int, wide: int, apart: int = 1,
+    deep: bool, tall: int, wide: int,
 ) -> int:  # fmt: skip
     """Return the address of the function that reduces the taps of a line of `length` outputs.
 
@@ -39,8 +39,7 @@ def reducer(
 
     A mean is divided by ``counts[j] * factor`` (counts have a vector of slack); integers are
     truncated. The first maximum counts, and a NaN, the first one, wins. The same is done in
-    `planes` planes, `plane` bytes apart, with results `out_plane` elements apart. Means are written
-    `apart` elements from each other.
+    `planes` planes, `plane` bytes apart, with results `out_plane` elements apart.
     """
     lanes = isa.host().lanes(dtype)
     while lanes > 4 and length <= lanes // 2:  # short lines need no long vectors
@@ -50,8 +49,8 @@ def reducer(
     elif tall * wide > _SMALL_WINDOW or kind == LONG_MEAN:
         tall = 0
     return link.address(
-        _emit, kind, step, lanes, dtype_code(dtype), int(unsigned), apart, int(columns),
-        int(deep), tall, wide,
+        _emit, kind, step, lanes, dtype_code(dtype), int(unsigned), int(columns), int(deep), tall,
+        wide,
     )  # fmt: skip
 
 
@@ -88,7 +87,7 @@ class _Line(NamedTuple):
 @link.native(25)
 def _emit(
     b: Any, values: list[Any], kind: int, step: int, lanes: int, code: int, unsigned: int,
-    apart: int, columns: int, is_deep: int, rows: int, unrolled: int,
+    columns: int, is_deep: int, rows: int, unrolled: int,
 ) -> None:  # fmt: skip
     e, line = Emitter(b, code, lanes), _Line(*values)
     wide = Emitter(b, dtype_code(np.dtype(np.int64)), lanes)
@@ -102,16 +101,13 @@ def _emit(
         taps = _Taps(e, line, step, j, inside, masked=columns == 1, unrolled=unrolled)
         counts = e.at(line.counts, b.mul(j, e.i64(e.size)))
         place = b.mul(b.add(wide.broadcast(j), numbers), wide.broadcast(line.index_step))
-        to = e.at(line.out, b.mul(j, e.i64(apart * e.size)))
+        to = e.at(line.out, b.mul(j, e.i64(e.size)))
         places = e.at(line.indices, b.mul(j, e.i64(8)))
         with e.loop(line.planes, [line.source, to, places], "planes") as each:
             source, to, places = each.values
             carried = _over_taps(taps, reduction, source, is_deep == 1, rows)
             best = reduction.result(carried, counts, line.factor)
-            if apart > 1:
-                e.store_every(best, to, apart, inside)
-            else:
-                e.store_masked(best, to, inside)
+            e.store_masked(best, to, inside)
             if kind == MAXIMUM_AND_INDEX:
                 none = b.icmp_signed("==", carried[1], wide.broadcast(e.i64(NOTHING)))
                 found = b.select(none, wide.broadcast(e.i64(-1)), b.add(carried[1], place))

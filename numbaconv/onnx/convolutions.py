@@ -1,15 +1,17 @@
-"""ONNX's Conv, ConvInteger, QLinearConv, ConvTranspose and Col2Im."""
+"""ONNX's Conv, ConvInteger, QLinearConv, ConvTranspose and Col2Im, and their layers."""
 
-from typing import Any
+import weakref
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from numbaconv.api.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
+from numbaconv.api.layers import Conv1d, Conv2d, Conv3d
 from numbaconv.api.matrices import col2im
-from numbaconv.onnx import windows
-from numbaconv.onnx.layers import KINDS, Layers
-from numbaconv.onnx.node import Node, wide
-from numbaconv.onnx.windows import Attributes
+from numbaconv.kernels import held
+from numbaconv.onnx import node as nodes
+from numbaconv.onnx.node import Attributes, Node, wide
 from numbaconv.problem.arguments import halves
 from numbaconv.problem.arrays import Array
 from numbaconv.problem.formulas import transposed_size
@@ -28,15 +30,15 @@ class _Convolution(Node):
 
 def layer_options(attributes: Attributes, x: Ints, weight: Ints) -> dict[str, Any]:
     """Return the arguments of a layer."""
-    ndim = windows.spatial_axes(x)
+    ndim = nodes.spatial_axes(x)
     if len(weight) != len(x):
         raise ValueError(f"input and weights must have as many axes, got shapes {x} and {weight}")
-    kernel = windows.kernel_shape(attributes, weight)
-    strides = windows.per_axis(attributes, "strides", ndim)
-    dilations = windows.per_axis(attributes, "dilations", ndim)
+    kernel = nodes.kernel_shape(attributes, weight)
+    strides = nodes.per_axis(attributes, "strides", ndim)
+    dilations = nodes.per_axis(attributes, "dilations", ndim)
     return {
-        "stride": strides, "dilation": dilations, "groups": windows.number(attributes, "group", 1),
-        "padding": windows.padding(attributes, x[2:], kernel, strides, dilations),
+        "stride": strides, "dilation": dilations, "groups": nodes.number(attributes, "group", 1),
+        "padding": nodes.padding(attributes, x[2:], kernel, strides, dilations),
     }  # fmt: skip
 
 
@@ -122,16 +124,16 @@ class ConvTranspose(Node):
     def compute(self, attributes: dict[str, Any], *inputs: Any) -> tuple[Array, ...]:
         """Return Y."""
         x, weight, bias = map(wide, (*inputs, None)[:3])
-        ndim = windows.spatial_axes(x.shape)
-        kernel = windows.kernel_shape(attributes, weight.shape)
-        strides = windows.per_axis(attributes, "strides", ndim)
-        dilations = windows.per_axis(attributes, "dilations", ndim)
+        ndim = nodes.spatial_axes(x.shape)
+        kernel = nodes.kernel_shape(attributes, weight.shape)
+        strides = nodes.per_axis(attributes, "strides", ndim)
+        dilations = nodes.per_axis(attributes, "dilations", ndim)
         added = tuple(attributes.get("output_padding") or (0,) * ndim)
         natural = [
             transposed_size(n, 0, 0, k, s, d, a)
             for n, k, s, d, a in zip(x.shape[2:], kernel, strides, dilations, added, strict=True)
         ]
-        auto = windows.automatic(attributes)
+        auto = nodes.automatic(attributes)
         size = attributes.get("output_shape")
         if not size and auto.startswith("SAME"):
             size = [n * s for n, s in zip(x.shape[2:], strides, strict=True)]
@@ -143,10 +145,10 @@ class ConvTranspose(Node):
             totals = [max(n - m, 0) for n, m in zip(natural, size, strict=True)]
             pads = tuple(halves(total, sides) for total in totals)
         else:
-            pads = windows.padding(attributes, x.shape[2:], kernel, strides, dilations)
+            pads = nodes.padding(attributes, x.shape[2:], kernel, strides, dilations)
         y = _TRANSPOSED[ndim - 1](
             x, weight, bias, stride=strides, padding=pads, output_padding=added,
-            groups=windows.number(attributes, "group", 1), dilation=dilations,
+            groups=nodes.number(attributes, "group", 1), dilation=dilations,
         )  # fmt: skip
         if size and tuple(size) != y.shape[2:]:
             # More was asked for than inputs reach: nothing but the bias arrives there.
@@ -168,8 +170,73 @@ class Col2Im(Node):
         return (
             col2im(
                 columns, tuple(image_shape.tolist()), tuple(block_shape.tolist()),
-                dilation=windows.per_axis(attributes, "dilations", ndim),
-                padding=windows.pairs(attributes, ndim),
-                stride=windows.per_axis(attributes, "strides", ndim),
+                dilation=nodes.per_axis(attributes, "dilations", ndim),
+                padding=nodes.pairs(attributes, ndim),
+                stride=nodes.per_axis(attributes, "strides", ndim),
             ),
         )  # fmt: skip
+
+
+Layer = Conv1d | Conv2d | Conv3d
+KINDS = (Conv1d, Conv2d, Conv3d)
+
+
+# Layers of a node at a time: "SAME" pads by the size of the input.
+_MOST = 4
+
+
+class _Kept(NamedTuple):
+    arrays: tuple[Any, ...]  # weak references, or None
+    copies: tuple[Any, ...]  # of arrays that can be written to
+    layer: Layer
+
+
+class Layers:
+    """The layer of a node.
+
+    Examples
+    --------
+    >>> weight = np.ones((1, 1, 3), "float32")
+    >>> layers = Layers()
+    >>> first = layers.get((weight,), (), lambda: Conv1d(weight))
+    >>> layers.get((weight,), (), lambda: Conv1d(weight)) is first
+    True
+    >>> weight[0, 0, 0] = 5
+    >>> layers.get((weight,), (), lambda: Conv1d(weight)) is first
+    False
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[Hashable, _Kept] = {}
+
+    def get(
+        self, arrays: tuple[Array | None, ...], options: Hashable, make: Callable[[], Layer]
+    ) -> Layer:
+        """Return the layer that was made of these very arrays and options, or make it."""
+        kept = self._kept.get(options)
+        if kept is not None and all(map(_same, arrays, kept.arrays, kept.copies)):
+            return kept.layer
+        layer = make()
+        held.make_room(self._kept, _MOST)
+        self._kept[options] = _Kept(
+            tuple(None if a is None else weakref.ref(a) for a in arrays),
+            tuple(None if a is None or _is_constant(a) else a.copy() for a in arrays),
+            layer,
+        )
+        return layer
+
+
+def _same(array: Array | None, known: Any, copy: Array | None) -> bool:
+    if array is None or known is None:
+        return array is None and known is None
+    return known() is array and (copy is None or np.array_equal(array, copy))
+
+
+def _is_constant(array: Array) -> bool:
+    """Return whether nobody can write to an array: an initializer is a view of bytes."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        if base.flags.writeable:
+            return False
+        base = base.base
+    return isinstance(base, bytes)

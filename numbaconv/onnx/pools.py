@@ -8,9 +8,8 @@ import numpy as np
 from numbaconv.api.avg_pool import avg_pool1d, avg_pool2d, avg_pool3d
 from numbaconv.api.max_pool import max_pool1d, max_pool2d, max_pool3d
 from numbaconv.api.max_unpool import max_unpool1d, max_unpool2d, max_unpool3d
-from numbaconv.onnx import windows
-from numbaconv.onnx.node import Node, wide
-from numbaconv.onnx.windows import Attributes
+from numbaconv.onnx import node as nodes
+from numbaconv.onnx.node import Attributes, Node, wide
 from numbaconv.problem.arrays import Array
 from numbaconv.problem.formulas import transposed_size
 from numbaconv.problem.geometry import Ints
@@ -22,15 +21,15 @@ _UNPOOLS = (max_unpool1d, max_unpool2d, max_unpool3d)
 
 def _window(attributes: Attributes, x: Ints) -> dict[str, Any]:
     """Return the arguments of a pool; `auto_pad` rounds sizes by itself."""
-    ndim = windows.spatial_axes(x)
-    kernel = windows.per_axis(attributes, "kernel_shape", ndim)
-    strides = windows.per_axis(attributes, "strides", ndim)
-    dilations = windows.per_axis(attributes, "dilations", ndim)
+    ndim = nodes.spatial_axes(x)
+    kernel = nodes.per_axis(attributes, "kernel_shape", ndim)
+    strides = nodes.per_axis(attributes, "strides", ndim)
+    dilations = nodes.per_axis(attributes, "dilations", ndim)
     return {
         "kernel_size": kernel, "stride": strides, "dilation": dilations,
-        "padding": windows.padding(attributes, x[2:], kernel, strides, dilations),
+        "padding": nodes.padding(attributes, x[2:], kernel, strides, dilations),
         "ceil_mode": bool(attributes.get("ceil_mode"))
-        and windows.automatic(attributes) == "NOTSET",
+        and nodes.automatic(attributes) == "NOTSET",
     }  # fmt: skip
 
 
@@ -59,7 +58,7 @@ class AveragePool(Node):
     def compute(self, attributes: dict[str, Any], *inputs: Any) -> tuple[Array, ...]:
         """Return Y."""
         x = wide(inputs[0])
-        pool = _MEANS[windows.spatial_axes(x.shape) - 1]
+        pool = _MEANS[nodes.spatial_axes(x.shape) - 1]
         return (
             pool(
                 x, count_include_pad=bool(attributes.get("count_include_pad")),
@@ -74,8 +73,8 @@ class LpPool(Node):
     def compute(self, attributes: dict[str, Any], *inputs: Any) -> tuple[Array, ...]:
         """Return Y."""
         x = wide(inputs[0])
-        p = windows.number(attributes, "p", 2)
-        sums = _MEANS[windows.spatial_axes(x.shape) - 1](
+        p = nodes.number(attributes, "p", 2)
+        sums = _MEANS[nodes.spatial_axes(x.shape) - 1](
             np.abs(x).astype(np.float64) ** p, divisor_override=1, **_window(attributes, x.shape)
         )
         return ((sums ** (1 / p)).astype(x.dtype),)
@@ -112,10 +111,10 @@ class MaxUnpool(Node):
         """Return the output."""
         x, indices, output_shape = (*inputs, None)[:3]
         x = wide(x)
-        ndim = windows.spatial_axes(x.shape)
-        kernel = windows.per_axis(attributes, "kernel_shape", ndim)
-        strides = windows.per_axis(attributes, "strides", ndim)
-        pads = windows.pairs(attributes, ndim)
+        ndim = nodes.spatial_axes(x.shape)
+        kernel = nodes.per_axis(attributes, "kernel_shape", ndim)
+        strides = nodes.per_axis(attributes, "strides", ndim)
+        pads = nodes.pairs(attributes, ndim)
         size = tuple(
             transposed_size(n, low, high, k, s, 1, 0)
             for n, s, k, (low, high) in zip(x.shape[2:], strides, kernel, pads, strict=True)

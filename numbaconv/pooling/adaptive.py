@@ -9,11 +9,10 @@ from numbaconv.kernels import recording, threads, workspace
 from numbaconv.native import isa, row_ops
 from numbaconv.native.pool import MAXIMUM, MAXIMUM_AND_INDEX, MEAN
 from numbaconv.native.rows import copier
-from numbaconv.pooling import adaptive_loops, forward, row_loops, spread
+from numbaconv.pooling import adaptive_loops, boxes, forward, row_loops, spread
 from numbaconv.problem.arrays import Array, address
 from numbaconv.problem.geometry import three_axes
 from numbaconv.problem.pool_geometry import AdaptiveGeometry, PoolGeometry
-from numbaconv.running import results
 from numbaconv.teams import jobs
 
 # Bytes of the planes of a task.
@@ -35,13 +34,9 @@ class Plan:
         Of the computation.
     kind : int
         What to compute, of `numbaconv.native.pool`.
-    divided : bool
-        Whether sums are divided by the elements of their windows.
     """
 
-    def __init__(
-        self, geometry: AdaptiveGeometry, dtype: np.dtype[Any], kind: int, *, divided: bool = True
-    ) -> None:
+    def __init__(self, geometry: AdaptiveGeometry, dtype: np.dtype[Any], kind: int) -> None:
         forward.require_machine_code()
         self.geometry, self.dtype = geometry, dtype
         self.output_shape = geometry.output_shape
@@ -68,8 +63,6 @@ class Plan:
         self.places = held * self.pitch
         self.worker_bytes = self.places * (2 if self.indexed else 1)
         sizes = [ends - starts for starts, ends in self.bounds]
-        if not divided:
-            sizes = [np.ones_like(size) for size in sizes]
         self.axis_counts = sizes[0], sizes[1]
         counts = sizes[2].repeat(self.cell)
         if self.flat:
@@ -213,52 +206,19 @@ def mean_plan(geometry: AdaptiveGeometry, dtype: np.dtype[Any]) -> AnyPlan:
     if plain is not None:
         asked = PoolGeometry.parse(plain, geometry.input_shape)
         return forward.mean_plan(asked, dtype, True, None)
-    return Plan(geometry, forward.mean_dtype(dtype), MEAN)
+    work = forward.mean_dtype(dtype)
+    if geometry.batch and geometry.channels and boxes.suits(geometry):
+        forward.require_machine_code()
+        return boxes.Plan(geometry, work)
+    return Plan(geometry, work, MEAN)
 
 
-class Gradient:
-    """The gradient of an adaptive mean: each window's share goes to all of its elements.
-
-    Parameters
-    ----------
-    geometry : AdaptiveGeometry
-        The forward's.
-    dtype : dtype
-        Of the gradients.
-    """
-
-    def __init__(self, geometry: AdaptiveGeometry, dtype: np.dtype[Any]) -> None:
-        self.geometry = geometry
-        self.sums = Plan(geometry.adjoint, forward.mean_dtype(dtype), MEAN, divided=False)
-        depths, rows, columns = (ends - starts for starts, ends in geometry.bounds())
-        sizes = (depths[:, None, None] * rows[:, None] * columns).reshape(geometry.output)
-        self.sizes = sizes[..., None] if geometry.channels_last else sizes
-
-    def run(self, grad: Array, out: Any, parallel: bool) -> Array:
-        """Return the gradient of the input."""
-        work = np.result_type(grad.dtype.newbyteorder("="), self.sums.dtype)
-        shares = np.divide(grad, self.sizes, dtype=work)
-        if grad.dtype != np.float16:
-            return forward.mean(self.sums, shares, out, parallel)
-        whole = forward.mean(self.sums, shares, None, parallel)
-
-        def compute(target: Array) -> None:
-            target[...] = whole
-
-        return results.into(out, self.geometry.input_shape, np.dtype(np.float16), (), compute)
-
-
-def gradient_plan(geometry: AdaptiveGeometry, dtype: np.dtype[Any]) -> "Gradient | spread.Plan":
+def gradient_plan(geometry: AdaptiveGeometry, dtype: np.dtype[Any]) -> spread.AnyPlan:
     """Return the plan of the gradient of a mean."""
     plain = geometry.as_pool()
     if plain is None:
-        return Gradient(geometry, dtype)
+        forward.require_machine_code()
+        sizes = tuple(ends - starts for starts, ends in geometry.bounds())
+        return boxes.Gradient(geometry, spread.work_dtype(dtype), sizes)
     asked = PoolGeometry.parse(plain, geometry.input_shape, "input_shape")
     return spread.planned(asked, dtype, True, None)
-
-
-def gradient(plan: "Gradient | spread.Plan", grad: Array, out: Any, parallel: bool) -> Array:
-    """Return the gradient of the input, from that of the means."""
-    if isinstance(plan, spread.Plan):
-        return spread.spread(plan, grad, out, parallel)
-    return plan.run(grad, out, parallel)

@@ -22,7 +22,7 @@ from numbaconv.pooling.row_loops import (
     unpack_natives,
 )
 from numbaconv.problem.arrays import Table
-from numbaconv.teams.jobs import fork_tasks, team_kernel, team_part
+from numbaconv.teams.jobs import tasks_kernel
 
 #: Rows of a worker's memory for windows along a row: those of `along`, and the longer windows.
 ALONG = ROWS + 1
@@ -30,28 +30,14 @@ ALONG = ROWS + 1
 HELD, HELD_FLAT = ALONG + 1, 3 * ALONG + 1
 
 
-@team_kernel
+@tasks_kernel
 def reduce_rows(
-    team: int, workers: int, begin: int, end: int, x: int, out: int, indices: int, memory: int,
-    packed: Table, natives: Table, depths: Table, rows: Table, columns: Table,
-    depth_counts: Table, row_counts: Table, shortest: int, height: int, width: int,
-    zero: Table, picks: Table, pieces: Table,
-) -> None:  # fmt: skip
-    """Reduce the windows of the tasks from `begin` to `end`: (begins, ends) for each axis."""
-    shared = (
-        begin, x, out, indices, memory, packed, natives, depths, rows, columns, depth_counts,
-        row_counts, shortest, height, width, zero, picks, pieces,
-    )  # fmt: skip
-    fork_tasks(team, workers, end - begin, _rows_task, shared)
-
-
-@team_part
-def _rows_task(
     index: int, worker: int, begin: int, x: int, out: int, indices: int, memory: int,
     packed: Table, natives: Table, depths: Table, rows: Table, columns: Table,
     depth_counts: Table, row_counts: Table, shortest: int, height: int, width: int,
     zero: Table, picks: Table, pieces: Table,
 ) -> None:  # fmt: skip
+    """Reduce the windows of the tasks from `begin` to `end`: (begins, ends) for each axis."""
     s, n = unpack(packed), unpack_natives(natives)
     task = begin + index
     strip, first = task % s.strips, task // s.strips * s.block
@@ -179,26 +165,13 @@ def _pick(
         copy_bytes(to + c * nbytes, source, nbytes)
 
 
-@team_kernel
+@tasks_kernel
 def reduce_planes(
-    team: int, workers: int, begin: int, end: int, x: int, out: int, indices: int, memory: int,
-    packed: Table, natives: Table, rows: Table, columns: Table, shortest_row: int,
-    shortest_column: int, height: int, width: int, zero: Table, picks: Table,
-) -> None:  # fmt: skip
-    """Reduce the windows of whole planes that follow each other, a block of them a task."""
-    shared = (
-        begin, x, out, indices, memory, packed, natives, rows, columns, shortest_row,
-        shortest_column, height, width, zero, picks,
-    )  # fmt: skip
-    fork_tasks(team, workers, end - begin, _planes_task, shared)
-
-
-@team_part
-def _planes_task(
     index: int, worker: int, begin: int, x: int, out: int, indices: int, memory: int,
     packed: Table, natives: Table, rows: Table, columns: Table, shortest_row: int,
     shortest_column: int, height: int, width: int, zero: Table, picks: Table,
 ) -> None:  # fmt: skip
+    """Reduce the windows of whole planes that follow each other, a block of them a task."""
     s, n = unpack(packed), unpack_natives(natives)
     own = memory + worker * s.worker_bytes
     first = (begin + index) * s.block

@@ -17,16 +17,16 @@ from numbaconv.native.pool import (
     SHORT_SUM,
     reducer,
 )
-from numbaconv.pooling import loops, planes, rows
+from numbaconv.pooling import boxes, loops, planes, rows
 from numbaconv.problem.arrays import Array, address, empty, is_direct, native
 from numbaconv.problem.geometry import Ints, three_axes
 from numbaconv.problem.pool_geometry import PoolGeometry
 from numbaconv.running import results
-from numbaconv.running.halves import assign, converted
+from numbaconv.running.results import assign, converted
 from numbaconv.teams import jobs
 
-#: Window by window, row by row, or plane by plane.
-AnyPlan = Union["Plan", rows.Plan, planes.Plan]
+#: Window by window, in vectors of results or of taps, row by row, or plane by plane.
+AnyPlan = Union["Plan", rows.Plan, planes.Plan, boxes.Plan]
 
 
 class Batched(Protocol):
@@ -57,6 +57,8 @@ _WORK = 2
 _BLOCK_BYTES = 1 << 17
 # Taps of a task: small enough for launches of a bounded length, where they are many.
 TASK_TAPS = 1 << 24
+# Elements of a plane whose mean is best taken with those of others.
+_SMALL_PLANE = 256
 # Outputs of a line where one table of counts serves all lines.
 MOST_PIECE = 1 << 14
 
@@ -215,9 +217,18 @@ def planned(
     require_machine_code()
     chosen: Any = Plan
     if geometry.batch and geometry.channels and planes.takes(geometry, kind):
+        if kind == MEAN and geometry.window.taps <= _SMALL_PLANE:
+            return boxes.Plan(geometry, dtype, divisor or 0)
         chosen = planes.Plan
-    elif rows.pays(geometry, dtype, kind):
-        chosen = rows.Plan
+    else:
+        by_rows, each = rows.nanoseconds(geometry, dtype, kind)
+        if kind == MEAN and boxes.nanoseconds(geometry, dtype, include_pad, divisor) < min(
+            by_rows, each
+        ):
+            by = boxes.divisor_of(geometry, include_pad, divisor)
+            return boxes.Plan(geometry, dtype, by or 0)
+        if by_rows < each:
+            chosen = rows.Plan
     found: AnyPlan = chosen(geometry, dtype, kind, include_pad, divisor)
     return found
 

@@ -8,7 +8,6 @@ from numbaconv.kernels.indexing import (
     WindowAxes,
     end_inside,
     first_inside,
-    reaching_tap,
     unpack_window,
 )
 from numbaconv.kernels.jit import device, unpacker
@@ -156,129 +155,6 @@ def taps_inside(w: WindowAxes, axis: int, o: int) -> tuple[int, int, int]:
     first = first_inside(start, w.dilation[axis], w.kernel[axis])
     end = end_inside(start, w.dilation[axis], w.size[axis], w.kernel[axis])
     return first, end, start + first * w.dilation[axis]
-
-
-@team_kernel
-def spread(
-    team: int,
-    workers: int,
-    begin: int,
-    end: int,
-    x: int,
-    out: int,
-    reducer: int,
-    counter: Table,
-    packed: Table,
-    window: Table,
-    inverses: Table,
-    phases: int,
-    factor: int,
-    counts: int,
-) -> None:
-    """Sum for each input what windows bring, ``1 / factor`` of each; tasks as in `reduce`."""
-    counter[0] = begin
-    shared = (
-        end, x, out, reducer, counter, packed, window, inverses, phases, factor, counts
-    )  # fmt: skip
-    fork_join(team, workers, _spread_tasks, shared)
-
-
-@team_part
-def _spread_tasks(
-    worker: int,
-    end: int,
-    x: int,
-    out: int,
-    reducer: int,
-    counter: Table,
-    packed: Table,
-    window: Table,
-    inverses: Table,
-    phases: int,
-    factor: int,
-    counts: int,
-) -> None:
-    s = _unpack(packed)
-    w = unpack_window(window)
-    rows = w.size[0] * w.size[1]
-    longest = 1 if s.channels_last else (w.size[2] + phases - 1) // phases
-    pieces = (longest + s.piece - 1) // s.piece
-    lines = rows * phases * pieces
-    out_plane = rows * w.size[2] * (s.channels if s.channels_last else 1)
-    while True:
-        task = fetch_add(counter.ctypes.data)
-        if task >= end:
-            break
-        part, first = task % s.parts, task // s.parts * s.block
-        planes = min(s.block, s.planes - first)
-        source, start = x + first * s.x_plane, first * out_plane
-        line = part * lines // s.parts
-        # Counted along from here: divisions would cost as much as a short line.
-        t = line % pieces * s.piece
-        q = line // pieces % phases
-        row = line // pieces // phases
-        known = -1
-        deep, i, i_step = 0, 0, 0
-        tall, j, j_step = 0, 0, 0
-        for _ in range(line, (part + 1) * lines // s.parts):
-            if row != known:
-                deep, i, i_step = _windows_reaching(w, inverses, 0, row // w.size[1], True)
-                tall, j, j_step = _windows_reaching(w, inverses, 1, row % w.size[1], True)
-                known = row
-            # Along a phase neighbours are reached by neighbouring windows, not all of which exist.
-            wide, o, o_step = _windows_reaching(w, inverses, 2, q, s.channels_last == 1)
-            o += t
-            to = row * w.size[2] + q + t * phases
-            if s.channels_last:
-                to *= s.channels
-                length = s.channels
-            else:
-                length = min(s.piece, (w.size[2] - q + phases - 1) // phases - t)
-            if length > 0:
-                call(
-                    reducer,
-                    (
-                        out + (start + to) * s.size, 0, length,
-                        source + i * s.x_depth + j * s.x_row + o * s.x_column, deep, tall, wide,
-                        -i_step * s.x_depth, -j_step * s.x_row, -o_step * s.x_column, 0, 0, 0, 0,
-                        o, 1, -o_step, w.output[2], s.size, 0, counts, factor, planes, s.x_plane,
-                        out_plane,
-                    ),
-                )  # fmt: skip
-            t += s.piece
-            if t >= pieces * s.piece:
-                t = 0
-                q += 1
-                if q == phases:
-                    q = 0
-                    row += 1
-
-
-@device
-def _windows_reaching(
-    w: WindowAxes, inverses: Table, axis: int, i: int, existing: bool
-) -> tuple[int, int, int]:
-    """Return how many taps reach input `i` along an axis, the first's window, and the step down.
-
-    Each next tap is of a window so much before. Windows that do not exist are left out if only
-    `existing` ones are wanted.
-    """
-    stride, dilation, padded = w.stride[axis], w.dilation[axis], i + w.low[axis]
-    if w.kernel[axis] == 1 and stride == 1:
-        return int(0 <= padded < w.output[axis]), padded, 1
-    apart = inverses[2 * axis]
-    step = dilation // (stride // apart)
-    tap = reaching_tap(padded, stride, apart, inverses[2 * axis + 1])
-    if tap < 0 or tap >= w.kernel[axis]:
-        return 0, 0, step
-    window = (padded - tap * dilation) // stride
-    count = (w.kernel[axis] - 1 - tap) // apart + 1
-    if existing:
-        skipped = max(0, (window - w.output[axis] + step) // step)
-        last = window // step if window >= 0 else -1
-        count = min(count, last + 1) - skipped
-        window -= skipped * step
-    return count, window, step
 
 
 @team_kernel

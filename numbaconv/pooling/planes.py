@@ -13,7 +13,7 @@ from numbaconv.native.pool import MAXIMUM_AND_INDEX, MEAN
 from numbaconv.problem.arrays import Array, address
 from numbaconv.problem.pool_geometry import PoolGeometry
 from numbaconv.teams import jobs
-from numbaconv.teams.jobs import fork_tasks, team_kernel, team_part
+from numbaconv.teams.jobs import tasks_kernel, team_kernel
 
 # Elements of a piece: the sums of pieces are summed, so it must not depend on threads.
 _PIECE = 1 << 16
@@ -78,26 +78,13 @@ def takes(geometry: PoolGeometry, kind: int) -> bool:
     )
 
 
-@team_kernel
+@tasks_kernel
 def fold_pieces(
-    team: int, workers: int, begin: int, end: int, x: int, sums: int, planes: int, together: int,
-    count: int, pieces: int, size: int, work: int, fold: int, out: int, divide: int, ones: int,
-    divisor: int,
-) -> None:  # fmt: skip
-    """Reduce the pieces of some tasks: a piece of a plane, or some small planes."""
-    shared = (
-        begin, x, sums, planes, together, count, pieces, size, work, fold, out, divide, ones,
-        divisor,
-    )  # fmt: skip
-    fork_tasks(team, workers, end - begin, _fold_task, shared)
-
-
-@team_part
-def _fold_task(
     index: int, worker: int, begin: int, x: int, sums: int, planes: int, together: int,
     count: int, pieces: int, size: int, work: int, fold: int, out: int, divide: int, ones: int,
     divisor: int,
 ) -> None:  # fmt: skip
+    """Reduce the pieces of some tasks: a piece of a plane, or some small planes."""
     task = begin + index
     piece = task % pieces
     first = task // pieces * together

@@ -15,7 +15,7 @@ from numbaconv.kernels.jit import device, unpacker
 from numbaconv.native.link import call, copy_bytes
 from numbaconv.pooling.loops import count_of, taps_inside
 from numbaconv.problem.arrays import Table
-from numbaconv.teams.jobs import fork_tasks, team_kernel, team_part
+from numbaconv.teams.jobs import tasks_kernel
 
 #: Rows of a worker's memory beside those of two blocks: the padded row, a block's front, three for
 #: windows along a row.
@@ -75,23 +75,12 @@ unpack = unpacker(Shape)
 unpack_natives = unpacker(Natives)
 
 
-@team_kernel
+@tasks_kernel
 def reduce_rows(
-    team: int, workers: int, begin: int, end: int, x: int, out: int, indices: int, memory: int,
-    packed: Table, natives: Table, window: Table, depth_counts: Table, row_counts: Table,
-) -> None:  # fmt: skip
-    """Reduce the windows of the tasks from `begin` to `end`."""
-    shared = (
-        begin, x, out, indices, memory, packed, natives, window, depth_counts, row_counts
-    )  # fmt: skip
-    fork_tasks(team, workers, end - begin, _reduce_task, shared)
-
-
-@team_part
-def _reduce_task(
     index: int, worker: int, begin: int, x: int, out: int, indices: int, memory: int,
     packed: Table, natives: Table, window: Table, depth_counts: Table, row_counts: Table,
 ) -> None:  # fmt: skip
+    """Reduce the windows of the tasks from `begin` to `end`."""
     s, n, w = unpack(packed), unpack_natives(natives), unpack_window(window)
     task = begin + index
     strip = task % s.strips

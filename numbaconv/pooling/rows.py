@@ -25,7 +25,8 @@ _VECTOR = {MAXIMUM: 1.2, MAXIMUM_AND_INDEX: 4.0, MEAN: 0.8}
 # Of a vector of one tap where each window is reduced by itself, by kind; that many times as long
 # where its elements are 2 apart, further apart, or pixels of all channels.
 _TAP = {MAXIMUM: 2.4, MAXIMUM_AND_INDEX: 4.0, MEAN: 1.45}
-_EVERY_SECOND, _GATHERED, _BY_CELL = 1.4, 2.4, 1.35
+_EVERY_SECOND, _BY_CELL = 1.4, 1.35
+_GATHERED = {MAXIMUM: 2.4, MAXIMUM_AND_INDEX: 2.4, MEAN: 6.0}
 _NOWHERE = 1 << 62
 _INDEX = np.dtype(np.int64)
 
@@ -180,15 +181,18 @@ def _picked(across: int, step: int, dtype: np.dtype[Any]) -> Array:
     return places
 
 
-def pays(geometry: PoolGeometry, dtype: np.dtype[Any], kind: int) -> bool:
-    """Return whether whole rows are combined in less time than each window by itself."""
+def nanoseconds(geometry: PoolGeometry, dtype: np.dtype[Any], kind: int) -> tuple[float, float]:
+    """Return about how long a row of results takes: of whole rows, and each window by itself.
+
+    Rows that cannot be taken take for ever.
+    """
     window = geometry.window
     if geometry.batch == 0 or geometry.channels == 0 or dtype.kind == "c":
-        return False
+        return math.inf, 0.0
     if not all_reach(geometry):
-        return False
+        return math.inf, 0.0
     if window.positions == 1 and not geometry.channels_last:
-        return False  # vectors of planes take that
+        return math.inf, 0.0  # vectors of planes take that
     depth, tall, wide = three_axes(window.kernel, 1)
     _, down, step = three_axes(window.stride, 1)
     across, width = three_axes(window.output, 1)[2], three_axes(window.size, 1)[2]
@@ -199,11 +203,14 @@ def pays(geometry: PoolGeometry, dtype: np.dtype[Any], kind: int) -> bool:
     along = math.log2(wide) * (2 if kind == MEAN else 1) + 2
     operations = depth * (2 * down + 2 if blocked else 2 * tall) + along
     rows = operations * (_CALL[kind] + _VECTOR[kind] * vectors)
-    apart = _BY_CELL if last else _EVERY_SECOND if step == 2 else _GATHERED if step > 2 else 1.0
+    apart = (
+        _BY_CELL if last else _EVERY_SECOND if step == 2 else _GATHERED[kind] if step > 2 else 1.0
+    )
     taps = window.taps * _TAP[kind] * apart
     each = taps * -(-across * cell * dtype.itemsize // isa.host().nbytes)
     memory = (2 * tall if blocked else 0) + row_loops.ROWS
-    return rows < each and memory * width * cell * 8 < _MOST_MEMORY
+    fits = memory * width * cell * 8 < _MOST_MEMORY
+    return rows if fits else math.inf, each
 
 
 def all_reach(geometry: PoolGeometry) -> bool:

@@ -1,31 +1,27 @@
 """Runs the backward pass of average pooling: each window's share flows back to its taps.
 
-An input sums what the windows that reach it bring. Along a row, inputs a stride apart are reached
-by neighbouring windows, so each phase of the stride is a line for the same native function as the
-forward's.
+Where windows share little, each input's windows are found one by one. Else an input sums what lies
+within a window's reach: shares, with zeros between them, are pooled with stride 1.
 """
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from numbaconv.kernels import recording, threads
-from numbaconv.native import isa
-from numbaconv.native.pool import LONG_MEAN, MEAN, SHORT_SUM, reducer
-from numbaconv.pooling import loops
-from numbaconv.pooling.forward import MOST_PIECE, cut_lines, require_machine_code
-from numbaconv.problem.arrays import Array, address, as_batch, native
+from numbaconv.kernels import recording
+from numbaconv.native.pool import MEAN
+from numbaconv.pooling import boxes, forward
+from numbaconv.problem.arrays import Array, as_batch, native
 from numbaconv.problem.geometry import Window, three_axes
 from numbaconv.problem.pool_geometry import PoolGeometry
 from numbaconv.running import results
-from numbaconv.teams import jobs
 
-# Strides up to which phases are written; beyond, each position by itself.
-_MOST_PHASES = 8
-# Bytes of the results of a block of planes, and elements of images that are divided at once.
-_BLOCK_BYTES = 1 << 17
-_DIVIDED = 1 << 17
+# Strides in which a kernel may reach, where windows share little.
+_FEW = 4
+# Elements of images whose shares are laid out at once.
+_LAID = 1 << 17
 _SUITABLE: Any = ("C_CONTIGUOUS", "ALIGNED")
 
 
@@ -47,128 +43,85 @@ class Plan:
     def __init__(
         self, geometry: PoolGeometry, dtype: np.dtype[Any], include_pad: bool, divisor: int | None
     ) -> None:
-        require_machine_code()
         self.geometry, self.dtype = geometry, dtype
         window = geometry.window
-        self.axis_counts = geometry.counts(include_pad)
         # Where all windows divide alike, the sums are divided, else each window's share is.
-        self.uniform = divisor is not None or all(
-            bool(np.all(a == a[0])) for a in self.axis_counts
-        )  # fmt: skip
-        self.factor = 1
-        if divisor is not None:
-            self.factor = divisor
-        elif self.uniform:
-            self.factor = math.prod(int(a[0]) for a in self.axis_counts)
-        size, stride = (three_axes(a, 1)[2] for a in (window.size, window.stride))
-        last = geometry.channels_last
-        self.phases = size if last or stride > _MOST_PHASES else min(stride, size)
-        apart = 1 if last or self.phases == size else stride
-        length = geometry.channels if last else -(-size // self.phases)
-        kind = MEAN if window.taps <= SHORT_SUM else LONG_MEAN
-        self.inverses = _inverses(window)
-        tall, wide = (
-            -(-k // int(every))
-            for k, every in zip(three_axes(window.kernel, 1)[1:], self.inverses[2::2], strict=True)
+        factor = boxes.divisor_of(geometry, include_pad, divisor)
+        self.divisors = None if factor else self._counts(include_pad)
+        sizes, pads = [], []
+        for n, o, k, s, d, (low, _) in zip(
+            window.size, window.output, window.kernel, window.stride, window.dilation,
+            window.padding, strict=True,
+        ):  # fmt: skip
+            reach = (k - 1) * d
+            sizes.append(max((o - 1) * s + 1, n + low - reach))
+            pads.append((reach - low, n + low - sizes[-1]))
+        self.sizes = tuple(sizes)
+        ones = (1,) * window.ndim
+        sums = Window(self.sizes, window.kernel, ones, window.dilation, tuple(pads))
+        self.sums = forward.planned(
+            replace(geometry, window=sums), dtype, MEAN, include_pad=True, divisor=factor or 1
         )
-        self.native = reducer(
-            kind, 1, dtype, unsigned=False, length=length, columns=not last, deep=window.ndim == 3,
-            tall=tall, wide=wide, apart=apart,
-        )  # fmt: skip
-        held = length if last else min(length, MOST_PIECE)
-        self.counts = np.ones(held + isa.host().lanes(dtype), dtype)
-        self.window = window.packed
-        self.scratch = threads.Scratch(1)
+        self.as_they_lie = self.divisors is None and self.sizes == window.output
+
+    def _counts(self, include_pad: bool) -> Array:
+        """Return what the windows of an image are divided by."""
+        depths, rows, columns = self.geometry.counts(include_pad)
+        counts = depths[:, None, None] * rows[:, None] * columns
+        output = self.geometry.window.output
+        counts = np.broadcast_to(counts, three_axes(output, 1)).reshape(output).astype(self.dtype)
+        return counts[..., None] if self.geometry.channels_last else counts
 
     def run(self, grad: Array, out: Array, parallel: bool) -> None:
         """Spread contiguous gradients of some images over contiguous memory."""
-        window = self.geometry.window
-        if window.kernel == window.size and not window.is_padded:
-            # One window that covers all: NumPy repeats its share at the speed of memory.
-            out[...] = grad / self.dtype.type(self.factor)
-            return
-        if self.uniform:
-            self._run(grad, out, parallel)
+        if self.as_they_lie:
+            self.sums.run(grad, out, None, parallel)
             if recording.active:
-                recording.keep(constants=(self.counts,))
                 recording.approve()
             return
-        step = max(1, _DIVIDED // max(grad[0].size, 1))
-        divisors = self._divisors()
+        last = self.geometry.channels_last
+        every: tuple[Any, ...] = tuple(
+            slice(0, (o - 1) * s + 1, s)
+            for o, s in zip(self.geometry.output, self.geometry.window.stride, strict=True)
+        )
+        every = (slice(None), *every) if last else (..., *every)
+        shape = (*self.sizes, grad.shape[-1]) if last else (grad.shape[1], *self.sizes)
+        step = max(1, _LAID // math.prod(shape))
         for n in range(0, len(grad), step):
-            self._run(grad[n : n + step] / divisors, out[n : n + step], parallel)
-
-    def _divisors(self) -> Array:
-        """Return what the windows of an image are divided by."""
-        depths, rows, columns = self.axis_counts
-        counts = depths[:, None, None] * rows[:, None] * columns
-        shape = three_axes(self.geometry.window.output, 1)
-        counts = np.broadcast_to(counts, shape).reshape(self.geometry.window.output)
-        counts = counts.astype(self.dtype)
-        return counts[..., None] if self.geometry.channels_last else counts
-
-    def _run(self, grad: Array, out: Array, parallel: bool) -> None:
-        geometry, size = self.geometry, self.dtype.itemsize
-        last = geometry.channels_last
-        _, height, width = three_axes(geometry.window.output, 1)
-        pixel = geometry.channels * size if last else size
-        plane = geometry.window.positions * pixel
-        planes = len(grad) if last else len(grad) * geometry.channels
-        work = out.size * geometry.window.taps
-        workers = jobs.team_size(planes * height, work=work, parallel=parallel)
-        nbytes = out.nbytes // planes
-        block = max(1, min(_BLOCK_BYTES // nbytes, -(-planes // (4 * workers))))
-        depth, rows, columns = three_axes(geometry.window.size, 1)
-        piece, parts = cut_lines(
-            planes, block, 1, depth * rows * self.phases, -(-columns // self.phases),
-            geometry.window.taps, workers, whole=last, across=geometry.channels, most=MOST_PIECE,
-        )  # fmt: skip
-        shape = loops.Shape(
-            size=size, channels=geometry.channels, channels_last=int(last), planes=planes, groups=1,
-            block=block, parts=parts, piece=piece, uniform=1, x_group=0, x_plane=plane,
-            x_channel=size,
-            x_depth=height * width * pixel, x_row=width * pixel, x_column=pixel,
-        )  # fmt: skip
-        packed = np.array(shape, np.int64)
-        scratch = self.scratch.take(workers)
-        tasks = -(-planes // block) * parts
-        for begin, end in threads.ranges(tasks, work, threads.MOST_TAPS):
-            jobs.run(
-                loops.spread, workers, begin, end, address(grad), address(out),
-                self.native, *scratch, packed, self.window, self.inverses, self.phases,
-                self.factor, address(self.counts),
-            )  # fmt: skip
-        self.scratch.give_back(scratch)
+            shares = grad[n : n + step]
+            laid = np.zeros((len(shares), *shape), self.dtype)
+            laid[every] = shares if self.divisors is None else shares / self.divisors
+            self.sums.run(laid, out[n : n + step], None, parallel)
 
 
-def _inverses(window: Window) -> Array:
-    """Return for each axis how far apart taps are that reach one input, and an inverse.
-
-    See `numbaconv.problem.formulas.reaching_tap`.
-    """
-    found = []
-    for stride, dilation in zip(
-        three_axes(window.stride, 1), three_axes(window.dilation, 1), strict=True
-    ):
-        common = math.gcd(stride, dilation)
-        apart = stride // common
-        found += [apart, pow(dilation // common, -1, apart) if apart > 1 else 0]
-    return np.array(found, np.int64)
+AnyPlan = Plan | boxes.Gradient
 
 
 def planned(
     geometry: PoolGeometry, dtype: np.dtype[Any], include_pad: bool, divisor: int | None
-) -> Plan:
+) -> AnyPlan:
     """Return the plan of a gradient of this dtype; that of complex ones is of a part."""
+    forward.require_machine_code()
+    work, window = work_dtype(dtype), geometry.window
+    few = all(k <= _FEW * s for k, s in zip(window.kernel, window.stride, strict=True))
+    if not few or window.stride[-1] == 1 < window.kernel[-1] or set(window.dilation) != {1}:
+        return Plan(geometry, work, include_pad, divisor)
+    counts = geometry.counts(include_pad)
+    if divisor is not None:
+        ones = np.ones(1, np.int64)
+        counts = ones * divisor, ones, ones
+    return boxes.Gradient(geometry, work, counts)
+
+
+def work_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype in which gradients are summed, or the parts of complex ones."""
     work = dtype.newbyteorder("=")
     if work == np.float16:
-        work = np.dtype(np.float32)
-    elif work.kind == "c":
-        work = np.dtype(f"f{work.itemsize // 2}")
-    return Plan(geometry, work, include_pad, divisor)
+        return np.dtype(np.float32)
+    return np.dtype(f"f{work.itemsize // 2}") if work.kind == "c" else work
 
 
-def spread(plan: Plan, grad: Array, out: Any, parallel: bool) -> Array:
+def spread(plan: AnyPlan, grad: Array, out: Any, parallel: bool) -> Array:
     """Return the gradient of the input, from that of the means."""
     dtype, geometry = native(grad.dtype), plan.geometry
 
@@ -185,7 +138,7 @@ def spread(plan: Plan, grad: Array, out: Any, parallel: bool) -> Array:
     return results.into(out, geometry.input_shape, dtype, (grad,), compute)
 
 
-def _run(plan: Plan, grad: Array, out: Array, parallel: bool) -> None:
+def _run(plan: AnyPlan, grad: Array, out: Array, parallel: bool) -> None:
     """Spread all images at once, or one by one through suitable copies."""
     if all(a.dtype == plan.dtype and a.flags.carray for a in (grad, out)):
         plan.run(grad, out, parallel)

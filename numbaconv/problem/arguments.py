@@ -7,7 +7,7 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
-from numbaconv.problem import kinds
+from numbaconv.problem import types
 from numbaconv.problem.formulas import dilated_size, same_padding
 from numbaconv.problem.types import Layout, PaddingName, Patches
 
@@ -269,7 +269,7 @@ def as_array(value: Any, name: str) -> npt.NDArray[Any]:
     if type(value) is np.ndarray and value.dtype.kind in "biufc":
         return value
     _refuse_masked(value, name)
-    kinds.refuse_foreign(value, name)
+    types.refuse_foreign(value, name)
     try:
         array = np.asarray(value)
     except ValueError:

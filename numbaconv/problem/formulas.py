@@ -55,19 +55,6 @@ def reached_from(i: int, tap: int, stride: int, outputs: int) -> int:
     return o if o < outputs and o * stride == shifted else -1
 
 
-def reaching_tap(i: int, stride: int, apart: int, inverse: int) -> int:
-    """Return the first tap of a dilated kernel that reaches padded input `i`, or -1.
-
-    Of any output there may be. Such taps are `apart` from each other, the stride over its greatest
-    common divisor with the dilation; `inverse` is that of the dilation over that divisor, modulo
-    `apart`.
-    """
-    common = stride // apart
-    if i % common:
-        return -1
-    return i % stride // common * inverse % apart
-
-
 def source_index(i: int, size: int, mode: int) -> int:
     """Return which input index padded coordinate `i` reads (0 is the first input), or -1 for zero.
 

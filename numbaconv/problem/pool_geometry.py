@@ -84,6 +84,30 @@ class PoolGeometry:
             self.batched, self.batch, self.channels, self.window.output, self.channels_last
         )
 
+    @property
+    def size(self) -> Ints:
+        """The spatial axes of the input."""
+        return self.window.size
+
+    @property
+    def output(self) -> Ints:
+        """The spatial axes of the result."""
+        return self.window.output
+
+    def bounds(self) -> tuple[Array, Array, Array]:
+        """Return for three axes where each window begins and ends in the input, (2, windows).
+
+        As if windows were not dilated.
+        """
+        window = self.window
+        found = [np.array([[0], [1]])] * (3 - window.ndim)
+        for axis in range(window.ndim):
+            starts = np.arange(window.output[axis]) * window.stride[axis] - window.padding[axis][0]
+            ends = starts + window.kernel[axis]
+            found.append(np.clip(np.stack([starts, ends]), 0, window.size[axis]))
+        depths, rows, columns = found
+        return depths, rows, columns
+
     def counts(self, include_pad: bool) -> tuple[npt.NDArray[np.int64], ...]:
         """Return for three axes how many taps of each window count, at least 1.
 
@@ -268,13 +292,6 @@ class AdaptiveGeometry:
     def output_shape(self) -> Ints:
         """The shape of the caller's result."""
         return join_shape(self.batched, self.batch, self.channels, self.output, self.channels_last)
-
-    @property
-    def adjoint(self) -> "AdaptiveGeometry":
-        """The problem whose windows are, for each input, the results that it is part of."""
-        return AdaptiveGeometry(
-            self.batch, self.channels, self.output, self.size, self.channels_last, self.batched
-        )
 
     def bounds(self) -> tuple[Array, Array, Array]:
         """Return for three axes where each window begins, and ends, (2, windows)."""

@@ -31,8 +31,8 @@ from numbaconv.kernels.runs import copy_run
 from numbaconv.problem.arrays import Array, Table, flatten, writeable
 from numbaconv.problem.geometry import Axes, ConvGeometry, three_axes
 from numbaconv.reference import blas
+from numbaconv.reference.blas import multiply
 from numbaconv.reference.fold import SEGMENT, fold_row_by_position
-from numbaconv.reference.product import multiply
 from numbaconv.running.packed import Packed
 
 # Bytes of a box's input and columns, and the patch elements that it has at most.

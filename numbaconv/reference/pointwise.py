@@ -16,13 +16,13 @@ from numbaconv.kernels.long_sums import LONGEST
 from numbaconv.problem.arguments import LARGEST
 from numbaconv.problem.arrays import Array, writeable
 from numbaconv.problem.geometry import ConvGeometry
+from numbaconv.reference.blas import multiply
 from numbaconv.reference.problem import (
     Problem,
     image_by_image,
     kernels_as_columns,
     kernels_as_rows,
 )
-from numbaconv.reference.product import multiply
 
 # Positions a task where positions are rows, and the least output channels a task where they are
 # columns: the BLAS packs the image again for each block of outputs.

@@ -17,7 +17,7 @@ from numbaconv.kernels.long_sums import fold_part, whole_sums
 from numbaconv.kernels.runs import add_run, copy_run
 from numbaconv.problem.arrays import Array, Table
 from numbaconv.problem.geometry import Axes
-from numbaconv.reference.product import multiply
+from numbaconv.reference.blas import multiply
 from numbaconv.reference.taps import gather_elements, gather_position, reader_of
 
 

@@ -29,7 +29,7 @@ from numbaconv.problem.arrays import Array, Table, flatten, spatial_walk
 from numbaconv.problem.cuts import even_block
 from numbaconv.problem.geometry import ConvGeometry
 from numbaconv.reference import blas
-from numbaconv.reference.product import multiply
+from numbaconv.reference.blas import multiply
 from numbaconv.reference.taps import Reading, gather_elements, reader_of
 
 # Positions of a tile, and the most patch elements and output channels of one product.

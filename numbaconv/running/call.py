@@ -11,8 +11,8 @@ from numbaconv.kernels import recording
 from numbaconv.problem.arrays import Array, is_direct, writeable
 from numbaconv.problem.geometry import ConvGeometry, Ints
 from numbaconv.running import results
-from numbaconv.running.halves import assign, converted
 from numbaconv.running.packed import Packed
+from numbaconv.running.results import assign, converted
 
 # Multiplications and additions of one launch, in float32.
 _MOST_FLOPS = 40_000_000_000

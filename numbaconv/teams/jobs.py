@@ -6,6 +6,7 @@ calls `fork_join` as often as it has to. One machine code serves both, where Num
 compiled once more for threads.
 """
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from numba.extending import intrinsic, models, overload, register_model, typeof_
 
 from numbaconv.kernels import recording, threads
 from numbaconv.kernels.cache import KernelCache
-from numbaconv.kernels.jit import OPTIONS, device
+from numbaconv.kernels.jit import OPTIONS, device, named
 from numbaconv.native.emit import I64
 from numbaconv.teams import pool
 
@@ -36,6 +37,23 @@ def team_kernel(function: Callable[..., None]) -> TeamKernel:
     if not numba.config.DISABLE_JIT:
         dispatcher._cache = KernelCache(function, OPTIONS)
     return TeamKernel(dispatcher)
+
+
+def tasks_kernel(function: Callable[..., None]) -> TeamKernel:
+    """Compile what is done in a task, ``function(index, worker, begin, *arguments)``, to a kernel.
+
+    The kernel's arguments are (team, workers, begin, end, *arguments); it calls the function for
+    each index below ``end - begin``.
+    """
+    arguments = ", ".join(list(inspect.signature(function).parameters)[3:])
+    names: dict[str, Any] = {"fork_tasks": fork_tasks, "part": team_part(function)}
+    exec(
+        f"def tasks(team, workers, begin, end, {arguments}):\n"
+        f"    fork_tasks(team, workers, end - begin, part, (begin, {arguments}))",
+        names,
+    )
+    named(names["tasks"], function)
+    return team_kernel(names["tasks"])
 
 
 class Part:

@@ -16,7 +16,7 @@ from numbaconv.problem.arrays import Array, is_direct
 from numbaconv.problem.cuts import even_block
 from numbaconv.problem.geometry import ConvGeometry, Ints
 from numbaconv.running import call, results
-from numbaconv.running.halves import converted
+from numbaconv.running.results import converted
 from numbaconv.weight_grad import boxes
 from numbaconv.weight_grad.boxes import AnyPlan
 from numbaconv.weight_grad.layout import INTERLEAVED

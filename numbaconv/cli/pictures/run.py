@@ -7,12 +7,11 @@ from typing import Any
 import click
 
 from numbaconv.cli.convolving import Convolution
-from numbaconv.cli.interrupts import interruptible
 from numbaconv.cli.job import Job, contents
 from numbaconv.cli.montage import MOST, Montage
 from numbaconv.cli.pictures.inputs import Inputs, find, suffixes
 from numbaconv.cli.pictures.work import STAGES, Done, Task, Workers, WriteError
-from numbaconv.cli.summary import megabytes, progress, quantity, tail
+from numbaconv.cli.pipeline import interruptible, megabytes, progress, quantity, tail
 from numbaconv.cli.unfinished import Unfinished
 
 

@@ -14,10 +14,11 @@ from typing import Any, Protocol
 
 from numbaconv.kernels import workspace
 from numbaconv.kernels.long_sums import LONGEST
+from numbaconv.native.link import call
 from numbaconv.native.transpose import transposer
 from numbaconv.problem.arrays import Array, address
 from numbaconv.problem.geometry import ConvGeometry
-from numbaconv.routes.direct import pixel_cut, places, turns
+from numbaconv.routes.direct import pixel_cut, places
 from numbaconv.routes.direct.pixel_cut import Form, Span
 from numbaconv.running.packed import Packed
 from numbaconv.teams import jobs
@@ -177,7 +178,7 @@ class Across:
         parts = -(-columns // _COLUMNS)
         image, row = source_steps
         jobs.run(
-            turns.turn, min(workers, self.images * parts), self.images, parts, _COLUMNS, rows,
+            turn, min(workers, self.images * parts), self.images, parts, _COLUMNS, rows,
             columns, self.size, source, image, row, to, *to_steps, transposer(self.dtype),
         )  # fmt: skip
 
@@ -185,3 +186,35 @@ class Across:
         """Return the memory that `run` borrows."""
         turned = self._turned_elements() * self.size
         return turned + self.tiles.space_nbytes(1, self.strides, workers, True)
+
+
+@jobs.team_kernel
+def turn(
+    team: int, workers: int, images: int, parts: int, each: int, rows: int, columns: int,
+    size: int, source: int, image_step: int, row_step: int, to: int, to_image: int, to_row: int,
+    transpose: int,
+) -> None:  # fmt: skip
+    """Turn matrices of `rows` by `columns` elements, `each` of the columns at a time.
+
+    Steps are in bytes; `transpose` is a `numbaconv.native.transpose.transposer`.
+    """
+    shared = (
+        parts, each, rows, columns, size, source, image_step, row_step, to, to_image, to_row,
+        transpose,
+    )  # fmt: skip
+    jobs.fork_tasks(team, workers, images * parts, _turn_part, shared)
+
+
+@jobs.team_part
+def _turn_part(
+    task: int, worker: int, parts: int, each: int, rows: int, columns: int, size: int, source: int,
+    image_step: int, row_step: int, to: int, to_image: int, to_row: int, transpose: int,
+) -> None:  # fmt: skip
+    image, first = task // parts, task % parts * each
+    call(
+        transpose,
+        (
+            rows, rows, min(each, columns - first), source + image * image_step + first * size,
+            row_step, to + image * to_image + first * to_row, to_row,
+        ),
+    )  # fmt: skip

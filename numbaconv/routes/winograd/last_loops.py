@@ -11,7 +11,7 @@ import numpy as np
 from numbaconv.kernels.jit import device, unpacker
 from numbaconv.native.link import call, fetch_add
 from numbaconv.problem.arrays import Table
-from numbaconv.routes.winograd.tiny import TINY, largest, weights_are_tiny
+from numbaconv.routes.winograd.tiling import TINY, largest, weights_are_tiny
 from numbaconv.teams.jobs import fork_join, fork_tasks, team_kernel, team_part
 
 #: Tiles that are transformed in one task.

@@ -15,7 +15,7 @@ from numbaconv.routes.winograd.stages import (
     transform,
     unpack,
 )
-from numbaconv.routes.winograd.tiny import TINY, largest, weights_are_tiny
+from numbaconv.routes.winograd.tiling import TINY, largest, weights_are_tiny
 from numbaconv.teams.jobs import fork_join, fork_tasks, team_kernel, team_part
 
 

@@ -148,6 +148,26 @@ def _check(
     )
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_rows_are_cut_for_threads(layout, parallel, rng):
+    for size, kernel, stride in ((9000, 5, 5), (20000, 9000, 100), (70001, 40, 37)):
+        grad = rng.integers(-9, 9, (1, 2, (size - kernel) // stride + 1)).astype("f4")
+        expected = np.zeros((1, 2, size))
+        for o in range(grad.shape[-1]):
+            expected[..., o * stride : o * stride + kernel] += grad[..., [o]] / kernel
+        like = in_layout(layout, expected)
+        found = nbc.avg_pool1d_backward(
+            in_layout(layout, grad), like.shape, kernel, stride, layout=layout, parallel=parallel
+        )
+        np.testing.assert_allclose(found, like, rtol=1e-6, atol=1e-6)
+        x = rng.integers(-9, 9, (1, 2, size)).astype("f4")
+        means = [x[..., o * stride : o * stride + kernel].mean(-1, dtype="f8")
+                 for o in range(grad.shape[-1])]  # fmt: skip
+        found = nbc.avg_pool1d(in_layout(layout, x), kernel, stride, layout=layout,
+                               parallel=parallel)  # fmt: skip
+        np.testing.assert_allclose(back(layout, found), np.stack(means, -1), rtol=1e-6, atol=1e-7)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_sums_of_many_shares(dtype, rng):
     """An element in a hundred thousand windows."""

@@ -133,6 +133,57 @@ def test_jitted(rng):
         x = x * 2
 
 
+class TestPieces:
+    """Long signals, cut."""
+
+    @pytest.mark.parametrize("layout", LAYOUTS)
+    @pytest.mark.parametrize(
+        ("size", "kernel", "stride", "padding", "dilation", "ceil"),
+        [
+            (60000, 40, 1, (20, 7), 1, False),
+            (50001, 33, 3, (5, 16), 1, True),
+            (40000, 9, 2, (0, 0), 5, False),
+            (45000, 4500, 1, (0, 2000), 1, False),
+        ],
+    )
+    def test_as_a_whole(self, size, kernel, stride, padding, dilation, ceil, layout, rng):
+        shape = (2, 2, size)
+        options = PoolOptions(1, kernel, stride, (padding,), dilation, ceil_mode=ceil)
+        x = rng.integers(-99, 99, shape).astype("f4")
+        x[0, 1, 777:40000:5000] = np.nan
+        common = {"dilation": dilation, "ceil_mode": ceil, "layout": layout}
+        arguments = (in_layout(layout, x), kernel, stride, (padding,))
+        means = {"count_include_pad": False, **common}
+        geometry = PoolGeometry.parse(options, shape)
+        chosen = mock.patch.object(rows, "nanoseconds", return_value=by_rows(True))
+        found = []
+        for piece in (rows._PIECE, size):
+            nbc.release_memory()
+            with chosen, mock.patch.object(rows, "_PIECE", piece):
+                plan = rows.planned(geometry, np.dtype("f4"), rows.MEAN, False, None)
+                assert isinstance(plan, rows.Pieces if piece < size else rows.Plan)
+                found.append(
+                    (*nbc.max_pool1d(*arguments, return_indices=True, **common),
+                     nbc.avg_pool1d(*arguments, **means))
+                )  # fmt: skip
+        nbc.release_memory()
+        for cut, whole in zip(*found, strict=True):
+            np.testing.assert_array_equal(cut, whole)
+
+    def test_in_jitted_code(self, rng):
+        @numba.njit
+        def pools(x):
+            return nbc.max_pool1d(x, 100, 1, 50), nbc.avg_pool1d(x, 100, 1, 50)
+
+        for _ in range(4):
+            x = rng.standard_normal((1, 2, 50000), dtype="f4")
+            largest, mean = pools(x)
+            np.testing.assert_array_equal(largest, nbc.max_pool1d(x, 100, 1, 50))
+            np.testing.assert_array_equal(mean, nbc.avg_pool1d(x, 100, 1, 50))
+            places = nbc.max_pool1d(x, 100, 1, 50, return_indices=True)[1]
+            np.testing.assert_array_equal(np.take_along_axis(x, places, -1), largest)
+
+
 @pytest.mark.parametrize(
     ("shape", "kernel", "stride", "expected"),
     [

@@ -1,4 +1,4 @@
-"""How kernels find their way: windows, patches and axes as jitted scalar functions.
+"""How kernels find their way: windows, patches and axes as jitted functions, and runs of memory.
 
 In a patch the order is channel, tap (`channel_major`) or tap, channel.
 """
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from numbaconv.kernels.jit import device, unpacker
 from numbaconv.problem import formulas
-from numbaconv.problem.arrays import Table
+from numbaconv.problem.arrays import Array, Table
 from numbaconv.problem.geometry import Axes
 
 source_index = device(formulas.source_index)
@@ -76,3 +76,51 @@ def split_axes(i: int, shape: tuple[int, int, int]) -> tuple[int, int, int]:
 def spatial_strides(place: Table) -> tuple[int, int, int]:
     """Return the strides of the three spatial axes from a `Flat.place`."""
     return place[3], place[4], place[5]
+
+
+@device
+def copy_run(
+    source: Array, start: int, stride: int, target: Array, first: int, step: int, n: int
+) -> None:
+    """Copy `n` elements of `source` at `stride` to `target` at `step`."""
+    if stride == 1 and step == 1:
+        # Through views that begin at 0, so that Numba drops its test for negative indices and
+        # LLVM makes vectors of it.
+        s = source[start : start + n]
+        t = target[first : first + n]
+        for j in range(n):
+            t[j] = s[j]
+    elif step == 1:
+        t = target[first : first + n]
+        for j in range(n):
+            t[j] = source[start + j * stride]
+    else:
+        for j in range(n):
+            target[first + j * step] = source[start + j * stride]
+
+
+@device
+def fill_run(target: Array, first: int, step: int, n: int) -> None:
+    """Write `n` zeros."""
+    if step == 1:
+        t = target[first : first + n]
+        for j in range(n):
+            t[j] = 0
+    else:
+        for j in range(n):
+            target[first + j * step] = 0
+
+
+@device
+def add_run(
+    source: Array, start: int, stride: int, target: Array, first: int, step: int, n: int
+) -> None:
+    """Add `n` elements of `source` at `stride` to those of `target` at `step`."""
+    if stride == 1 and step == 1:
+        s = source[start : start + n]
+        t = target[first : first + n]
+        for j in range(n):
+            t[j] += s[j]
+    else:
+        for j in range(n):
+            target[first + j * step] += source[start + j * stride]

@@ -20,8 +20,8 @@ from numbaconv.teams.jobs import tasks_kernel
 _TASK_BYTES = 1 << 16
 # Elements of an adaptive window, at least, and its columns, at most.
 _LEAST_AREA, _WIDEST = 6, 64
-# Rows that are written together, and elements of planes that are taken as a row, at most.
-_ROWS, _JOINED = 64, 1 << 14
+# Rows and elements of a row that are written together, and of planes taken as a row, at most.
+_ROWS, _RUN, _JOINED = 64, 1 << 12, 1 << 14
 # Nanoseconds, measured: of a window, and of each of its vectors.
 _WINDOW, _VECTOR = 2.3, 1.1
 AnyGeometry = AdaptiveGeometry | PoolGeometry
@@ -61,7 +61,8 @@ class Plan:
         plane = x.strides[0] if channels == 1 else plane
         work = 2 * x.size
         workers = jobs.team_size(1 << 30, work=work, parallel=parallel)
-        block, strips = _tasks(planes, x.nbytes // planes, len(self.rows), workers)
+        lines = len(self.columns if len(self.rows) == 1 else self.rows)
+        block, strips = _tasks(planes, x.nbytes // planes, lines, workers)
         for begin, end in threads.ranges(-(-planes // block) * strips, work, threads.MOST_TAPS):
             jobs.run(
                 reduce, workers, begin, end, self.native, block, strips, planes,
@@ -100,9 +101,7 @@ def suits(geometry: AdaptiveGeometry) -> bool:
 
 def divisor_of(geometry: PoolGeometry, include_pad: bool, divisor: int | None) -> int | None:
     """Return what all means are divided by, 0 for their windows' elements, None for neither."""
-    if divisor is not None:
-        return divisor
-    counts = geometry.counts(include_pad)
+    counts = geometry.counts(include_pad, divisor)
     if all(bool(np.all(a == a[0])) for a in counts):
         return math.prod(int(a[0]) for a in counts)
     return None if include_pad else 0
@@ -129,7 +128,7 @@ class Gradient:
         bounds, sizes = _joined(geometry)
         if sizes != three_axes(geometry.size, 1):
             counts = counts[0], np.ones(1, np.int64), counts[1] * counts[2]
-        most = sizes[0], _ROWS, sizes[2]
+        most = sizes[0], _ROWS, _RUN
         self.groups = [_groups(b, n, 0, m) for b, n, m in zip(bounds, sizes, most, strict=True)]
         self.masks = np.full((1, 1), -1, np.int64)
         lanes = isa.host().lanes(dtype)
@@ -144,6 +143,7 @@ class Gradient:
             np.broadcast_to(c if exact else 1.0 / c, b.shape[1]).astype(np.float64)
             for c, b in zip(counts, bounds, strict=True)
         )  # fmt: skip
+        self.row = int(sizes[0] == sizes[1] == 1)
         self.native = sharer(dtype, last=self.last)
         self.steps, self.grad_steps = (
             np.array(self._steps(axes), np.int64)
@@ -160,13 +160,14 @@ class Gradient:
         planes = len(grad) * (1 if self.last else self.geometry.channels)
         work = 4 * (out.size + grad.size)
         workers = jobs.team_size(1 << 30, work=work, parallel=parallel)
-        block, strips = _tasks(planes, out.nbytes // planes, len(self.groups[1]), workers)
+        lines = len(self.groups[2 if self.row else 1])
+        block, strips = _tasks(planes, out.nbytes // planes, lines, workers)
         constants = self.steps, self.grad_steps, *self.groups, *self.counts, self.masks
         for begin, end in threads.ranges(-(-planes // block) * strips, work, threads.MOST_TAPS):
             jobs.run(
                 share, workers, begin, end, self.native, block, strips, planes,
                 address(out), self.steps, address(grad), self.grad_steps,
-                self.geometry.channels if self.last else 1,
+                self.geometry.channels if self.last else 1, self.row,
                 *self.groups, *self.counts, self.masks,
             )  # fmt: skip
         if recording.active:
@@ -184,12 +185,12 @@ def _joined(geometry: AnyGeometry) -> tuple[Any, tuple[int, int, int]]:
     return bounds, (depth, height, width)
 
 
-def _tasks(planes: int, nbytes: int, rows: int, workers: int) -> tuple[int, int]:
-    """Return the planes of a task, and into how many strips of rows they are cut."""
+def _tasks(planes: int, nbytes: int, lines: int, workers: int) -> tuple[int, int]:
+    """Return the planes of a task, and into how many strips of rows, or of a row, they are cut."""
     block = max(1, min(_TASK_BYTES // max(nbytes, 1), -(-planes // (4 * workers))))
     tasks = -(-planes // block)
     strips = max(nbytes * block // _TASK_BYTES, -(-4 * workers // tasks)) if workers > 1 else 1
-    return block, max(1, min(rows, strips))
+    return block, max(1, min(lines, strips))
 
 
 def _groups(bounds: Array, size: int, step: int, most: int) -> Table:
@@ -217,10 +218,20 @@ def _masks(vectors: Table, bounds: Array) -> Table:
 
 
 @device
-def _cut(task: int, strips: int, block: int, planes: int, rows: int) -> tuple[int, int, int, int]:
-    """Return the first plane of a task, how many, and the first row and their end."""
+def _cut(
+    task: int, strips: int, block: int, planes: int, row: bool, down: int, across: int
+) -> tuple[int, int, int, int, int, int]:  # fmt: skip
+    """Return the first plane of a task, how many, the rows and what of a row, of one if it is one.
+
+    Rows and columns as the first and the end.
+    """
     strip, first = task % strips, task // strips * block
-    return first, min(block, planes - first), strip * rows // strips, (strip + 1) * rows // strips
+    lines = across if row else down
+    begin, end = strip * lines // strips, (strip + 1) * lines // strips
+    count = min(block, planes - first)
+    if row:
+        return first, count, 0, down, begin, end
+    return first, count, begin, end, 0, across
 
 
 @tasks_kernel
@@ -229,15 +240,17 @@ def reduce(
     x_plane: int, x_row: int, out: int, size: int, rows: Table, columns: Table, divisor: int,
 ) -> None:  # fmt: skip
     """Reduce the windows of the tasks from `begin` to `end`."""
-    first, count, top, bottom = _cut(begin + index, strips, block, planes, len(rows))
-    line = len(columns) * size
-    plane = len(rows) * line
+    down, across = len(rows), len(columns)
+    first, count, top, bottom, left, right = _cut(
+        begin + index, strips, block, planes, down == 1, down, across
+    )
+    plane = down * across * size
     call(
         native,
         (
             count, bottom - top, x + first * x_plane, x_plane, x_row,
-            out + first * plane + top * line, plane, rows.ctypes.data + 16 * top, len(columns),
-            columns.ctypes.data, divisor,
+            out + first * plane + (top * across + left) * size, plane,
+            rows.ctypes.data + 16 * top, right - left, columns.ctypes.data + 16 * left, divisor,
         ),
     )  # fmt: skip
 
@@ -245,20 +258,24 @@ def reduce(
 @tasks_kernel
 def share(
     index: int, worker: int, begin: int, native: int, block: int, strips: int, planes: int,
-    out: int, steps: Table, grad: int, grad_steps: Table, cell: int, depths: Table, rows: Table,
-    columns: Table, counts: Table, row_counts: Table, column_counts: Table, masks: Table,
+    out: int, steps: Table, grad: int, grad_steps: Table, cell: int, row: int, depths: Table,
+    rows: Table, columns: Table, counts: Table, row_counts: Table, column_counts: Table,
+    masks: Table,
 ) -> None:  # fmt: skip
     """Write the gradients of the tasks from `begin` to `end`."""
-    first, count, top, bottom = _cut(begin + index, strips, block, planes, len(rows))
+    first, count, top, bottom, left, right = _cut(
+        begin + index, strips, block, planes, row != 0, len(rows), len(columns)
+    )
+    most = masks.shape[1]
     for z in range(len(depths)):
         call(
             native,
             (
                 count, depths[z, 0], depths[z, 1], depths[z, 2], depths[z, 3], bottom - top,
-                len(columns), cell, out + first * steps[0], steps[0], steps[1], steps[2],
+                right - left, cell, out + first * steps[0], steps[0], steps[1], steps[2],
                 grad + first * grad_steps[0], grad_steps[0], grad_steps[1], grad_steps[2],
-                rows.ctypes.data + 32 * top, columns.ctypes.data, counts.ctypes.data,
-                row_counts.ctypes.data, column_counts.ctypes.data, masks.ctypes.data,
-                masks.shape[1],
+                rows.ctypes.data + 32 * top, columns.ctypes.data + 32 * left, counts.ctypes.data,
+                row_counts.ctypes.data, column_counts.ctypes.data,
+                masks.ctypes.data + 8 * most * left, most,
             ),
         )  # fmt: skip

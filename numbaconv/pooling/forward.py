@@ -26,7 +26,7 @@ from numbaconv.running.results import assign, converted
 from numbaconv.teams import jobs
 
 #: Window by window, in vectors of results or of taps, row by row, or plane by plane.
-AnyPlan = Union["Plan", rows.Plan, planes.Plan, boxes.Plan]
+AnyPlan = Union["Plan", rows.Plan, rows.Pieces, planes.Plan, boxes.Plan]
 
 
 class Batched(Protocol):
@@ -106,10 +106,7 @@ class Plan:
             columns=not geometry.channels_last, deep=window.ndim == 3,
             tall=three_axes(window.kernel, 1)[1], wide=three_axes(window.kernel, 1)[2],
         )  # fmt: skip
-        depths, rows, columns = geometry.counts(include_pad)
-        if divisor is not None:
-            depths, rows, columns = (np.ones_like(a) for a in (depths, rows, columns))
-            depths *= divisor
+        depths, rows, columns = geometry.counts(include_pad, divisor)
         slack = isa.host().lanes(signed)
         # Of a row whose outputs have as many taps each, a piece stands for all.
         self.uniform = geometry.channels_last or bool(np.all(columns == columns[0]))
@@ -228,7 +225,7 @@ def planned(
             by = boxes.divisor_of(geometry, include_pad, divisor)
             return boxes.Plan(geometry, dtype, by or 0)
         if by_rows < each:
-            chosen = rows.Plan
+            chosen = rows.planned
     found: AnyPlan = chosen(geometry, dtype, kind, include_pad, divisor)
     return found
 

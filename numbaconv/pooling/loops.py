@@ -14,7 +14,7 @@ from numbaconv.kernels.jit import device, unpacker
 from numbaconv.kernels.long_sums import LONGEST, whole_sums
 from numbaconv.native.link import call, fetch_add
 from numbaconv.problem.arrays import Array, Table
-from numbaconv.teams.jobs import fork_join, fork_tasks, team_kernel, team_part
+from numbaconv.teams.jobs import fork_join, fork_tasks, tasks_kernel, team_kernel, team_part
 
 #: Positions of a group, of which is known which elements it reaches.
 GROUP = 64
@@ -243,51 +243,17 @@ def _scatter_task(
     )  # fmt: skip
 
 
-@team_kernel
+@tasks_kernel
 def scatter_many(
-    team: int,
-    workers: int,
-    begin: int,
-    end: int,
-    size: int,
-    positions: int,
-    channels: int,
-    out: Array,
-    values: Array,
-    indices: Table,
-    scatterer: int,
-    wrong: Table,
-    groups: Table,
-    low: Array,
-) -> None:
+    index: int, worker: int, begin: int, size: int, positions: int, channels: int, out: Array,
+    values: Array, indices: Table, scatterer: int, wrong: Table, groups: Table, low: Array,
+) -> None:  # fmt: skip
     """Do the same where an element may get so many values that its sum is long.
 
     So it is where too many groups of positions reach one element; then sums are compensated, in as
     many bands of elements as `low` has room for. In `groups` are for each worker four rows, an
     entry for each group.
     """
-    shared = (
-        begin, size, positions, channels, out, values, indices, scatterer, wrong, groups, low,
-    )  # fmt: skip
-    fork_tasks(team, workers, end - begin, _scatter_plane, shared)
-
-
-@team_part
-def _scatter_plane(
-    index: int,
-    worker: int,
-    begin: int,
-    size: int,
-    positions: int,
-    channels: int,
-    out: Array,
-    values: Array,
-    indices: Table,
-    scatterer: int,
-    wrong: Table,
-    groups: Table,
-    low: Array,
-) -> None:
     task = begin + index
     start, first = task * positions * channels, task * size * channels
     target = out[first : first + size * channels]

@@ -1,6 +1,7 @@
 """Pools of large windows, row by row: the plan, and when it pays (see `row_loops`)."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from numbaconv.teams import jobs
 _LEAST_BLOCKED = 4
 # Bytes of the planes of a task, and of a worker's memory at most.
 _BLOCK_BYTES, _MOST_MEMORY = 1 << 17, 1 << 26
+# Results of a piece of a long signal, at least.
+_PIECE = 1 << 12
 # Nanoseconds, measured: of an operation on a row, and of each of its vectors, by kind.
 _CALL = {MAXIMUM: 14.0, MAXIMUM_AND_INDEX: 22.0, MEAN: 14.0}
 _VECTOR = {MAXIMUM: 1.2, MAXIMUM_AND_INDEX: 4.0, MEAN: 0.8}
@@ -39,11 +42,8 @@ class Plan:
         divisor: int | None,
     ) -> None:  # fmt: skip
         self.output_shape = geometry.output_shape
-        counts = geometry.counts(include_pad)
+        counts = geometry.counts(include_pad, divisor)
         self.geometry, self.dtype, self.kind = geometry, dtype, kind
-        if divisor is not None:
-            ones = np.ones(1, np.int64)
-            counts = ones * divisor, ones, ones
         window = geometry.window
         signed = np.dtype(dtype.str.replace("u", "i")) if dtype.kind == "u" else dtype
         mean, indexed = kind == MEAN, kind == MAXIMUM_AND_INDEX
@@ -166,11 +166,75 @@ class Plan:
         return np.array(shape, np.int64), tasks * strips
 
 
+def planned(geometry: PoolGeometry, *how: Any) -> "Plan | Pieces":
+    """Return the plan of a problem, whose parameters are those of `Plan`."""
+    window = geometry.window
+    span = (window.kernel[-1] - 1) * window.dilation[-1] + 1
+    long = window.ndim == 1 and window.output[0] >= 4 * max(_PIECE, span)
+    return Pieces(geometry, *how) if long else Plan(geometry, *how)
+
+
 def is_blocked(window: Window) -> bool:
     """Return whether the rows of windows are combined in blocks."""
     tall, stride = three_axes(window.kernel, 1)[1], three_axes(window.stride, 1)[1]
     apart = three_axes(window.dilation, 1)[1]
     return apart == 1 and tall >= max(_LEAST_BLOCKED, 2 * stride + 2)
+
+
+class Pieces:
+    """Long signals in pieces that stay in the caches, each as an image; parameters as of `Plan`.
+
+    What the padding meets, and what is left over, are plans of their own.
+    """
+
+    def __init__(
+        self, geometry: PoolGeometry, dtype: np.dtype[Any], kind: int, include_pad: bool,
+        divisor: int | None,
+    ) -> None:  # fmt: skip
+        self.geometry, self.dtype, self.output_shape = geometry, dtype, geometry.output_shape
+        self.last = geometry.channels_last
+        window = geometry.window
+        (n,), (k,), (s,), (d,), ((low, _),) = (
+            window.size, window.kernel, window.stride, window.dilation, window.padding
+        )  # fmt: skip
+        span, outputs = (k - 1) * d + 1, window.output[0]
+        self.piece, self.step = max(_PIECE, span), s
+        first = -(-low // s)
+        self.pieces = ((n + low - span) // s + 1 - first) // self.piece
+        end = first + self.pieces * self.piece
+        self.parts: list[tuple[int, int, int, int, Plan]] = []
+        for begin, stop in ((0, first), (first, first + self.piece), (end, outputs)):
+            start, until = begin * s - low, (stop - 1) * s - low + span
+            if begin == stop:
+                continue
+            pads = (max(0, -start), max(0, until - n))
+            size = min(n, until) - max(0, start)
+            part = Window((size,), (k,), (s,), (d,), (pads,))
+            images = self.pieces if begin == first else 1
+            channels = geometry.channels if self.last else 1
+            asked = replace(geometry, batch=images, channels=channels, window=part)
+            plan = Plan(asked, dtype, kind, include_pad, divisor)
+            self.parts.append((begin, images, max(0, start), size, plan))
+
+    def run(self, x: Array, out: Array, indices: Array | None, parallel: bool) -> None:
+        """Reduce a batched array, whose last axis is contiguous, to contiguous ones."""
+        if recording.active and indices is not None:
+            recording.refuse()
+        far = self.piece * self.step
+        for place in np.ndindex(x.shape[: 1 if self.last else 2]):
+            row = x[place]
+            for begin, images, start, size, plan in self.parts:
+                cut = slice(begin, begin + images * plan.geometry.window.output[0])
+                shape = (images, -1, *row.shape[1:]) if self.last else (images, 1, -1)
+                pieces = np.lib.stride_tricks.as_strided(
+                    row[start:], (images, size, *row.shape[1:]),
+                    (far * row.strides[0], *row.strides),
+                )  # fmt: skip
+                source = pieces if self.last else pieces[:, None]
+                places = None if indices is None else indices[place][cut].reshape(shape)
+                plan.run(source, out[place][cut].reshape(shape), places, parallel)
+                if places is not None:
+                    places += (np.arange(images) * far + start)[:, None, None]
 
 
 def _picked(across: int, step: int, dtype: np.dtype[Any]) -> Array:

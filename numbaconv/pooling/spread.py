@@ -14,12 +14,12 @@ from numbaconv.kernels import recording
 from numbaconv.native.pool import MEAN
 from numbaconv.pooling import boxes, forward
 from numbaconv.problem.arrays import Array, as_batch, native
-from numbaconv.problem.geometry import Window, three_axes
+from numbaconv.problem.geometry import Window
 from numbaconv.problem.pool_geometry import PoolGeometry
 from numbaconv.running import results
 
-# Strides in which a kernel may reach, where windows share little.
-_FEW = 4
+# Windows along an axis that hold an element, where they share little, and vectors of a row.
+_FEW, _MOST_CELLS = 4, 1 << 17
 # Elements of images whose shares are laid out at once.
 _LAID = 1 << 17
 _SUITABLE: Any = ("C_CONTIGUOUS", "ALIGNED")
@@ -67,9 +67,8 @@ class Plan:
     def _counts(self, include_pad: bool) -> Array:
         """Return what the windows of an image are divided by."""
         depths, rows, columns = self.geometry.counts(include_pad)
-        counts = depths[:, None, None] * rows[:, None] * columns
-        output = self.geometry.window.output
-        counts = np.broadcast_to(counts, three_axes(output, 1)).reshape(output).astype(self.dtype)
+        counts = (depths[:, None, None] * rows[:, None] * columns).astype(self.dtype)
+        counts = counts.reshape(counts.shape[3 - self.geometry.window.ndim :])
         return counts[..., None] if self.geometry.channels_last else counts
 
     def run(self, grad: Array, out: Array, parallel: bool) -> None:
@@ -103,14 +102,22 @@ def planned(
     """Return the plan of a gradient of this dtype; that of complex ones is of a part."""
     forward.require_machine_code()
     work, window = work_dtype(dtype), geometry.window
-    few = all(k <= _FEW * s for k, s in zip(window.kernel, window.stride, strict=True))
-    if not few or window.stride[-1] == 1 < window.kernel[-1] or set(window.dilation) != {1}:
+    if not _share_little(window):
         return Plan(geometry, work, include_pad, divisor)
-    counts = geometry.counts(include_pad)
-    if divisor is not None:
-        ones = np.ones(1, np.int64)
-        counts = ones * divisor, ones, ones
-    return boxes.Gradient(geometry, work, counts)
+    return boxes.Gradient(geometry, work, geometry.counts(include_pad, divisor))
+
+
+def _share_little(window: Window) -> bool:
+    """Return whether few windows hold an element, and a row's are so few that tables list them."""
+    if set(window.dilation) != {1}:
+        return False
+    axes = zip(window.kernel, window.stride, window.output, strict=True)
+    holding = [min(-(-k // s), o) for k, s, o in axes]
+    return (
+        max(holding) <= _FEW
+        and (window.stride[-1] > 1 or holding[-1] == 1)
+        and min(2 * window.output[-1], window.size[-1] >> 4) <= _MOST_CELLS
+    )
 
 
 def work_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -108,12 +108,17 @@ class PoolGeometry:
         depths, rows, columns = found
         return depths, rows, columns
 
-    def counts(self, include_pad: bool) -> tuple[npt.NDArray[np.int64], ...]:
+    def counts(
+        self, include_pad: bool, divisor: int | None = None
+    ) -> tuple[npt.NDArray[np.int64], ...]:
         """Return for three axes how many taps of each window count, at least 1.
 
         With `include_pad` those of the padded input, else those of the input. Of an axis all of
-        whose windows have as many, it is one number.
+        whose windows have as many, it is one number. A `divisor` is what counts instead.
         """
+        if divisor is not None:
+            one = np.ones(1, np.int64)
+            return one * divisor, one, one
         window = self.window
         found = [np.ones(1, np.int64)] * (3 - window.ndim)
         for axis in range(window.ndim):
@@ -240,8 +245,7 @@ class AdaptiveGeometry:
     """An adaptive pooling problem, without its arrays.
 
     Window i of m over n elements begins at ``i * n // m`` and ends before the next whole element
-    behind ``(i + 1) * n / m``, as PyTorch's do. Of these n, each in turn is covered by the windows
-    that this says of m over n: a sum over windows and its adjoint are of one form.
+    behind ``(i + 1) * n / m``, as PyTorch's do.
 
     Parameters
     ----------

@@ -19,6 +19,7 @@ import numpy as np
 from numbaconv.kernels import threads
 from numbaconv.kernels.indexing import (
     WindowAxes,
+    copy_run,
     end_reaching,
     first_reaching,
     split_axes,
@@ -27,7 +28,6 @@ from numbaconv.kernels.indexing import (
 )
 from numbaconv.kernels.jit import device, kernel, unpacker
 from numbaconv.kernels.long_sums import LONGEST, PART, SHORT_SUM, fold_part, whole_sums
-from numbaconv.kernels.runs import copy_run
 from numbaconv.problem.arrays import Array, Table, flatten, writeable
 from numbaconv.problem.geometry import Axes, ConvGeometry, three_axes
 from numbaconv.reference import blas

@@ -5,9 +5,15 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from numbaconv.kernels.indexing import WindowAxes, patch_index, split_axes, unpack_window
+from numbaconv.kernels.indexing import (
+    WindowAxes,
+    copy_run,
+    fill_run,
+    patch_index,
+    split_axes,
+    unpack_window,
+)
 from numbaconv.kernels.jit import device, kernel
-from numbaconv.kernels.runs import copy_run, fill_run
 from numbaconv.native import link
 from numbaconv.problem.arrays import Array, Table
 from numbaconv.reference.blocks import (

@@ -7,7 +7,10 @@ import numpy as np
 
 from numbaconv.kernels.indexing import (
     WindowAxes,
+    add_run,
+    copy_run,
     end_inside,
+    fill_run,
     first_inside,
     patch_index,
     reached_from,
@@ -16,7 +19,6 @@ from numbaconv.kernels.indexing import (
 )
 from numbaconv.kernels.jit import device, kernel
 from numbaconv.kernels.long_sums import whole_sums
-from numbaconv.kernels.runs import add_run, copy_run, fill_run
 from numbaconv.problem.arrays import Array, Table
 
 #: Positions of a row whose long sums are formed at once, in a workspace of twice as many.

@@ -22,13 +22,13 @@ from numbaconv.kernels import held, threads, workspace
 from numbaconv.kernels.indexing import (
     WindowAxes,
     end_inside,
+    fill_run,
     first_inside,
     reached_from,
     unpack_place,
     unpack_window,
 )
 from numbaconv.kernels.jit import device, kernel, native_available
-from numbaconv.kernels.runs import fill_run
 from numbaconv.native import emit, link
 from numbaconv.native.moves import adder, mover, spreader
 from numbaconv.native.transpose import transposer

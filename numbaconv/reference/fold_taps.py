@@ -10,6 +10,7 @@ from numbaconv.kernels.indexing import (
     WindowAxes,
     end_inside,
     end_reaching,
+    fill_run,
     first_inside,
     first_reaching,
     patch_index,
@@ -17,7 +18,6 @@ from numbaconv.kernels.indexing import (
     unpack_window,
 )
 from numbaconv.kernels.jit import device, kernel
-from numbaconv.kernels.runs import fill_run
 from numbaconv.native import link
 from numbaconv.problem.arrays import Array, Table
 from numbaconv.reference.blocks import share

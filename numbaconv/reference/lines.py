@@ -12,9 +12,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numbaconv.kernels.indexing import WindowAxes, end_inside, first_inside, source_index
+from numbaconv.kernels.indexing import (
+    WindowAxes,
+    copy_run,
+    end_inside,
+    fill_run,
+    first_inside,
+    source_index,
+)
 from numbaconv.kernels.jit import device
-from numbaconv.kernels.runs import copy_run, fill_run
 from numbaconv.native import link
 from numbaconv.problem.arrays import Array, Table
 

@@ -7,14 +7,15 @@ import numpy as np
 
 from numbaconv.kernels.indexing import (
     WindowAxes,
+    copy_run,
     end_inside,
+    fill_run,
     first_inside,
     patch_index,
     source_index,
     unpack_window,
 )
 from numbaconv.kernels.jit import device, kernel
-from numbaconv.kernels.runs import copy_run, fill_run
 from numbaconv.native import link
 from numbaconv.problem.arrays import Array, Table
 from numbaconv.reference.blocks import (

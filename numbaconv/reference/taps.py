@@ -12,13 +12,14 @@ import numpy as np
 
 from numbaconv.kernels.indexing import (
     WindowAxes,
+    copy_run,
     end_inside,
+    fill_run,
     first_inside,
     source_index,
     split_axes,
 )
 from numbaconv.kernels.jit import device, native_available
-from numbaconv.kernels.runs import copy_run, fill_run
 from numbaconv.native import emit, link
 from numbaconv.native.moves import bits_of, mover
 from numbaconv.problem.arrays import Array, Table

@@ -6,6 +6,8 @@ import numba
 import numpy as np
 
 from numbaconv.kernels.indexing import (
+    add_run,
+    copy_run,
     spatial_strides,
     split_axes,
     unpack_place,
@@ -14,7 +16,6 @@ from numbaconv.kernels.indexing import (
 )
 from numbaconv.kernels.jit import device, kernel, unpacker
 from numbaconv.kernels.long_sums import fold_part, whole_sums
-from numbaconv.kernels.runs import add_run, copy_run
 from numbaconv.problem.arrays import Array, Table
 from numbaconv.problem.geometry import Axes
 from numbaconv.reference.blas import multiply

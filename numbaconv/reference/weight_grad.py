@@ -16,6 +16,7 @@ import numpy as np
 
 from numbaconv.kernels import threads
 from numbaconv.kernels.indexing import (
+    copy_run,
     spatial_strides,
     split_axes,
     unpack_place,
@@ -24,7 +25,6 @@ from numbaconv.kernels.indexing import (
 )
 from numbaconv.kernels.jit import device, kernel, unpacker
 from numbaconv.kernels.long_sums import Slots
-from numbaconv.kernels.runs import copy_run
 from numbaconv.problem.arrays import Array, Table, flatten, spatial_walk
 from numbaconv.problem.cuts import even_block
 from numbaconv.problem.geometry import ConvGeometry

@@ -24,6 +24,9 @@ PROBLEMS = {
 }
 
 
+WEIGHTS = np.random.default_rng(3).integers(-3, 4, (6, 16, 3, 3))
+
+
 @pytest.fixture(autouse=True)
 def _recorded_soon(monkeypatch):
     """Let the second call be recorded: the first one compiles, and fills tables."""
@@ -188,3 +191,58 @@ def test_the_first_calls_are_not_recorded(rng, monkeypatch):
         nbc.conv2d(x, weight)
         layer(x)
         assert bool(recorded()) == bool(layer._replays) == (number >= replay.RECORDED[0])
+
+
+#: By what they are of.
+CALLS = {
+    "max": lambda x: nbc.max_pool2d(x, 2),
+    "max and places": lambda x: nbc.max_pool2d(x, 3, 2, 1, return_indices=True),
+    "mean": lambda x: nbc.avg_pool2d(x, (3, 2), 1),
+    "mean of boxes": lambda x: nbc.avg_pool2d(x, 5),
+    "of a signal": lambda x: nbc.avg_pool1d(x.reshape(6, -1), 4, 3),
+    "mean, backward": lambda x: nbc.avg_pool2d_backward(x, (2, 3, 40, 50), 4),
+    "overlapping mean, backward": lambda x: nbc.avg_pool2d_backward(x, (2, 3, 12, 14), 3, 1),
+    "of the input": lambda x: nbc.conv2d_input_grad(
+        (1, 16, 10, 12), WEIGHTS.astype(x.dtype), x.reshape(1, 6, 10, 12), padding=1
+    ),
+}
+
+
+class TestOtherFunctions:
+    """Gradients with respect to the input, and pools, which are recorded as convolutions are."""
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    @pytest.mark.parametrize("name", CALLS)
+    def test_other_values_in_every_call(self, name, dtype, rng):
+        call = CALLS[name]
+        images = [draw(rng, (2, 3, 10, 12), dtype) for _ in range(5)]
+        found = [call(x) for x in images]
+        assert recorded() or (name, dtype) == ("of the input", "float64")  # which goes another way
+        nbc.release_memory()
+        with mock.patch.object(replay, "RECORDED", ()):
+            for x, made in zip(images, found, strict=True):
+                for one, other in zip(_tuple(made), _tuple(call(x)), strict=True):
+                    np.testing.assert_array_equal(one, other)
+
+    def test_wrong_places_are_refused_ever_after(self, rng):
+        values = draw(rng, (1, 2, 3, 4))
+        places = np.arange(24).reshape(1, 2, 3, 4) % 12
+        for _ in range(4):
+            nbc.max_pool2d_backward(values, places, (1, 2, 3, 4))
+        assert recorded()
+        places[0, 1, 2, 3] = 12
+        with pytest.raises(ValueError, match="indices"):
+            nbc.max_pool2d_backward(values, places, (1, 2, 3, 4))
+
+    def test_what_equals_a_number_is_refused_ever_after(self, rng):
+        x = draw(rng, (1, 2, 8, 8))
+        for _ in range(4):
+            nbc.max_pool2d(x, 2, ceil_mode=False, return_indices=True)
+        assert recorded()
+        for wrong in ({"ceil_mode": 0}, {"return_indices": 1}, {"stride": 2.0}):
+            with pytest.raises(TypeError):
+                nbc.max_pool2d(x, 2, **{"return_indices": True} | wrong)
+
+
+def _tuple(made):
+    return made if isinstance(made, tuple) else (made,)

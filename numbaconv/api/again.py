@@ -1,6 +1,6 @@
-"""Small convolutions that are called again and again, launched as one of the calls was recorded."""
+"""Small calls that come again and again, launched as one of them was recorded."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
@@ -9,11 +9,11 @@ from numbaconv.api import backends
 from numbaconv.kernels import held, recording
 from numbaconv.nopython import replay
 from numbaconv.problem.arrays import Array
-from numbaconv.problem.options import ConvOptions
 from numbaconv.running import memo
 
-# Elements of arrays, and of results times those of weights, up to which microseconds matter.
-_MOST_ELEMENTS, _MOST_PRODUCTS = 1 << 16, 1 << 27
+# Elements of arrays up to which microseconds matter.
+_MOST_ELEMENTS = 1 << 16
+_PLAIN = (int, bool, str, type(None))
 
 
 class _Calls(replay.Calls):
@@ -26,54 +26,62 @@ class _Calls(replay.Calls):
         self.replay: replay.Replay | None = None
 
 
-def convolve(
-    options: ConvOptions, x: Any, weight: Any, bias: Any, out: Any, parallel: Any
-) -> Array:  # fmt: skip
-    """Return a convolution, by the backend of `x` or as it was recorded."""
-    if type(x) is np.ndarray and type(weight) is np.ndarray and out is None and parallel is True:
-        arrays = (x, weight) if bias is None else (x, weight, bias)
-        key = _key(options, arrays)
-        if key is not None:
-            return _convolve(key, options, arrays, bias)
-    return backends.of(x).convolve(options, x, weight, bias, out, parallel)
+def run(
+    name: str, like: Any, options: Any, arguments: tuple[Any, ...], out: Any, parallel: Any
+) -> Array:
+    """Return what a function of the backend of `like` returns, or as it was recorded.
+
+    An array, or a tuple of some.
+    """
+
+    def call() -> Any:
+        return getattr(backends.of(like), name)(options, *arguments, out, parallel)
+
+    if type(like) is not np.ndarray or out is not None or parallel is not True or recording.active:
+        return call()  # type: ignore[no-any-return]
+    arrays: list[Array] = []
+    key = _key(name, options, arguments, arrays)
+    found: Array = call() if key is None else _run(key, arrays, call)
+    return found
 
 
-def _key(options: ConvOptions, arrays: tuple[Array, ...]) -> Hashable:
-    """Return what a recording depends on, or None if there can be none."""
-    if recording.active or not memo.is_plain(options.numbers):
+def _key(
+    name: str, options: Any, arguments: tuple[Any, ...], arrays: list[Array]
+) -> Hashable:  # fmt: skip
+    """Return what a recording depends on, or None if there can be none; note the arrays."""
+    if not memo.is_plain(options.numbers):
         return None
-    for array in arrays:
-        if type(array) is not np.ndarray or not array.flags.carray or array.size > _MOST_ELEMENTS:
+    known: list[Any] = [name, options, *map(type, options)]
+    for value in arguments:
+        kind = type(value)
+        if kind is np.ndarray and value.flags.carray and value.size <= _MOST_ELEMENTS:
+            arrays.append(value)
+            known += value.shape, value.dtype
+        elif kind in _PLAIN or memo.is_plain((value,)):
+            known += kind, value
+        else:
             return None
-    return convolve, options, *[(array.shape, array.dtype) for array in arrays]
+    return tuple(known)
 
 
-def _convolve(
-    key: Hashable, options: ConvOptions, arrays: tuple[Array, ...], bias: Any
-) -> Array:  # fmt: skip
-    x, weight = arrays[:2]
-
-    def run() -> Array:
-        return backends.of(x).convolve(options, x, weight, bias, None, True)
-
+def _run(key: Hashable, arrays: list[Array], call: Callable[[], Any]) -> Any:
     try:
         calls: _Calls | None = held.find(key)
     except TypeError:  # what cannot be hashed is an error, or a dtype spelled as a list
-        return run()
+        return call()
     if calls is None:
         calls = _Calls()
         calls.is_to_be_recorded()  # counts this one, which is not
-        y = run()
-        if y.size * weight.size <= _MOST_PRODUCTS:
-            held.keep(key, calls)
-        return y
+        made = call()
+        held.keep(key, calls)
+        return made
     if calls.replay is not None:
         made = calls.replay(*arrays)
         if made is not None:
             return made
     if not calls.is_to_be_recorded():
-        return run()
-    y, calls.replay = replay.record(run, arrays, ())
+        return call()
+    made, calls.replay = replay.record(call, tuple(arrays), ())
     if calls.replay is not None:
         held.grew(calls.replay)
-    return y
+    return made

@@ -2,7 +2,7 @@
 
 import numpy.typing as npt
 
-from numbaconv.api import backends
+from numbaconv.api import again
 from numbaconv.problem.arrays import Array
 from numbaconv.problem.options import PoolOptions
 from numbaconv.problem.types import IntOrAxes, Layout, Padding
@@ -66,7 +66,7 @@ def avg_pool2d(
         ceil_mode=ceil_mode, layout=layout, count_include_pad=count_include_pad,
         divisor_override=divisor_override,
     )  # fmt: skip
-    return backends.of(x).avg_pool(options, x, out, parallel)
+    return again.run("avg_pool", x, options, (x,), out, parallel)
 
 
 def avg_pool1d(
@@ -115,7 +115,7 @@ layout, out, parallel
         ceil_mode=ceil_mode, layout=layout, count_include_pad=count_include_pad,
         divisor_override=divisor_override,
     )  # fmt: skip
-    return backends.of(x).avg_pool(options, x, out, parallel)
+    return again.run("avg_pool", x, options, (x,), out, parallel)
 
 
 def avg_pool3d(
@@ -164,7 +164,7 @@ layout, out, parallel
         ceil_mode=ceil_mode, layout=layout, count_include_pad=count_include_pad,
         divisor_override=divisor_override,
     )  # fmt: skip
-    return backends.of(x).avg_pool(options, x, out, parallel)
+    return again.run("avg_pool", x, options, (x,), out, parallel)
 
 
 def avg_pool2d_backward(
@@ -221,8 +221,9 @@ def avg_pool2d_backward(
         ceil_mode=ceil_mode, layout=layout, count_include_pad=count_include_pad,
         divisor_override=divisor_override,
     )  # fmt: skip
-    backend = backends.of(grad_output)
-    return backend.avg_pool_backward(options, grad_output, input_shape, out, parallel)
+    return again.run(
+        "avg_pool_backward", grad_output, options, (grad_output, input_shape), out, parallel
+    )
 
 
 def avg_pool1d_backward(
@@ -270,8 +271,9 @@ count_include_pad, divisor_override, layout, out, parallel
         ceil_mode=ceil_mode, layout=layout, count_include_pad=count_include_pad,
         divisor_override=divisor_override,
     )  # fmt: skip
-    backend = backends.of(grad_output)
-    return backend.avg_pool_backward(options, grad_output, input_shape, out, parallel)
+    return again.run(
+        "avg_pool_backward", grad_output, options, (grad_output, input_shape), out, parallel
+    )
 
 
 def avg_pool3d_backward(
@@ -319,5 +321,6 @@ count_include_pad, divisor_override, layout, out, parallel
         ceil_mode=ceil_mode, layout=layout, count_include_pad=count_include_pad,
         divisor_override=divisor_override,
     )  # fmt: skip
-    backend = backends.of(grad_output)
-    return backend.avg_pool_backward(options, grad_output, input_shape, out, parallel)
+    return again.run(
+        "avg_pool_backward", grad_output, options, (grad_output, input_shape), out, parallel
+    )

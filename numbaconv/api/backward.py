@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from numbaconv.api import backends
+from numbaconv.api import again, backends
 from numbaconv.problem.options import ConvOptions
 from numbaconv.problem.parsing import NEEDS, Gradients, checked_needs
 from numbaconv.problem.types import Algorithm, IntOrAxes, Layout, Padding, PaddingMode
@@ -368,7 +368,9 @@ def _backward(
     )
     found: dict[str, Any] = dict.fromkeys(NEEDS)
     if "input" in wanted:
-        found["input"] = backend.input_grad(options, source.shape, kernels, grad, None, parallel)
+        found["input"] = again.run(
+            "input_grad", grad, options, (source.shape, kernels, grad), None, parallel
+        )
     if "weight" in wanted:
         found["weight"] = backend.weight_grad(options, source, kernels.shape, grad, None, parallel)
     if "bias" in wanted:

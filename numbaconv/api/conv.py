@@ -110,7 +110,7 @@ def conv2d(
     options = ConvOptions(
         2, stride, padding, dilation, groups, 0, None, padding_mode, layout, dtype, algorithm
     )
-    return again.convolve(options, x, weight, bias, out, parallel)
+    return again.run("convolve", x, options, (x, weight, bias), out, parallel)
 
 
 def conv1d(
@@ -162,7 +162,7 @@ def conv1d(
     options = ConvOptions(
         1, stride, padding, dilation, groups, 0, None, padding_mode, layout, dtype, algorithm
     )
-    return again.convolve(options, x, weight, bias, out, parallel)
+    return again.run("convolve", x, options, (x, weight, bias), out, parallel)
 
 
 def conv3d(
@@ -216,4 +216,4 @@ def conv3d(
     options = ConvOptions(
         3, stride, padding, dilation, groups, 0, None, padding_mode, layout, dtype, algorithm
     )
-    return again.convolve(options, x, weight, bias, out, parallel)
+    return again.run("convolve", x, options, (x, weight, bias), out, parallel)

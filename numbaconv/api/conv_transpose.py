@@ -102,7 +102,7 @@ def conv_transpose2d(
         dtype=dtype, algorithm=algorithm, transposed=True, output_padding=output_padding,
         output_size=output_size,
     )  # fmt: skip
-    return again.convolve(options, x, weight, bias, out, parallel)
+    return again.run("convolve", x, options, (x, weight, bias), out, parallel)
 
 
 def conv_transpose1d(
@@ -158,7 +158,7 @@ algorithm, parallel
         dtype=dtype, algorithm=algorithm, transposed=True, output_padding=output_padding,
         output_size=output_size,
     )  # fmt: skip
-    return again.convolve(options, x, weight, bias, out, parallel)
+    return again.run("convolve", x, options, (x, weight, bias), out, parallel)
 
 
 def conv_transpose3d(
@@ -214,4 +214,4 @@ algorithm, parallel
         dtype=dtype, algorithm=algorithm, transposed=True, output_padding=output_padding,
         output_size=output_size,
     )  # fmt: skip
-    return again.convolve(options, x, weight, bias, out, parallel)
+    return again.run("convolve", x, options, (x, weight, bias), out, parallel)

@@ -2,7 +2,7 @@
 
 import numpy.typing as npt
 
-from numbaconv.api import backends
+from numbaconv.api import again
 from numbaconv.problem.arrays import Array
 from numbaconv.problem.options import ConvOptions
 from numbaconv.problem.types import Algorithm, IntOrAxes, Layout, Padding, PaddingMode
@@ -82,8 +82,8 @@ def conv2d_input_grad(
         ndim=2, stride=stride, padding=padding, dilation=dilation, groups=groups,
         padding_mode=padding_mode, layout=layout, dtype=dtype, algorithm=algorithm,
     )  # fmt: skip
-    return backends.of(grad_output).input_grad(
-        options, input_shape, weight, grad_output, out, parallel
+    return again.run(
+        "input_grad", grad_output, options, (input_shape, weight, grad_output), out, parallel
     )
 
 
@@ -140,8 +140,8 @@ def conv1d_input_grad(
         ndim=1, stride=stride, padding=padding, dilation=dilation, groups=groups,
         padding_mode=padding_mode, layout=layout, dtype=dtype, algorithm=algorithm,
     )  # fmt: skip
-    return backends.of(grad_output).input_grad(
-        options, input_shape, weight, grad_output, out, parallel
+    return again.run(
+        "input_grad", grad_output, options, (input_shape, weight, grad_output), out, parallel
     )
 
 
@@ -198,8 +198,8 @@ def conv3d_input_grad(
         ndim=3, stride=stride, padding=padding, dilation=dilation, groups=groups,
         padding_mode=padding_mode, layout=layout, dtype=dtype, algorithm=algorithm,
     )  # fmt: skip
-    return backends.of(grad_output).input_grad(
-        options, input_shape, weight, grad_output, out, parallel
+    return again.run(
+        "input_grad", grad_output, options, (input_shape, weight, grad_output), out, parallel
     )
 
 
@@ -260,8 +260,8 @@ def conv_transpose2d_input_grad(
         ndim=2, stride=stride, padding=padding, dilation=dilation, groups=groups, layout=layout,
         dtype=dtype, algorithm=algorithm, transposed=True, output_padding=output_padding,
     )  # fmt: skip
-    return backends.of(grad_output).input_grad(
-        options, input_shape, weight, grad_output, out, parallel
+    return again.run(
+        "input_grad", grad_output, options, (input_shape, weight, grad_output), out, parallel
     )
 
 
@@ -320,8 +320,8 @@ def conv_transpose1d_input_grad(
         ndim=1, stride=stride, padding=padding, dilation=dilation, groups=groups, layout=layout,
         dtype=dtype, algorithm=algorithm, transposed=True, output_padding=output_padding,
     )  # fmt: skip
-    return backends.of(grad_output).input_grad(
-        options, input_shape, weight, grad_output, out, parallel
+    return again.run(
+        "input_grad", grad_output, options, (input_shape, weight, grad_output), out, parallel
     )
 
 
@@ -380,6 +380,6 @@ def conv_transpose3d_input_grad(
         ndim=3, stride=stride, padding=padding, dilation=dilation, groups=groups, layout=layout,
         dtype=dtype, algorithm=algorithm, transposed=True, output_padding=output_padding,
     )  # fmt: skip
-    return backends.of(grad_output).input_grad(
-        options, input_shape, weight, grad_output, out, parallel
+    return again.run(
+        "input_grad", grad_output, options, (input_shape, weight, grad_output), out, parallel
     )

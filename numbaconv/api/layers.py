@@ -134,7 +134,7 @@ class _Conv:
         )
         if may_replay:
             again = self._replays.get(signature)
-            made = None if again is None else again(source)
+            made: Array | None = None if again is None else again(source)
             if made is not None:
                 return made
         found = self._by_signature.get(signature)
@@ -153,6 +153,7 @@ class _Conv:
     def _record(self, found: "_Prepared", x: Array, packed: Packed) -> Array:
         """Return the convolution of `x`, and let later calls launch the same."""
         weights = (packed.weight, packed.bias, *packed.alive)
+        result: Array
         result, again = replay.record(
             lambda: call.run(found.call, x, packed, None, True, (x,)), (x,), weights
         )

@@ -4,7 +4,7 @@ from typing import Literal, overload
 
 import numpy.typing as npt
 
-from numbaconv.api import backends
+from numbaconv.api import again
 from numbaconv.problem.arrays import Array
 from numbaconv.problem.options import PoolOptions, ScatterOptions
 from numbaconv.problem.types import IntOrAxes, Layout, Padding
@@ -129,7 +129,7 @@ def max_pool2d(
         ndim=2, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation,
         ceil_mode=ceil_mode, layout=layout,
     )  # fmt: skip
-    return backends.of(x).max_pool(options, x, return_indices, out, parallel)
+    return again.run("max_pool", x, options, (x, return_indices), out, parallel)
 
 
 @overload
@@ -217,7 +217,7 @@ def max_pool1d(
         ndim=1, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation,
         ceil_mode=ceil_mode, layout=layout,
     )  # fmt: skip
-    return backends.of(x).max_pool(options, x, return_indices, out, parallel)
+    return again.run("max_pool", x, options, (x, return_indices), out, parallel)
 
 
 @overload
@@ -305,7 +305,7 @@ def max_pool3d(
         ndim=3, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation,
         ceil_mode=ceil_mode, layout=layout,
     )  # fmt: skip
-    return backends.of(x).max_pool(options, x, return_indices, out, parallel)
+    return again.run("max_pool", x, options, (x, return_indices), out, parallel)
 
 
 def max_pool2d_backward(
@@ -355,8 +355,9 @@ def max_pool2d_backward(
             [0., 0., 0.]]])
     """
     options = ScatterOptions(ndim=2, input_shape=input_shape, layout=layout)
-    backend = backends.of(grad_output)
-    return backend.max_pool_backward(options, grad_output, indices, out, parallel)
+    return again.run(
+        "max_pool_backward", grad_output, options, (grad_output, indices), out, parallel
+    )
 
 
 def max_pool1d_backward(
@@ -395,8 +396,9 @@ def max_pool1d_backward(
     (1, 2, 8)
     """
     options = ScatterOptions(ndim=1, input_shape=input_shape, layout=layout)
-    backend = backends.of(grad_output)
-    return backend.max_pool_backward(options, grad_output, indices, out, parallel)
+    return again.run(
+        "max_pool_backward", grad_output, options, (grad_output, indices), out, parallel
+    )
 
 
 def max_pool3d_backward(
@@ -435,5 +437,6 @@ def max_pool3d_backward(
     (1, 2, 4, 6, 8)
     """
     options = ScatterOptions(ndim=3, input_shape=input_shape, layout=layout)
-    backend = backends.of(grad_output)
-    return backend.max_pool_backward(options, grad_output, indices, out, parallel)
+    return again.run(
+        "max_pool_backward", grad_output, options, (grad_output, indices), out, parallel
+    )

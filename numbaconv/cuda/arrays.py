@@ -10,7 +10,7 @@ from cuda.core.utils import StridedMemoryView
 from numba import cuda
 
 from numbaconv.cuda import launch
-from numbaconv.cuda.memory import Memory
+from numbaconv.cuda.recording import Memory
 from numbaconv.problem.types import kind
 from numbaconv.running.memo import kept
 

@@ -20,7 +20,7 @@ from numba.cuda import types
 from numba.cuda.np.numpy_support import from_dtype
 
 from numbaconv.cuda import recording
-from numbaconv.cuda.memory import Memory
+from numbaconv.cuda.recording import Memory
 from numbaconv.kernels import cache
 
 _CODES = {np.dtype(np.int32): "i", np.dtype(np.int64): "q"}

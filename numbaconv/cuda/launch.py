@@ -12,7 +12,7 @@ from numba import cuda
 from numba.cuda.core import config
 
 from numbaconv.cuda import recording
-from numbaconv.cuda.memory import Memory
+from numbaconv.cuda.recording import Memory
 
 #: Whether kernels run in Numba's CUDA simulator (``NUMBA_ENABLE_CUDASIM=1``), without a GPU.
 SIMULATED: bool = bool(config.ENABLE_CUDASIM)

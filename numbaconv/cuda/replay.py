@@ -14,7 +14,7 @@ from numba import cuda
 
 from numbaconv.cuda import compiled, launch, recording
 from numbaconv.cuda.arrays import DeviceArray, Form, Ints
-from numbaconv.cuda.memory import Memory
+from numbaconv.cuda.recording import Memory
 
 _POINTER = struct.calcsize("P")
 

@@ -286,7 +286,7 @@ def _flattened(
             found = memory.move(data)
             if found is not None:
                 moved.append((len(words) + 4, *found))
-            elif argument.dtype == np.int64:
+            elif argument.dtype == np.int64 or memory.is_fixed(data):
                 memory.kept.append(argument)  # sizes, strides, offsets: the call's values fix them
             else:
                 raise _RefusedError  # a copy of somebody's data

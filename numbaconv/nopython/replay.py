@@ -17,9 +17,9 @@ from numbaconv.problem.geometry import Ints
 #: Which of the calls of a kind that go the long way are recorded, which takes what it saves later
 #: some hundred times: not the first few, and now and then another, for what was forgotten since.
 RECORDED = (10, 100, 10_000)
-# By the number of inputs: the address of a word that holds the runtime block's, those of the inputs
-# and of the result, and its status.
-_BLOCKS = {inputs: ctypes.c_int64 * (inputs + 3) for inputs in (1, 2, 3)}
+# By the number of inputs and results: the address of a word that holds the runtime block's, theirs,
+# and the status.
+_BLOCKS = [ctypes.c_int64 * (places + 2) for places in range(6)]
 _from_buffer, _addressof = ctypes.c_char.from_buffer, ctypes.addressof
 # Bytes of a program and of its tables, beside the weights.
 _LARGEST = 1 << 17
@@ -72,43 +72,46 @@ class Replay:
         The program.
     kept : tuple
         What it reads, to be kept alive: tables, and weights.
-    shape, dtype
-        Of the result.
+    results : list of tuple
+        Their shapes and dtypes.
     count : int
         How many threads the caller must let Numba use, or 0 where that makes no difference.
     """
 
-    __slots__ = ("_anchor", "_count", "_dtype", "_forks", "_program", "_run", "_shape", "kept")
+    __slots__ = ("_anchor", "_count", "_forks", "_program", "_results", "_run", "kept")
 
     def __init__(
-        self, words: Array, kept: tuple[Any, ...], shape: Ints, dtype: np.dtype[Any], count: int
-    ) -> None:
+        self, words: Array, kept: tuple[Any, ...], results: list[tuple[Ints, np.dtype[Any]]],
+        count: int,
+    ) -> None:  # fmt: skip
         self.kept = words, *kept
         self._count, self._forks = count, _forks
         self._program, self._anchor = int(words.ctypes.data), int(_anchor().ctypes.data)
-        self._run, self._shape, self._dtype = _runner(), shape, dtype
+        self._run, self._results = _runner(), results
 
-    def __call__(self, *inputs: Array) -> Array | None:
-        """Return the result for contiguous arrays, or None if Python has to find it."""
+    def __call__(self, *inputs: Array) -> Any:
+        """Return the result, or results, for contiguous arrays; None if Python has to find it."""
         if self._forks != _forks or (self._count and threads.asked_for() != self._count):
             return None
-        y = empty(self._shape, self._dtype)
-        places = [_addressof(_from_buffer(array)) for array in (*inputs, y)]
-        block = _BLOCKS[len(inputs)](self._anchor, *places)
+        made = [empty(*result) for result in self._results]
+        places = [_addressof(_from_buffer(array)) for array in (*inputs, *made)]
+        block = _BLOCKS[len(places)](self._anchor, *places)
         at = _addressof(block)
         self._run(self._program, at, at + 8 * len(places) + 8)
-        return None if block[-1] else y
+        if block[-1]:
+            return None
+        return made[0] if len(made) == 1 else tuple(made)
 
 
 def record(
-    run: Callable[[], Array], inputs: tuple[Array, ...], weights: tuple[Any, ...]
-) -> tuple[Array, Any]:
+    run: Callable[[], Any], inputs: tuple[Array, ...], weights: tuple[Any, ...]
+) -> tuple[Any, Any]:
     """Return the result of a call, and its `Replay`, or None where there can be none.
 
     Parameters
     ----------
     run : callable
-        The call: it returns a new array.
+        The call: it returns a new array, or a tuple of some.
     inputs : tuple of ndarray
         What it reads, contiguous, and other arrays in every call.
     weights : tuple
@@ -121,11 +124,13 @@ def record(
     ]
     with recording.recording() as recorder:
         recorder.constants += constants
-        y = run()
+        found = run()
+    made = list(found) if type(found) is tuple else [found]
     words = None
-    if y.size and all(x.size for x in inputs):
-        places = [(array, entry + 1) for entry, array in enumerate((*inputs, y))]
-        words = programs.words_of(recorder, places, [y])
+    if all(array.size for array in (*inputs, *made)):
+        places = [(array, entry + 1) for entry, array in enumerate((*inputs, *made))]
+        words = programs.words_of(recorder, places, made)
     if words is None or held.measured((words, recorder.kept)) > _LARGEST:
-        return y, None
-    return y, Replay(words, (recorder.kept, weights), y.shape, y.dtype, recorder.threads)
+        return found, None
+    results = [(array.shape, array.dtype) for array in made]
+    return found, Replay(words, (recorder.kept, weights), results, recorder.threads)

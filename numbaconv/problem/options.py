@@ -104,6 +104,11 @@ class ScatterOptions(NamedTuple):
     input_shape: Any
     layout: Any
 
+    @property
+    def numbers(self) -> tuple[Any, ...]:
+        """What should be numbers, as in `ConvOptions`."""
+        return (self.input_shape,)
+
 
 class PatchOptions(NamedTuple):
     """What is asked of im2col and col2im.

@@ -202,6 +202,15 @@ CALLS = {
     "of a signal": lambda x: nbc.avg_pool1d(x.reshape(6, -1), 4, 3),
     "mean, backward": lambda x: nbc.avg_pool2d_backward(x, (2, 3, 40, 50), 4),
     "overlapping mean, backward": lambda x: nbc.avg_pool2d_backward(x, (2, 3, 12, 14), 3, 1),
+    "of weights, by rows": lambda x: nbc.conv2d_weight_grad(
+        x[:, :1].copy(), (3, 1, 3, 2), np.ascontiguousarray(x[:, :, 2:, 1:])
+    ),
+    "of weights": lambda x: nbc.conv2d_weight_grad(
+        x.reshape(1, 6, 10, 12),
+        (12, 6, 3, 3),
+        np.tile(x.reshape(1, 6, 10, 12), (1, 2, 1, 1)),
+        padding=1,
+    ),
     "of the input": lambda x: nbc.conv2d_input_grad(
         (1, 16, 10, 12), WEIGHTS.astype(x.dtype), x.reshape(1, 6, 10, 12), padding=1
     ),
@@ -209,7 +218,7 @@ CALLS = {
 
 
 class TestOtherFunctions:
-    """Gradients with respect to the input, and pools, which are recorded as convolutions are."""
+    """Gradients and pools, which are recorded as convolutions are."""
 
     @pytest.mark.parametrize("dtype", ["float32", "float64"])
     @pytest.mark.parametrize("name", CALLS)
@@ -223,6 +232,18 @@ class TestOtherFunctions:
             for x, made in zip(images, found, strict=True):
                 for one, other in zip(_tuple(made), _tuple(call(x)), strict=True):
                     np.testing.assert_array_equal(one, other)
+
+    def test_infinite_gradients_are_refused_then(self, rng):
+        x, grad = draw(rng, (1, 12, 9, 9)), draw(rng, (1, 16, 9, 9))
+        for _ in range(4):
+            nbc.conv2d_weight_grad(x, (16, 12, 3, 3), grad, padding=1)
+        assert recorded()
+        grad[0, 3, 0, 0] = np.inf
+        found = nbc.conv2d_weight_grad(x, (16, 12, 3, 3), grad, padding=1)
+        expected = nbc.conv2d_weight_grad(x, (16, 12, 3, 3), grad, padding=1, algorithm="im2col")
+        np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
+        assert np.isnan(found[3]).any()
+        assert np.isfinite(found[:3]).all()
 
     def test_wrong_places_are_refused_ever_after(self, rng):
         values = draw(rng, (1, 2, 3, 4))

@@ -29,10 +29,7 @@ class _Calls(replay.Calls):
 def run(
     name: str, like: Any, options: Any, arguments: tuple[Any, ...], out: Any, parallel: Any
 ) -> Array:
-    """Return what a function of the backend of `like` returns, or as it was recorded.
-
-    An array, or a tuple of some.
-    """
+    """Return what a function of the backend of `like` returns, or as it was recorded."""
 
     def call() -> Any:
         return getattr(backends.of(like), name)(options, *arguments, out, parallel)

@@ -372,7 +372,9 @@ def _backward(
             "input_grad", grad, options, (source.shape, kernels, grad), None, parallel
         )
     if "weight" in wanted:
-        found["weight"] = backend.weight_grad(options, source, kernels.shape, grad, None, parallel)
+        found["weight"] = again.run(
+            "weight_grad", grad, options, (source, kernels.shape, grad), None, parallel
+        )
     if "bias" in wanted:
         found["bias"] = backend.bias_grad(options, grad)
     return Gradients(**found)

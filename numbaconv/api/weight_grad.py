@@ -2,7 +2,7 @@
 
 import numpy.typing as npt
 
-from numbaconv.api import backends
+from numbaconv.api import again
 from numbaconv.problem.arrays import Array
 from numbaconv.problem.options import ConvOptions
 from numbaconv.problem.types import Algorithm, IntOrAxes, Layout, Padding, PaddingMode
@@ -82,8 +82,8 @@ def conv2d_weight_grad(
         ndim=2, stride=stride, padding=padding, dilation=dilation, groups=groups,
         padding_mode=padding_mode, layout=layout, dtype=dtype, algorithm=algorithm,
     )  # fmt: skip
-    backend = backends.of(grad_output)
-    return backend.weight_grad(options, x, weight_shape, grad_output, out, parallel)
+    arrays = x, weight_shape, grad_output
+    return again.run("weight_grad", grad_output, options, arrays, out, parallel)
 
 
 def conv1d_weight_grad(
@@ -139,8 +139,8 @@ def conv1d_weight_grad(
         ndim=1, stride=stride, padding=padding, dilation=dilation, groups=groups,
         padding_mode=padding_mode, layout=layout, dtype=dtype, algorithm=algorithm,
     )  # fmt: skip
-    backend = backends.of(grad_output)
-    return backend.weight_grad(options, x, weight_shape, grad_output, out, parallel)
+    arrays = x, weight_shape, grad_output
+    return again.run("weight_grad", grad_output, options, arrays, out, parallel)
 
 
 def conv3d_weight_grad(
@@ -196,8 +196,8 @@ def conv3d_weight_grad(
         ndim=3, stride=stride, padding=padding, dilation=dilation, groups=groups,
         padding_mode=padding_mode, layout=layout, dtype=dtype, algorithm=algorithm,
     )  # fmt: skip
-    backend = backends.of(grad_output)
-    return backend.weight_grad(options, x, weight_shape, grad_output, out, parallel)
+    arrays = x, weight_shape, grad_output
+    return again.run("weight_grad", grad_output, options, arrays, out, parallel)
 
 
 def conv_transpose2d_weight_grad(
@@ -255,8 +255,8 @@ def conv_transpose2d_weight_grad(
         ndim=2, stride=stride, padding=padding, dilation=dilation, groups=groups, layout=layout,
         dtype=dtype, algorithm=algorithm, transposed=True, output_padding=output_padding,
     )  # fmt: skip
-    backend = backends.of(grad_output)
-    return backend.weight_grad(options, x, weight_shape, grad_output, out, parallel)
+    arrays = x, weight_shape, grad_output
+    return again.run("weight_grad", grad_output, options, arrays, out, parallel)
 
 
 def conv_transpose1d_weight_grad(
@@ -312,8 +312,8 @@ def conv_transpose1d_weight_grad(
         ndim=1, stride=stride, padding=padding, dilation=dilation, groups=groups, layout=layout,
         dtype=dtype, algorithm=algorithm, transposed=True, output_padding=output_padding,
     )  # fmt: skip
-    backend = backends.of(grad_output)
-    return backend.weight_grad(options, x, weight_shape, grad_output, out, parallel)
+    arrays = x, weight_shape, grad_output
+    return again.run("weight_grad", grad_output, options, arrays, out, parallel)
 
 
 def conv_transpose3d_weight_grad(
@@ -369,5 +369,5 @@ def conv_transpose3d_weight_grad(
         ndim=3, stride=stride, padding=padding, dilation=dilation, groups=groups, layout=layout,
         dtype=dtype, algorithm=algorithm, transposed=True, output_padding=output_padding,
     )  # fmt: skip
-    backend = backends.of(grad_output)
-    return backend.weight_grad(options, x, weight_shape, grad_output, out, parallel)
+    arrays = x, weight_shape, grad_output
+    return again.run("weight_grad", grad_output, options, arrays, out, parallel)

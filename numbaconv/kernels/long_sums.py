@@ -90,7 +90,8 @@ class Slots:
 
     def __init__(self, values: Array) -> None:
         self.values = values
-        self._drained: Total | None = None
+        #: What was set aside.
+        self.drained: Total | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -98,18 +99,18 @@ class Slots:
     def drain(self) -> None:
         """Set aside what the sums have come to, and let them begin at zero."""
         total = self._added()
-        if self._drained is None:
-            self._drained = Total(total.copy())
+        if self.drained is None:
+            self.drained = Total(total.copy())
         else:
-            self._drained.add(total)
+            self.drained.add(total)
         self.values[...] = 0
 
     def total(self) -> Array:
         """Return what all have come to: the first slot, in the order of the slots."""
         total = self._added()
-        if self._drained is not None:
-            self._drained.add(total)
-            total[...] = self._drained.value
+        if self.drained is not None:
+            self.drained.add(total)
+            total[...] = self.drained.value
         return total
 
     def _added(self) -> Array:
@@ -140,15 +141,20 @@ def channel_sums(images: Array, last: bool, result: np.dtype[Any]) -> Array:
     """Return the sum of each channel of a batch, added up with compensation."""
     work = np.dtype(np.float32) if result == np.float16 else result
     channels = images.shape[-1 if last else 1]
-    total = Total(np.zeros(channels, work))
+    total: Total | None = None
     for part in _pieces(images, last):
         matrix = np.ascontiguousarray(part, work)
         if last:
-            total.add(sum_rows(matrix.reshape(-1, channels)))
+            found = sum_rows(matrix.reshape(-1, channels))
         else:
             # Images first, whose elements lie in vectors: several times as fast as all at once.
-            total.add(sum_rows(matrix).reshape(channels, -1).sum(axis=1, dtype=work))
-    return total.value.astype(result, copy=False)
+            found = sum_rows(matrix).reshape(channels, -1).sum(axis=1, dtype=work)
+        if total is None:
+            total = Total(found)
+        else:
+            total.add(found)
+    value = np.zeros(channels, work) if total is None else total.value
+    return value.astype(result, copy=False)
 
 
 def _pieces(images: Array, last: bool) -> Iterator[Array]:

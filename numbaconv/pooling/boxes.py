@@ -221,10 +221,7 @@ def _masks(vectors: Table, bounds: Array) -> Table:
 def _cut(
     task: int, strips: int, block: int, planes: int, row: bool, down: int, across: int
 ) -> tuple[int, int, int, int, int, int]:  # fmt: skip
-    """Return the first plane of a task, how many, the rows and what of a row, of one if it is one.
-
-    Rows and columns as the first and the end.
-    """
+    """Return the first plane of a task, how many, its rows and columns, as first and end."""
     strip, first = task % strips, task // strips * block
     lines = across if row else down
     begin, end = strip * lines // strips, (strip + 1) * lines // strips

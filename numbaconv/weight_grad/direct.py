@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv.kernels import held, threads, workspace
+from numbaconv.kernels import held, recording, threads, workspace
 from numbaconv.kernels.jit import native_available
 from numbaconv.kernels.long_sums import Slots
 from numbaconv.native import emit
+from numbaconv.native.moves import adder
 from numbaconv.native.rows import column_table, copier
 from numbaconv.native.tile import tile
 from numbaconv.native.transpose import panel_packer, transposer
@@ -26,7 +27,7 @@ from numbaconv.routes.direct import infinite
 from numbaconv.routes.direct.places import contiguous_strides, of_result
 from numbaconv.running.memo import kept
 from numbaconv.teams import jobs
-from numbaconv.weight_grad import loops, rows
+from numbaconv.weight_grad import loops, row_loops, rows
 from numbaconv.weight_grad.layout import Layout
 
 # Chunks of a slot that are added one after another.
@@ -237,10 +238,17 @@ class Plan(Layout):
 
     def finish(self, sums: Sums, out: Array, parallel: bool) -> None:
         """Write the gradient to `out`, in the caller's layout."""
-        total = sums.slots.total()
+        slots = sums.slots
+        if slots.drained is not None:
+            slots.total()
+        elif len(slots) > 1:
+            jobs.run(
+                row_loops.add_slots, 1, len(slots), sums.memory.address, slots.values[0].nbytes,
+                self.size, adder(self.dtype),
+            )  # fmt: skip
         direct = out.dtype == self.dtype and out.flags.carray
         target = out if direct else np.empty(out.shape, self.dtype)
-        workers = jobs.team_size(self.out_blocks, work=total.size, parallel=parallel)
+        workers = jobs.team_size(self.out_blocks, work=slots.values[0].size, parallel=parallel)
         jobs.run(
             loops.finish, workers, sums.memory.address, address(target), sums.shape,
             transposer(self.dtype), copier(1, self.dtype, exact=True), self.tile_row_offsets,
@@ -250,6 +258,9 @@ class Plan(Layout):
             self._spoil(target, sums.leaks)
         if not direct:
             out[...] = target
+        elif slots.drained is None and recording.active:
+            recording.keep(constants=(self.zeros,))
+            recording.approve()
 
     def _spoil(self, target: Array, leaks: Array) -> None:
         """Write NaN where gradients that are not finite have met padding."""

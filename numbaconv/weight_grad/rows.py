@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from numbaconv.kernels import threads, workspace
+from numbaconv.kernels import recording, threads, workspace
 from numbaconv.kernels.long_sums import Total
 from numbaconv.native import isa
 from numbaconv.native.dots import MOST, dots, lane_adder, most_ones, spiller
@@ -255,6 +255,8 @@ class Plan:
         memory = workspace.take((count + 16 * self.lanes) * self.size)
         values = memory.view(self.dtype, (count,)).reshape(shape)
         values[...] = 0
+        if recording.active:
+            recording.borrowed(memory.address, values.nbytes, memory, cleared=True)
         return Sums(values, memory)
 
     def add(self, sums: Sums, x: Array, grad: Array, first: int, parallel: bool) -> None:
@@ -301,3 +303,5 @@ class Plan:
         workspace.give_back(sums.memory)
         if not direct:
             out[...] = target
+        elif kinds == 1 and recording.active:
+            recording.approve()

@@ -1,28 +1,57 @@
 """The gradient of a convolution with respect to its weights.
 
 Each plan keeps sums of its own kind: it starts them, adds some images at a time, and writes their
-total. ``im2col`` is the reference.
+total. ``im2col`` is the reference. Very large images are taken in boxes.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from numbaconv import routes
+from numbaconv.kernels import recording
+from numbaconv.kernels.long_sums import Total
 from numbaconv.problem import arguments
 from numbaconv.problem.arrays import Array, is_direct
 from numbaconv.problem.cuts import even_block
 from numbaconv.problem.geometry import ConvGeometry, Ints
-from numbaconv.running import call, results
+from numbaconv.running import call, results, strips
 from numbaconv.running.results import converted
-from numbaconv.weight_grad import boxes
-from numbaconv.weight_grad.boxes import AnyPlan
 from numbaconv.weight_grad.layout import INTERLEAVED
 
+# Positions of a box, and along its last axis.
+_MOST_POSITIONS = 1 << 19
+_MOST_COLUMNS = 1 << 15
 #: The reference first.
 NAMES = ("im2col", "direct")
+
+
+class AnyPlan(Protocol):
+    """A problem as one algorithm runs it."""
+
+    #: How many images are converted at a time, where they must be; launches take so many, or
+    #: several times as many.
+    images_at_once: int
+    #: After how many images, such a multiple, sums are to be drained.
+    images_a_sum: int
+
+    def readable(self, array: Array) -> bool:
+        """Return whether an aligned array of the plan's dtype is read where it is."""
+
+    def start(self, images: int) -> Any:
+        """Return sums of nothing, for so many images in all."""
+
+    def add(self, sums: Any, x: Array, grad: Array, first: int, parallel: bool) -> None:
+        """Add what some images come to, of which the first since sums were empty is `first`."""
+
+    def drain(self, sums: Any) -> None:
+        """Set aside what the sums have come to: so many terms are added one after another."""
+
+    def finish(self, sums: Any, out: Array, parallel: bool) -> None:
+        """Write the gradient to `out`, in the caller's layout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +100,7 @@ def resolve(
     plan: Any = None
     if not empty:
         plan = _planned(inner, shape, work, make, grows)
-        pads = pads or (inner.window.padding_mode != "zeros" and isinstance(plan, boxes.Plan))
+        pads = pads or (inner.window.padding_mode != "zeros" and isinstance(plan, Boxes))
     return Call(geometry, dtype, work, plan, shape, empty, pads)
 
 
@@ -80,8 +109,8 @@ def _planned(
     grows: bool,
 ) -> AnyPlan:  # fmt: skip
     """Return the plan of a problem: of a very large image in boxes."""
-    if boxes.needed(geometry, work, grows=grows):
-        return boxes.Plan(
+    if needed(geometry, work, grows=grows):
+        return Boxes(
             call.without_mode(geometry), shape, work, lambda box: make(replace(box, batch=1), work)
         )  # fmt: skip
     return make(geometry, work)
@@ -158,3 +187,81 @@ def _add(found: Call, sums: Any, x: Array, grad: Array, first: int, parallel: bo
     if first and since == 0:
         found.plan.drain(sums)
     found.plan.add(sums, x, grad, since, parallel)
+
+
+def needed(geometry: ConvGeometry, work: np.dtype[Any], *, grows: bool) -> bool:
+    """Return whether an image is too large for one plan, whose memory `grows` with it or not."""
+    output = geometry.window.output
+    many = math.prod(output) > 2 * _MOST_POSITIONS or output[-1] > 2 * _MOST_COLUMNS
+    return call.is_huge(geometry, work) or (grows and many)
+
+
+class Boxes:
+    """A problem in boxes.
+
+    Parameters
+    ----------
+    geometry : ConvGeometry
+        The convolution; its padding is of zeros, unless `make`'s plans take another.
+    shape : tuple of int
+        Of the gradient.
+    dtype : dtype
+        Of all arrays.
+    make : callable
+        Returns the plan of a geometry.
+    """
+
+    images_at_once = 1
+    images_a_sum = 1 << 62
+
+    def __init__(
+        self, geometry: ConvGeometry, shape: Ints, dtype: np.dtype[Any],
+        make: Callable[[ConvGeometry], AnyPlan],
+    ) -> None:  # fmt: skip
+        self.shape, self.dtype, self.make = shape, dtype, make
+        self.boxes = strips.weight_boxes(geometry, _sizes(geometry, dtype))
+
+    def readable(self, array: Array) -> bool:
+        """Return whether an array of the right dtype is read where it is: boxes are copied."""
+        return True
+
+    def start(self, images: int) -> list[Total]:
+        """Return a sum of nothing."""
+        if recording.active:
+            recording.refuse()  # NumPy adds what boxes come to
+        return []
+
+    def add(self, sums: list[Total], x: Array, grad: Array, first: int, parallel: bool) -> None:
+        """Add what some images come to."""
+        for n in range(len(x)):
+            for geometry, source, target in self.boxes:
+                plan = self.make(geometry)
+                part = np.empty(self.shape, self.dtype)
+                own = plan.start(1)
+                a, b = (np.ascontiguousarray(array) for array in (x[n][source[1:]],
+                                                                  grad[n][target[1:]]))  # fmt: skip
+                plan.add(own, a[None], b[None], 0, parallel)
+                plan.finish(own, part, parallel)
+                if sums:
+                    sums[0].add(part)
+                else:
+                    sums.append(Total(part))
+
+    def drain(self, sums: list[Total]) -> None:
+        """Do nothing: the sum is compensated already."""
+
+    def finish(self, sums: list[Total], out: Array, parallel: bool) -> None:
+        """Write the gradient to `out`."""
+        out[...] = sums[0].value
+
+
+def _sizes(geometry: ConvGeometry, dtype: np.dtype[Any]) -> Ints:
+    """Return the sizes of boxes along each axis."""
+    output = geometry.window.output
+    image = geometry.flops // max(geometry.batch, 1)
+    each = list(strips.box_sizes(output, image, call.strip_flops(dtype)))
+    each[-1] = min(each[-1], _MOST_COLUMNS)
+    for axis in range(len(each)):
+        while math.prod(each) > _MOST_POSITIONS and each[axis] > 1:
+            each[axis] = -(-each[axis] // 2)
+    return tuple(each)

@@ -202,6 +202,9 @@ CALLS = {
     "of a signal": lambda x: nbc.avg_pool1d(x.reshape(6, -1), 4, 3),
     "mean, backward": lambda x: nbc.avg_pool2d_backward(x, (2, 3, 40, 50), 4),
     "overlapping mean, backward": lambda x: nbc.avg_pool2d_backward(x, (2, 3, 12, 14), 3, 1),
+    "adaptive mean": lambda x: nbc.adaptive_avg_pool2d(x, (3, None)),
+    "adaptive maximum": lambda x: nbc.adaptive_max_pool2d(x, (4, 5), return_indices=True),
+    "adaptive mean, backward": lambda x: nbc.adaptive_avg_pool2d_backward(x, (2, 3, 16, 15)),
     "of weights, by rows": lambda x: nbc.conv2d_weight_grad(
         x[:, :1].copy(), (3, 1, 3, 2), np.ascontiguousarray(x[:, :, 2:, 1:])
     ),

@@ -2,7 +2,7 @@
 
 import numpy.typing as npt
 
-from numbaconv.api import backends
+from numbaconv.api import again
 from numbaconv.api.adaptive_max_pool import OutputSize
 from numbaconv.problem.arrays import Array
 from numbaconv.problem.options import AdaptiveOptions
@@ -54,7 +54,7 @@ def adaptive_avg_pool2d(
             [ 8. ,  9.5, 11. ]]])
     """
     options = AdaptiveOptions(ndim=2, output_size=output_size, layout=layout)
-    return backends.of(x).adaptive_avg_pool(options, x, out, parallel)
+    return again.run("adaptive_avg_pool", x, options, (x,), out, parallel)
 
 
 def adaptive_avg_pool1d(
@@ -92,7 +92,7 @@ def adaptive_avg_pool1d(
     (2, 4)
     """
     options = AdaptiveOptions(ndim=1, output_size=output_size, layout=layout)
-    return backends.of(x).adaptive_avg_pool(options, x, out, parallel)
+    return again.run("adaptive_avg_pool", x, options, (x,), out, parallel)
 
 
 def adaptive_avg_pool3d(
@@ -130,7 +130,7 @@ def adaptive_avg_pool3d(
     (2, 4, 4, 4)
     """
     options = AdaptiveOptions(ndim=3, output_size=output_size, layout=layout)
-    return backends.of(x).adaptive_avg_pool(options, x, out, parallel)
+    return again.run("adaptive_avg_pool", x, options, (x,), out, parallel)
 
 
 def adaptive_avg_pool2d_backward(
@@ -170,9 +170,10 @@ def adaptive_avg_pool2d_backward(
     array([[[0.5, 1. , 0.5]]])
     """
     options = AdaptiveOptions(ndim=2, output_size=None, layout=layout)
-    return backends.of(grad_output).adaptive_avg_pool_backward(
-        options, grad_output, input_shape, out, parallel
-    )
+    return again.run(
+        "adaptive_avg_pool_backward", grad_output, options, (grad_output, input_shape), out,
+        parallel,
+    )  # fmt: skip
 
 
 def adaptive_avg_pool1d_backward(
@@ -209,9 +210,10 @@ def adaptive_avg_pool1d_backward(
     (2, 9)
     """
     options = AdaptiveOptions(ndim=1, output_size=None, layout=layout)
-    return backends.of(grad_output).adaptive_avg_pool_backward(
-        options, grad_output, input_shape, out, parallel
-    )
+    return again.run(
+        "adaptive_avg_pool_backward", grad_output, options, (grad_output, input_shape), out,
+        parallel,
+    )  # fmt: skip
 
 
 def adaptive_avg_pool3d_backward(
@@ -248,6 +250,7 @@ def adaptive_avg_pool3d_backward(
     (2, 9, 7, 6)
     """
     options = AdaptiveOptions(ndim=3, output_size=None, layout=layout)
-    return backends.of(grad_output).adaptive_avg_pool_backward(
-        options, grad_output, input_shape, out, parallel
-    )
+    return again.run(
+        "adaptive_avg_pool_backward", grad_output, options, (grad_output, input_shape), out,
+        parallel,
+    )  # fmt: skip

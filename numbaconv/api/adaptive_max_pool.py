@@ -4,7 +4,7 @@ from typing import Literal, overload
 
 import numpy.typing as npt
 
-from numbaconv.api import backends
+from numbaconv.api import again
 from numbaconv.problem.arrays import Array
 from numbaconv.problem.options import AdaptiveOptions
 from numbaconv.problem.types import Layout
@@ -94,7 +94,7 @@ def adaptive_max_pool2d(
             [11, 13, 14]]])
     """
     options = AdaptiveOptions(ndim=2, output_size=output_size, layout=layout)
-    return backends.of(x).adaptive_max_pool(options, x, return_indices, out, parallel)
+    return again.run("adaptive_max_pool", x, options, (x, return_indices), out, parallel)
 
 
 @overload
@@ -163,7 +163,7 @@ def adaptive_max_pool1d(
     (2, 4)
     """
     options = AdaptiveOptions(ndim=1, output_size=output_size, layout=layout)
-    return backends.of(x).adaptive_max_pool(options, x, return_indices, out, parallel)
+    return again.run("adaptive_max_pool", x, options, (x, return_indices), out, parallel)
 
 
 @overload
@@ -232,4 +232,4 @@ def adaptive_max_pool3d(
     (2, 4, 4, 4)
     """
     options = AdaptiveOptions(ndim=3, output_size=output_size, layout=layout)
-    return backends.of(x).adaptive_max_pool(options, x, return_indices, out, parallel)
+    return again.run("adaptive_max_pool", x, options, (x, return_indices), out, parallel)

@@ -369,11 +369,11 @@ def _backward(
     found: dict[str, Any] = dict.fromkeys(NEEDS)
     if "input" in wanted:
         found["input"] = again.run(
-            "input_grad", grad, options, (source.shape, kernels, grad), None, parallel
+            "input_grad", grad_output, options, (source.shape, kernels, grad), None, parallel
         )
     if "weight" in wanted:
         found["weight"] = again.run(
-            "weight_grad", grad, options, (source, kernels.shape, grad), None, parallel
+            "weight_grad", grad_output, options, (source, kernels.shape, grad), None, parallel
         )
     if "bias" in wanted:
         found["bias"] = backend.bias_grad(options, grad)

@@ -18,7 +18,7 @@ from numbaconv.teams.jobs import tasks_kernel
 
 # Bytes of the planes of a task.
 _TASK_BYTES = 1 << 16
-# Elements of an adaptive window, at least, and its columns, at most.
+# Elements of an adaptive window, at least, and a window's columns, at most.
 _LEAST_AREA, _WIDEST = 6, 64
 # Rows and elements of a row that are written together, and of planes taken as a row, at most.
 _ROWS, _RUN, _JOINED = 64, 1 << 12, 1 << 14
@@ -82,6 +82,7 @@ def nanoseconds(
     if (
         geometry.channels_last
         or window.ndim == 3
+        or (window.ndim == 2 and wide > _WIDEST)  # rows are read in order, which is faster
         or set(window.dilation) != {1}
         or divisor_of(geometry, include_pad, divisor) is None
     ):

@@ -215,6 +215,16 @@ def avg_shares(size, kernel, stride, padding, dilation, ceil, include_pad, divis
         yield position, found, divisor or max(len(counted if include_pad else found), 1)
 
 
+def avg_backward(grad, shape, shares):
+    """Return what each input gets: from every window that `avg_shares` yields, a share a tap."""
+    wide = np.result_type(grad.dtype, "f8")
+    found = np.zeros(shape, wide)
+    for position, taps, count in shares:
+        for tap in taps:
+            found[(..., *tap)] += grad[(..., *position)].astype(wide) / count
+    return found
+
+
 def adaptive_windows(size, output):
     """Yield (output position, the coordinates of its window's taps) as PyTorch defines them."""
     for position in itertools.product(*map(range, output)):

@@ -132,11 +132,7 @@ def _check(
     )
     counts = [max(p[axis] for p, *_ in shares) + 1 for axis in range(len(kernel))]
     grad = rng.integers(-99, 99, (*shape[:2], *counts)).astype(dtype)
-    wide = np.result_type(dtype, "f8")
-    expected = np.zeros(shape, wide)
-    for position, taps, count in shares:
-        for tap in taps:
-            expected[(..., *tap)] += grad[(..., *position)].astype(wide) / count
+    expected = naive.avg_backward(grad, shape, shares)
     like = in_layout(layout, np.empty(shape, np.int8))
     found = AVG_BACK[len(kernel)](
         in_layout(layout, grad), like.shape, kernel, stride, tuple(pairs), dilation=dilation,

@@ -182,11 +182,7 @@ def test_avg_pool_backward(dtype, layout, parallel, rng):
             )
             counts = [max(p[axis] for p, *_ in shares) + 1 for axis in range(len(kernel))]
             grad = values(rng, (*shape[:2], *counts), dtype)
-            wide = np.result_type(dtype, "f8")
-            expected = np.zeros(shape, wide)
-            for position, taps, count in shares:
-                for tap in taps:
-                    expected[(..., *tap)] += grad[(..., *position)].astype(wide) / count
+            expected = naive.avg_backward(grad, shape, shares)
             like = in_layout(layout, np.empty(shape, np.int8))
             found = AVG_BACK[len(kernel)](
                 in_layout(layout, grad), like.shape, kernel, stride, padding, dilation=dilation,

@@ -13,7 +13,6 @@ from numbaconv.running import memo
 
 # Elements of arrays up to which microseconds matter.
 _MOST_ELEMENTS = 1 << 16
-_PLAIN = (int, bool, str, type(None))
 
 
 class _Calls(replay.Calls):
@@ -36,32 +35,31 @@ def run(
 
     if type(like) is not np.ndarray or out is not None or parallel is not True or recording.active:
         return call()  # type: ignore[no-any-return]
-    arrays: list[Array] = []
-    key = _key(name, options, arguments, arrays)
-    found: Array = call() if key is None else _run(key, arrays, call)
+    key = _key(name, options, arguments)
+    if key is None:
+        return call()  # type: ignore[no-any-return]
+    arrays = tuple(value for value in arguments if type(value) is np.ndarray)
+    found: Array = _run(key, arrays, call)
     return found
 
 
-def _key(
-    name: str, options: Any, arguments: tuple[Any, ...], arrays: list[Array]
-) -> Hashable:  # fmt: skip
-    """Return what a recording depends on, or None if there can be none; note the arrays."""
+def _key(name: str, options: Any, arguments: tuple[Any, ...]) -> Hashable:
+    """Return what a recording depends on, or None if there can be none."""
     if not memo.is_plain(options.numbers):
         return None
     known: list[Any] = [name, options, *map(type, options)]
     for value in arguments:
         kind = type(value)
         if kind is np.ndarray and value.flags.carray and value.size <= _MOST_ELEMENTS:
-            arrays.append(value)
             known += value.shape, value.dtype
-        elif kind in _PLAIN or memo.is_plain((value,)):
+        elif kind is bool or memo.is_plain((value,)):
             known += kind, value
         else:
             return None
     return tuple(known)
 
 
-def _run(key: Hashable, arrays: list[Array], call: Callable[[], Any]) -> Any:
+def _run(key: Hashable, arrays: tuple[Array, ...], call: Callable[[], Any]) -> Any:
     try:
         calls: _Calls | None = held.find(key)
     except TypeError:  # what cannot be hashed is an error, or a dtype spelled as a list
@@ -78,7 +76,7 @@ def _run(key: Hashable, arrays: list[Array], call: Callable[[], Any]) -> Any:
             return made
     if not calls.is_to_be_recorded():
         return call()
-    made, calls.replay = replay.record(call, tuple(arrays), ())
+    made, calls.replay = replay.record(call, arrays, ())
     if calls.replay is not None:
         held.grew(calls.replay)
     return made

@@ -73,9 +73,7 @@ class Plan:
             recording.keep(self, constants=(self.rows, self.columns))
 
 
-def nanoseconds(
-    geometry: PoolGeometry, dtype: np.dtype[Any], include_pad: bool, divisor: int | None
-) -> float:
+def nanoseconds(geometry: PoolGeometry, dtype: np.dtype[Any]) -> float:
     """Return about how long a row of means takes, or infinity where they are not taken."""
     window = geometry.window
     _, tall, wide = three_axes(window.kernel, 1)
@@ -84,7 +82,6 @@ def nanoseconds(
         or window.ndim == 3
         or (window.ndim == 2 and wide > _WIDEST)  # rows are read in order, which is faster
         or set(window.dilation) != {1}
-        or divisor_of(geometry, include_pad, divisor) is None
     ):
         return math.inf
     return three_axes(window.output, 1)[2] * (_WINDOW + _VECTOR * tall * vectors(dtype, wide))

@@ -60,7 +60,7 @@ TASK_TAPS = 1 << 24
 # Elements of a plane whose mean is best taken with those of others.
 _SMALL_PLANE = 256
 # Outputs of a line where one table of counts serves all lines.
-MOST_PIECE = 1 << 14
+_MOST_PIECE = 1 << 14
 
 
 class Plan:
@@ -110,7 +110,7 @@ class Plan:
         slack = isa.host().lanes(signed)
         # Of a row whose outputs have as many taps each, a piece stands for all.
         self.uniform = geometry.channels_last or bool(np.all(columns == columns[0]))
-        held = min(length, MOST_PIECE) if self.uniform and not geometry.channels_last else length
+        held = min(length, _MOST_PIECE) if self.uniform and not geometry.channels_last else length
         self.counts = np.ones(held + slack, signed)
         if not geometry.channels_last and kind in (MEAN, LONG_MEAN):
             self.counts[:held] = columns[:held] if len(columns) > 1 else columns[0]
@@ -171,7 +171,7 @@ class Plan:
         piece, parts = cut_lines(
             planes, block, groups, math.prod(rows), width, geometry.window.taps, workers,
             whole=geometry.channels_last, across=geometry.channels,
-            most=MOST_PIECE if self.uniform else width,
+            most=_MOST_PIECE if self.uniform else width,
         )  # fmt: skip
         shape = loops.Shape(
             x.itemsize, geometry.channels, int(geometry.channels_last), planes, groups, block,
@@ -219,11 +219,9 @@ def planned(
         chosen = planes.Plan
     else:
         by_rows, each = rows.nanoseconds(geometry, dtype, kind)
-        if kind == MEAN and boxes.nanoseconds(geometry, dtype, include_pad, divisor) < min(
-            by_rows, each
-        ):
-            by = boxes.divisor_of(geometry, include_pad, divisor)
-            return boxes.Plan(geometry, dtype, by or 0)
+        by = boxes.divisor_of(geometry, include_pad, divisor) if kind == MEAN else None
+        if by is not None and boxes.nanoseconds(geometry, dtype) < min(by_rows, each):
+            return boxes.Plan(geometry, dtype, by)
         if by_rows < each:
             chosen = rows.planned
     found: AnyPlan = chosen(geometry, dtype, kind, include_pad, divisor)
